@@ -1,0 +1,96 @@
+// Package grains is the programming model of virtual actors.
+//
+// A grain is an object with a name that always exists: it is activated at its first call, on the silo
+// that its name hashes to, and answers one call at a time (a turn). It is defined as a Go interface that
+// embeds [Keyed], and implemented by a struct that embeds [Implements]:
+//
+//	// Counter counts; its key is what is counted.
+//	type Counter interface {
+//		grains.Keyed[string]
+//		Add(ctx context.Context, n int64) (int64, error)
+//	}
+//
+//	type counter struct {
+//		grains.Implements[Counter]
+//		n int64
+//	}
+//
+//	func (c *counter) Add(ctx context.Context, n int64) (int64, error) {
+//		c.n += n
+//		return c.n, nil
+//	}
+//
+// The generator grainc writes what belongs to it: GetCounter, which gives a typed reference without
+// making a call; Grains, which lists what a silo hosts; the method Key. Every method takes a context
+// first and returns an error last.
+//
+// # Calls
+//
+// A call is made at most once. Arguments and results that can be changed are copied, on a local call
+// too. An error that the method returns arrives as the same error if it is a package-level error or an
+// exported error struct of the interface's package, with its wrapping text; any other arrives as a
+// *[RemoteError]. Errors of the call itself wrap [ErrNotExecuted], when it did not run and calling again
+// is safe, or [ErrUnknown], when nobody can say; a deadline that passes while the call is under way
+// gives the latter.
+//
+// # Turns
+//
+// A turn that waits for another grain goes on occupying its own. A plain call that would come back to a
+// grain which waits for it fails at once with [ErrCycle]; inside one atomic block it runs (package txn).
+//
+// # Lifecycle
+//
+// An implementation that has the method OnActivate(context.Context) error is told before its first turn,
+// and is not activated if it returns an error; one that has OnDeactivate(context.Context) error is told
+// after its last, unless its silo dies.
+package grains
+
+import "github.com/martinelli-go/martinelli/grains/wire"
+
+type (
+	// ID names a grain: its kind ("wine.User") and the text of its key ("alice").
+	ID = wire.ID
+	// Kind is anything that a silo hosts: a grain, a variable, an operator, a process. The functions
+	// Grains and Shared that grainc writes list a package's.
+	Kind = wire.Kind
+	// Caller is anything that grains can be called from: a silo, a client, a grain.
+	Caller = wire.Caller
+	// RemoteError is an error of a method that has no identity on this side of the wire.
+	RemoteError = wire.RemoteError
+	// CallError is an error of a call that its method did not return; it says which grain and method,
+	// what happened, and wraps one of this package's errors.
+	CallError = wire.CallError
+)
+
+// Keyed marks a grain interface; K is the type of its key: a string, an int64, a [16]byte, a type made
+// of one of them, or a struct of them.
+type Keyed[K comparable] interface {
+	// GrainID names the grain that a reference is to.
+	GrainID() ID
+}
+
+type grain = wire.Grain
+
+// Implements is embedded by the struct that implements the grain interface T. It makes the struct a
+// Caller, and gives it GrainID and no other method.
+type Implements[T any] struct{ grain }
+
+// Errors of calls, for errors.Is.
+var (
+	// ErrUnknown: the call was sent and nobody can say whether it ran. [txn.Outcome] can, for a call
+	// that begins an atomic block.
+	ErrUnknown = wire.ErrUnknown
+	// ErrNotExecuted: the call did not run and will not; calling again is safe.
+	ErrNotExecuted = wire.ErrNotExecuted
+	// ErrNoSuchKind: no silo that could be reached hosts the grain's kind; the list of kinds that the
+	// silos were started with lacks it.
+	ErrNoSuchKind = wire.ErrNoSuchKind
+	// ErrNoSuchMethod: the silos run an older version of the interface.
+	ErrNoSuchMethod = wire.ErrNoSuchMethod
+	// ErrCycle: the call would wait for a grain that waits for it.
+	ErrCycle = wire.ErrCycle
+	// ErrTooLarge: arguments or result exceed what one message may carry (cluster.Config.MaxMessage).
+	ErrTooLarge = wire.ErrTooLarge
+	// ErrPanic: the method panicked; its silo's log has the stack.
+	ErrPanic = wire.ErrPanic
+)

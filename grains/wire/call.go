@@ -1,0 +1,123 @@
+package wire
+
+import (
+	"context"
+	"fmt"
+)
+
+// Invocation is one call as an engine sees it, whatever its types.
+type Invocation interface {
+	// Method is the called method.
+	Method() MethodInfo
+	// Run calls impl, which implements the grain's interface, with clones of the arguments, and keeps a
+	// clone of the result. The error is the method's own.
+	Run(ctx context.Context, impl any) error
+	// AppendArgs appends the encoding of the arguments.
+	AppendArgs(b []byte) []byte
+	// DecodeResult sets the result from its encoding.
+	DecodeResult(b []byte) error
+	// DecodeError turns the encoding of an error into the error.
+	DecodeError(b []byte) error
+}
+
+// MethodInfo describes a method of a grain interface.
+type MethodInfo struct {
+	Number   uint32
+	Name     string
+	ReadOnly bool
+	// Result is the Codec of the method's result; EmptyCodec for a method that returns an error alone.
+	Result any
+}
+
+// Handler is a method as the hosting side sees it; *Method implements it.
+type Handler interface {
+	Info() MethodInfo
+	// Serve decodes the arguments, calls impl and appends the encoding of the result to b.
+	Serve(ctx context.Context, impl any, args, b []byte) ([]byte, error)
+	ErrorTable() *ErrorTable
+}
+
+// Method describes one method of a grain interface, with the types of its arguments (a generated struct
+// where there are several) and of its result. Generated code holds one, as a variable, for each.
+type Method[A, R any] struct {
+	Number   uint32
+	Name     string
+	ReadOnly bool
+	Args     Codec[A]
+	Result   Codec[R]
+	Errors   *ErrorTable
+	// Do calls the method on an implementation.
+	Do func(ctx context.Context, impl any, a A) (R, error)
+}
+
+// Info describes the method.
+func (m *Method[A, R]) Info() MethodInfo {
+	return MethodInfo{Number: m.Number, Name: m.Name, ReadOnly: m.ReadOnly, Result: m.Result}
+}
+
+// ErrorTable is the table by which errors of the method travel.
+func (m *Method[A, R]) ErrorTable() *ErrorTable { return m.Errors }
+
+// Serve implements Handler.
+func (m *Method[A, R]) Serve(ctx context.Context, impl any, args, b []byte) ([]byte, error) {
+	a, err := m.Args.Decode(args)
+	if err != nil {
+		return nil, fmt.Errorf("arguments of %s: %w", m.Name, &DecodeFailure{err})
+	}
+	r, err := m.Do(ctx, impl, a)
+	if err != nil {
+		return nil, err
+	}
+	return m.Result.Append(b, r), nil
+}
+
+// Ref is embedded by stubs. It is comparable.
+type Ref struct {
+	engine Engine
+	id     ID
+}
+
+// NewRef returns the reference that a stub embeds; it makes no call.
+func NewRef(c Caller, kind, key string) Ref { return Ref{c.place(), NewID(kind, key)} }
+
+// RefTo returns the reference to a grain whose identity travelled: as an argument, say.
+func RefTo(e Engine, id ID) Ref { return Ref{e, id} }
+
+// GrainID names the grain.
+func (r Ref) GrainID() ID { return r.id }
+
+func (r Ref) String() string { return r.id.String() }
+
+type call[A, R any] struct {
+	m      *Method[A, R]
+	args   A
+	result R
+}
+
+func (c *call[A, R]) Method() MethodInfo         { return c.m.Info() }
+func (c *call[A, R]) AppendArgs(b []byte) []byte { return c.m.Args.Append(b, c.args) }
+func (c *call[A, R]) DecodeError(b []byte) error { return DecodeError(b, c.m.Errors) }
+func (c *call[A, R]) DecodeResult(b []byte) (err error) {
+	c.result, err = c.m.Result.Decode(b)
+	return err
+}
+
+func (c *call[A, R]) Run(ctx context.Context, impl any) error {
+	r, err := c.m.Do(ctx, impl, c.m.Args.Copy(c.args))
+	if err != nil {
+		return err
+	}
+	c.result = c.m.Result.Copy(r)
+	return nil
+}
+
+// Call makes the call that a stub's method stands for.
+func Call[A, R any](ctx context.Context, r Ref, m *Method[A, R], args A) (R, error) {
+	c := &call[A, R]{m: m, args: args}
+	err := r.engine.Call(ctx, r.id, c)
+	if err != nil {
+		var none R
+		return none, err
+	}
+	return c.result, nil
+}

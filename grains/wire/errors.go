@@ -1,0 +1,285 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Errors that say what happened to a call, whatever was called. Each is found by errors.Is in an error
+// whose text says what happened, to which grain, and what to do.
+var (
+	// ErrUnknown: the call was sent and its fate is unknown; it may have run. Ask txn.Outcome if it
+	// begins an atomic block, or call again only if that does no harm.
+	ErrUnknown = errors.New("unknown whether the call was executed")
+	// ErrNotExecuted: the call did not run and will not; calling again is safe.
+	ErrNotExecuted = errors.New("the call was not executed")
+	// ErrNoSuchKind: no silo that is reachable hosts that kind.
+	ErrNoSuchKind = errors.New("no silo hosts this kind")
+	// ErrNoSuchMethod: the silo's version of the interface has no such method.
+	ErrNoSuchMethod = errors.New("the grain has no such method")
+	// ErrCycle: the call would wait for a grain that waits for it.
+	ErrCycle = errors.New("the call chain comes back to a grain that waits for it")
+	// ErrTooLarge: arguments or result exceed what one message may carry.
+	ErrTooLarge = errors.New("the message is too large")
+	// ErrPanic: the method panicked; its stack is in the silo's log.
+	ErrPanic = errors.New("the grain's method panicked")
+	// ErrNoBlock: transactional state was used outside any atomic block.
+	ErrNoBlock = errors.New("transactional state needs an atomic block: call within txn.Atomic")
+	// ErrOutsideBlock: a block is open in this turn, and the context that was passed is not the block's.
+	ErrOutsideBlock = errors.New("the context is not the open atomic block's: pass the ctx that the block's function was given")
+	// ErrAborted: the atomic block had no effect; trying again is safe.
+	ErrAborted = errors.New("the atomic block was aborted")
+	// ErrUnbound: a state field of a struct that no silo made.
+	ErrUnbound = errors.New("the grain was not made by a silo: get a reference from the generated Get function")
+	// ErrDecode: bytes that are no encoding of what was expected.
+	ErrDecode = errors.New("cannot decode")
+	// ErrReplyLost: the atomic block of a retried call is committed, but its reply was not kept.
+	ErrReplyLost = errors.New("committed, but the reply was not kept: return the value of txn.AtomicValue from the method for it to be kept")
+	// ErrUnsupported: this kind of node cannot serve the request.
+	ErrUnsupported = errors.New("not possible on this node")
+)
+
+// frameworkErrors by the number that travels; numbers are never used again for another error.
+var frameworkErrors = []error{
+	1: ErrUnknown, 2: ErrNotExecuted, 3: ErrNoSuchKind, 4: ErrNoSuchMethod, 5: ErrCycle, 6: ErrTooLarge, 7: ErrPanic,
+	8: ErrNoBlock, 9: ErrOutsideBlock, 10: ErrAborted, 11: ErrUnbound, 12: ErrDecode, 13: ErrReplyLost, 14: ErrUnsupported,
+	15: context.Canceled, 16: context.DeadlineExceeded,
+}
+
+// CallError is an error of a call that its method did not return. Cause is one of this package's.
+type CallError struct {
+	To     ID
+	Method string
+	Cause  error
+	// Call names the call, when its fate is unknown and it came from outside: for txn.Outcome.
+	Call BlockID
+	// Detail says what happened.
+	Detail string
+}
+
+func (e *CallError) Error() string {
+	var b strings.Builder
+	b.WriteString(e.To.String())
+	if e.Method != "" {
+		b.WriteString("." + e.Method)
+	}
+	b.WriteString(": ")
+	if e.Detail != "" {
+		b.WriteString(e.Detail + ": ")
+	}
+	b.WriteString(e.Cause.Error())
+	if !e.Call.IsZero() {
+		fmt.Fprintf(&b, " (call %d/%d)", e.Call.Client, e.Call.Seq)
+	}
+	return b.String()
+}
+
+func (e *CallError) Unwrap() error { return e.Cause }
+
+// InDoubt is the error of an atomic block that was submitted, and whose outcome this node did not learn
+// in time. Ask txn.Outcome(ctx, c, ID).
+type InDoubt struct{ ID BlockID }
+
+func (e *InDoubt) Error() string {
+	return fmt.Sprintf("atomic block %d/%d is in doubt: it was submitted and no outcome came in time; ask txn.Outcome", e.ID.Client, e.ID.Seq)
+}
+
+// Is makes an InDoubt an ErrUnknown too.
+func (e *InDoubt) Is(target error) bool { return target == ErrUnknown }
+
+// RemoteError is an error of a method that is neither a package-level error nor an exported error
+// struct of the interface's package: its text is all that travels.
+type RemoteError struct{ Text string }
+
+func (e *RemoteError) Error() string { return e.Text }
+
+// DecodeFailure wraps what a codec said of bytes that it refused.
+type DecodeFailure struct{ Err error }
+
+func (e *DecodeFailure) Error() string   { return "cannot decode: " + e.Err.Error() }
+func (e *DecodeFailure) Unwrap() []error { return []error{ErrDecode, e.Err} }
+
+// ErrorTable holds the errors of an interface's package by their locked numbers.
+type ErrorTable struct {
+	Package string
+	Errors  []ErrorEntry
+}
+
+// ErrorEntry is one error that keeps its identity across the wire.
+type ErrorEntry struct {
+	Number uint32
+	find   func(error) ([]byte, bool)
+	decode func([]byte) (error, error)
+}
+
+// Sentinel returns the entry of a package-level error.
+func Sentinel(number uint32, sentinel error) ErrorEntry {
+	return ErrorEntry{number,
+		func(err error) ([]byte, bool) { return nil, errors.Is(err, sentinel) },
+		func([]byte) (error, error) { return sentinel, nil }}
+}
+
+// ErrorStruct returns the entry of an exported error struct; T is the type that is returned as an error,
+// a struct or a pointer to one.
+func ErrorStruct[T error](number uint32, codec Codec[T]) ErrorEntry {
+	return ErrorEntry{number,
+		func(err error) ([]byte, bool) {
+			var e T
+			if !errors.As(err, &e) {
+				return nil, false
+			}
+			return codec.Append(nil, e), true
+		},
+		func(b []byte) (error, error) { return codec.Decode(b) }}
+}
+
+// received is an error that came over the wire: the sender's text, and what it was made of here.
+type received struct {
+	text   string
+	causes []error
+}
+
+func (e *received) Error() string   { return e.text }
+func (e *received) Unwrap() []error { return e.causes }
+
+const (
+	errText, errFramework, errEntry, errDoubt, errCall = 1, 2, 3, 4, 5
+	maxCauses                                          = 64
+)
+
+// AppendError appends the encoding of err: its text, and the identity of every error in it that t or this
+// package knows.
+func AppendError(b []byte, err error, t *ErrorTable) []byte {
+	b = protowire.AppendTag(b, errText, protowire.BytesType)
+	b = protowire.AppendString(b, err.Error())
+	for n, known := range frameworkErrors {
+		if known != nil && errors.Is(err, known) {
+			b = protowire.AppendTag(b, errFramework, protowire.VarintType)
+			b = protowire.AppendVarint(b, uint64(n))
+		}
+	}
+	if doubt := (*InDoubt)(nil); errors.As(err, &doubt) {
+		b = appendMessage(b, errDoubt, appendBlockID(nil, doubt.ID))
+	}
+	if ce := (*CallError)(nil); errors.As(err, &ce) && !ce.Call.IsZero() {
+		b = appendMessage(b, errCall, appendBlockID(nil, ce.Call))
+	}
+	if t == nil {
+		return b
+	}
+	for _, e := range t.Errors {
+		if payload, ok := e.find(err); ok {
+			m := protowire.AppendTag(nil, 1, protowire.VarintType)
+			m = protowire.AppendVarint(m, uint64(e.Number))
+			m = appendMessage(m, 2, payload)
+			b = appendMessage(b, errEntry, m)
+		}
+	}
+	return b
+}
+
+// DecodeError makes the error that AppendError encoded. Bytes that are none give an ErrDecode.
+func DecodeError(b []byte, t *ErrorTable) error {
+	e := &received{}
+	err := EachField(b, func(f Field) error {
+		if len(e.causes) > maxCauses {
+			return f.Errorf("more than %d causes", maxCauses)
+		}
+		switch f.Number {
+		case errText:
+			s, err := f.String()
+			e.text = s
+			return err
+		case errFramework:
+			n, err := f.Uint()
+			if err == nil && n < uint64(len(frameworkErrors)) && frameworkErrors[n] != nil {
+				e.causes = append(e.causes, frameworkErrors[n])
+			}
+			return err
+		case errDoubt:
+			id, err := decodeBlockID(f)
+			e.causes = append(e.causes, &InDoubt{id})
+			return err
+		case errCall:
+			id, err := decodeBlockID(f)
+			e.causes = append(e.causes, &CallError{Call: id, Cause: ErrUnknown})
+			return err
+		case errEntry:
+			cause, err := decodeEntry(f, t)
+			if cause != nil {
+				e.causes = append(e.causes, cause)
+			}
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("the error that a call returned: %w", &DecodeFailure{err})
+	}
+	if len(e.causes) == 0 {
+		return &RemoteError{e.text}
+	}
+	if len(e.causes) == 1 && e.causes[0].Error() == e.text {
+		return e.causes[0]
+	}
+	return e
+}
+
+func decodeEntry(f Field, t *ErrorTable) (cause, err error) {
+	m, err := f.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	var number uint64
+	var payload []byte
+	err = EachField(m, func(f Field) (err error) {
+		switch f.Number {
+		case 1:
+			number, err = f.Uint()
+		case 2:
+			payload, err = f.Bytes()
+		}
+		return err
+	})
+	if err != nil || t == nil {
+		return nil, err
+	}
+	for _, e := range t.Errors {
+		if uint64(e.Number) == number {
+			return e.decode(payload)
+		}
+	}
+	return nil, nil
+}
+
+func appendMessage(b []byte, number protowire.Number, m []byte) []byte {
+	b = protowire.AppendTag(b, number, protowire.BytesType)
+	return protowire.AppendBytes(b, m)
+}
+
+func appendBlockID(b []byte, id BlockID) []byte {
+	b = protowire.AppendTag(b, 1, protowire.VarintType)
+	b = protowire.AppendVarint(b, id.Client)
+	b = protowire.AppendTag(b, 2, protowire.VarintType)
+	return protowire.AppendVarint(b, id.Seq)
+}
+
+func decodeBlockID(f Field) (id BlockID, err error) {
+	m, err := f.Bytes()
+	if err != nil {
+		return id, err
+	}
+	return id, EachField(m, func(f Field) (err error) {
+		switch f.Number {
+		case 1:
+			id.Client, err = f.Uint()
+		case 2:
+			id.Seq, err = f.Uint()
+		}
+		return err
+	})
+}

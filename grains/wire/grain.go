@@ -1,0 +1,156 @@
+package wire
+
+import "context"
+
+// Activation is what a host gives one grain: an engine that knows whose calls these are, and the grain's
+// transactional state.
+type Activation interface {
+	Engine
+	// Touch makes ctx's block hold the lock of the grain's transactional state, and c's current value
+	// loaded. Errors: ErrNoBlock, ErrOutsideBlock, and that the block was aborted meanwhile.
+	Touch(ctx context.Context, c Cell) error
+	// Changed says that c has a draft that ctx's block made.
+	Changed(ctx context.Context, c Cell) error
+}
+
+// Cell is a field of transactional state as its host sees it. The host calls it for one block at a time,
+// the one that holds the grain's lock.
+type Cell interface {
+	// Number is the field's locked number.
+	Number() uint32
+	// Load sets the current value from its encoding; nil is the zero value.
+	Load(b []byte) error
+	// Forget drops current value and draft.
+	Forget()
+	// Discard drops the draft.
+	Discard()
+	// Install makes the draft the current value.
+	Install()
+	// AppendDraft appends the draft's encoding to b.
+	AppendDraft(b []byte) []byte
+}
+
+type core struct {
+	id         ID
+	activation Activation
+	cells      []Cell
+}
+
+// Grain is embedded, unseen, by grains.Implements. It promotes GrainID alone.
+type Grain struct {
+	atCaller
+	core *core
+}
+
+type atCaller = AtCaller
+
+// GrainID names the grain.
+func (g *Grain) GrainID() ID { return g.core.id }
+
+func (g *Grain) attach(to *Grain) { *g = *to }
+
+// NewGrain returns what a host gives a new activation.
+func NewGrain(id ID, a Activation) *Grain {
+	return &Grain{NewCaller(a), &core{id: id, activation: a}}
+}
+
+// Cells returns the fields that were bound to the grain, in the order of their numbers in the code.
+func (g *Grain) Cells() []Cell { return g.core.cells }
+
+// Slot is embedded, unseen, by the fields of a grain that hold state.
+type Slot[T any] struct {
+	grain   *core
+	number  uint32
+	name    string
+	codec   Codec[T]
+	value   T
+	draft   T
+	drafted bool
+}
+
+type cell[T any] struct{ *Slot[T] }
+
+func (c cell[T]) Number() uint32 { return c.number }
+
+func (c cell[T]) Load(b []byte) error {
+	c.Forget()
+	if b == nil {
+		return nil
+	}
+	v, err := c.codec.Decode(b)
+	if err != nil {
+		return err
+	}
+	c.value = v
+	return nil
+}
+
+func (c cell[T]) Forget() {
+	var zero T
+	c.value = zero
+	c.Discard()
+}
+
+func (c cell[T]) Discard() {
+	var zero T
+	c.draft, c.drafted = zero, false
+}
+
+func (c cell[T]) Install() {
+	if c.drafted {
+		c.value = c.draft
+	}
+	c.Discard()
+}
+
+func (c cell[T]) AppendDraft(b []byte) []byte { return c.codec.Append(b, c.draft) }
+
+func (s *Slot[T]) slot() *Slot[T] { return s }
+
+// Bind gives a field of state its number, name and codec. Generated code calls it for each before the
+// activation is used.
+func Bind[T any](g *Grain, number uint32, name string, field interface{ slot() *Slot[T] }, codec Codec[T]) {
+	s := field.slot()
+	*s = Slot[T]{grain: g.core, number: number, name: name, codec: codec}
+	g.core.cells = append(g.core.cells, cell[T]{s})
+}
+
+// ReadSlot returns a copy of the field's value as ctx's block sees it.
+func ReadSlot[T any](ctx context.Context, field interface{ slot() *Slot[T] }) (T, error) {
+	s := field.slot()
+	if err := s.touch(ctx); err != nil {
+		var zero T
+		return zero, err
+	}
+	return s.codec.Copy(*s.current()), nil
+}
+
+// UpdateSlot calls f with a copy of the field's value as ctx's block sees it, and makes what f leaves
+// there the value, unless f returns an error.
+func UpdateSlot[T any](ctx context.Context, field interface{ slot() *Slot[T] }, f func(*T) error) error {
+	s := field.slot()
+	if err := s.touch(ctx); err != nil {
+		return err
+	}
+	v := s.codec.Copy(*s.current())
+	if err := f(&v); err != nil {
+		return err
+	}
+	// f may have kept what it was given: the draft is a copy that nobody else holds.
+	s.draft, s.drafted = s.codec.Copy(v), true
+	return s.grain.activation.Changed(ctx, cell[T]{s})
+}
+
+func (s *Slot[T]) touch(ctx context.Context) error {
+	if s.grain == nil {
+		return ErrUnbound
+	}
+	return s.grain.activation.Touch(ctx, cell[T]{s})
+}
+
+func (s *Slot[T]) current() *T {
+	if s.drafted {
+		return &s.draft
+	}
+	return &s.value
+}
