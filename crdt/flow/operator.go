@@ -1,0 +1,214 @@
+package flow
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/martinelli-go/martinelli/crdt"
+)
+
+// ErrBroken is what an operator answers after one of its functions panicked in the middle of a change:
+// its state is in doubt. Make a new one with Graph.New and give it its inputs again.
+var ErrBroken = errors.New("a function of the operator panicked in the middle of a change; make a new operator and give it its inputs again")
+
+// Work counts what an operator has done since it was made. It is exact, not sampled, and the same for
+// the same sequence of calls up to the order in which groups are visited.
+type Work struct {
+	In      int64 // weighted elements that came in
+	Out     int64 // weighted elements that went out
+	Steps   int64 // accesses to an index; in an ordered one each node on the way counts
+	Entries int   // held in indexes and in the output view now
+}
+
+// Operator is one instance of a node's operator, for hosts. It takes and gives encoded batches, knows
+// its element types by itself, and is pure state: the same inputs in the same order give the same bytes.
+// It must not be used by two goroutines at once.
+type Operator struct {
+	node NodeInfo
+	e    engine
+}
+
+// engine is an operator whose element types are hidden.
+type engine interface {
+	ports() int
+	apply(port int, batch []byte) ([]byte, error)
+	replace(inputs [][][]byte) ([]byte, error)
+	snapshot() []byte
+	len() int
+	work() Work
+}
+
+// Node describes what o is an instance of.
+func (o *Operator) Node() NodeInfo { return o.node }
+
+// Ports returns how many inputs o has; a source has one, its feed.
+func (o *Operator) Ports() int { return o.e.ports() }
+
+// Apply takes a change of the input at port, encoded with that input's codec (a source's own), and
+// returns the change of the output, encoded with the node's codec, nil when nothing changed. After an
+// error, which wraps a *BatchError or ErrBroken, the state is what it was. The output does not alias the
+// batch. Its cost is O(change) index accesses; see the function that declared the node.
+func (o *Operator) Apply(port int, batch []byte) ([]byte, error) {
+	if port < 0 || port >= o.e.ports() {
+		return nil, fmt.Errorf("flow: node %q has no port %d, only %d", o.node.Name, port, o.e.ports())
+	}
+	out, err := o.e.apply(port, batch)
+	if err != nil {
+		return nil, fmt.Errorf("flow: node %q, port %d: %w", o.node.Name, port, err)
+	}
+	return out, nil
+}
+
+// Replace puts new inputs in the place of all that came before, because an upstream was reset:
+// inputs[port] holds the batches of that port's snapshot. It returns the difference between the new and
+// the old output as one batch (see SplitBatch), nil when there is none. After an error the state is what
+// it was. It costs O(inputs + old output).
+func (o *Operator) Replace(inputs [][][]byte) ([]byte, error) {
+	if len(inputs) != o.e.ports() {
+		return nil, fmt.Errorf("flow: node %q has %d ports, %d inputs are given", o.node.Name, o.e.ports(), len(inputs))
+	}
+	out, err := o.e.replace(inputs)
+	if err != nil {
+		return nil, fmt.Errorf("flow: node %q, replacing inputs: %w", o.node.Name, err)
+	}
+	return out, nil
+}
+
+// Len returns how many elements are in the output.
+func (o *Operator) Len() int { return o.e.len() }
+
+// Snapshot returns the whole output, as it is at the call, as batches of at most limit bytes (an element
+// longer than that travels alone; 0 and less mean one batch). The order is that of the encoded elements,
+// so equal outputs give equal bytes. It costs O(n log n) and holds the encoded output in memory while
+// the sequence is in use.
+func (o *Operator) Snapshot(limit int) iter.Seq[[]byte] {
+	return SplitBatch(o.e.snapshot(), limit)
+}
+
+// Work returns the counters.
+func (o *Operator) Work() Work { return o.e.work() }
+
+// core is what an operator is, without bytes. All of its ports carry A.
+type core[A, B comparable] interface {
+	// apply takes a change and returns the change of the output; equal elements may repeat in it.
+	apply(in []Weighted[A], steps *int64) []Weighted[B]
+	all() iter.Seq[Weighted[B]]
+	len() int
+	entries() int
+}
+
+// stage is a core between codecs.
+type stage[A, B comparable] struct {
+	in     []crdt.Codec[A]
+	out    crdt.Codec[B]
+	fresh  func() core[A, B]
+	core   core[A, B]
+	done   Work
+	broken bool
+}
+
+// buildStage returns a Spec's build for an operator with one type of input.
+func buildStage[A, B comparable](fresh func() core[A, B]) func([]any, any) (engine, error) {
+	return func(inputs []any, output any) (engine, error) {
+		s := &stage[A, B]{fresh: fresh, core: fresh()}
+		var err error
+		if s.out, err = codecOf[B](output); err != nil {
+			return nil, fmt.Errorf("output: %w", err)
+		}
+		for i, in := range inputs {
+			c, err := codecOf[A](in)
+			if err != nil {
+				return nil, fmt.Errorf("input %d: %w", i, err)
+			}
+			s.in = append(s.in, c)
+		}
+		bind(s.core, s.out)
+		return s, nil
+	}
+}
+
+// buildSource is buildStage for a source, whose only port carries its own elements.
+func buildSource[E comparable](_ []any, output any) (engine, error) {
+	return buildStage(identity[E])([]any{output}, output)
+}
+
+// bind gives a core that orders elements by their bytes the codec to do so.
+func bind[A, B comparable](c core[A, B], out crdt.Codec[B]) {
+	if o, ok := c.(interface{ bind(crdt.Codec[B]) }); ok {
+		o.bind(out)
+	}
+}
+
+func codecOf[E any](c any) (crdt.Codec[E], error) {
+	codec, ok := c.(crdt.Codec[E])
+	if !ok {
+		return codec, fmt.Errorf("it is bound with a %T, not a %T", c, codec)
+	}
+	return codec, nil
+}
+
+func (s *stage[A, B]) ports() int { return len(s.in) }
+
+func (s *stage[A, B]) apply(port int, batch []byte) ([]byte, error) {
+	if s.broken {
+		return nil, ErrBroken
+	}
+	in, err := DecodeBatch(batch, s.in[port])
+	if err != nil {
+		return nil, err
+	}
+	s.broken = true
+	out := s.core.apply(in, &s.done.Steps)
+	s.broken = false
+	encoded, n := appendBatch(nil, out, s.out)
+	s.done.In += int64(len(in))
+	s.done.Out += int64(n)
+	return encoded, nil
+}
+
+func (s *stage[A, B]) replace(inputs [][][]byte) ([]byte, error) {
+	if s.broken {
+		return nil, ErrBroken
+	}
+	next := s.fresh()
+	bind(next, s.out)
+	done := s.done
+	for port, batches := range inputs {
+		for i, batch := range batches {
+			in, err := DecodeBatch(batch, s.in[port])
+			if err != nil {
+				return nil, fmt.Errorf("port %d, batch %d: %w", port, i, err)
+			}
+			done.In += int64(len(in))
+			next.apply(in, &done.Steps)
+		}
+	}
+	diff := make([]Weighted[B], 0, next.entries())
+	for it := range next.all() {
+		diff = append(diff, it)
+	}
+	for it := range s.core.all() {
+		diff = append(diff, Weighted[B]{it.Elem, -it.Weight})
+	}
+	encoded, n := appendBatch(nil, diff, s.out)
+	done.Out += int64(n)
+	s.core, s.done = next, done
+	return encoded, nil
+}
+
+func (s *stage[A, B]) snapshot() []byte {
+	items := make([]Weighted[B], 0, s.core.len())
+	for it := range s.core.all() {
+		items = append(items, it)
+	}
+	return AppendBatch(nil, items, s.out)
+}
+
+func (s *stage[A, B]) len() int { return s.core.len() }
+
+func (s *stage[A, B]) work() Work {
+	w := s.done
+	w.Entries = s.core.entries()
+	return w
+}
