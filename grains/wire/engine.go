@@ -37,6 +37,11 @@ type Recorder interface {
 	RecordOutput(ctx context.Context, variable ID, output []byte) error
 }
 
+// Sharer is implemented by the engine of a process's turn: values that the runs of a round share.
+type Sharer interface {
+	Shared(ctx context.Context, name string, make func(ctx context.Context, e Engine) (any, error)) (any, error)
+}
+
 // Followed is a node's copy of an operator's output.
 type Followed interface {
 	// Use calls use with the copy, a *flow.Materialized of the operator's element type, while nothing

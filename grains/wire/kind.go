@@ -27,8 +27,14 @@ func (k Kind) Grain() *GrainKind { return k.grain }
 // Variable returns what is needed to host a variable, nil if k is none.
 func (k Kind) Variable() *VariableKind { return k.variable }
 
-// Node returns what is needed to host an operator, nil if k is none.
-func (k Kind) Node() *NodeKind { return k.node }
+// Node returns what is needed to host an operator, nil if k is none. A variable is the operator, without
+// inputs, that is the source of graphs over it.
+func (k Kind) Node() *NodeKind {
+	if k.variable != nil {
+		return k.variable.Source
+	}
+	return k.node
+}
 
 // Process returns what is needed to host a process, nil if k is none.
 func (k Kind) Process() *ProcessKind { return k.process }
@@ -105,8 +111,12 @@ type VariableKind struct {
 	Replicas int
 	// Family says that there is one variable for each key.
 	Family bool
-	// NewFeed makes the source of a graph; nil where the lattice has no elements.
+	// Source is the variable as a source of graphs, and NewFeed makes what feeds it; both are nil where
+	// the lattice has no elements.
+	Source  *NodeKind
 	NewFeed func() flow.Feed
+	// Problem is what is wrong with the declaration, for the node that is given the kind to refuse.
+	Problem error
 }
 
 // Everywhere as a number of replicas stands for all silos.
@@ -137,10 +147,14 @@ type Materialized interface {
 // NewNode returns the kind of an operator: n, with the codec of its elements and the fingerprint of the
 // functions in it.
 func NewNode[E comparable](n flow.Node[E], codec Codec[E], fingerprint uint64) Kind {
-	b := flow.Bind(n, codec, fingerprint)
-	return Kind{name: n.Spec().Name, node: &NodeKind{Bound: b, Materialize: func() Materialized {
+	return Kind{name: n.Spec().Name, node: BindNode(n, codec, fingerprint)}
+}
+
+// BindNode returns what is needed to host n.
+func BindNode[E comparable](n flow.Node[E], codec Codec[E], fingerprint uint64) *NodeKind {
+	return &NodeKind{Bound: flow.Bind(n, codec, fingerprint), Materialize: func() Materialized {
 		return &materialized[E]{*flow.NewMaterialized(codec)}
-	}}}
+	}}
 }
 
 type materialized[E comparable] struct{ flow.Materialized[E] }

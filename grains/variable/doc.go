@@ -1,0 +1,30 @@
+// Package variable is shared state: CRDT variables that are declared in code, keyed at run time, and
+// replicated.
+//
+//	var (
+//		Ads       = variable.Set[Ad]("ads", variable.Everywhere)
+//		Favorites = variable.By[UserID](variable.Set[WineID]("favorites")) // one for each user
+//		Shown     = variable.By[AdID](variable.Counter("shown"))
+//	)
+//
+//	err := Favorites.At(c, "alice").Add(ctx, "100062")
+//
+// A declaration does nothing but name the variable and its type; grainc lists it among the package's
+// kinds. Handles are got by On (a variable) and At (one of a family) on any [Place]: a client, a silo, a
+// grain, the turn of a process. They make no call themselves, may be used from several goroutines, and
+// cost an allocation.
+//
+// # What is promised
+//
+// A write returns when it is applied and logged, on disk where the silo has one, at the nearest replica;
+// from there it spreads. A read shows the nearest replica. All replicas that have received the same
+// writes, in whatever order and however often, hold the same value (strong eventual consistency), and
+// every side of a partition goes on reading and writing. A variable is kept on three silos unless its
+// declaration says otherwise.
+//
+// Inside an atomic block (package txn) a write is an operation of the block: it is applied everywhere if
+// the block commits and nowhere if it does not. A read inside a block does not show what the block has
+// written.
+//
+// Elements of sets, and keys, are comparable values that grainc can encode.
+package variable

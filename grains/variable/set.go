@@ -1,0 +1,275 @@
+package variable
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/martinelli-go/martinelli/crdt"
+	"github.com/martinelli-go/martinelli/crdt/flow"
+	"github.com/martinelli-go/martinelli/grains/wire"
+)
+
+// SetHandle is an add-wins set somewhere: an element that is added and removed at once stays.
+type SetHandle[E comparable] struct {
+	of[E]
+	base
+}
+
+// Set declares an add-wins set.
+func Set[E comparable](name string, options ...Option) Var[*SetHandle[E]] {
+	return Var[*SetHandle[E]]{declared[*SetHandle[E]]{Name: name}, replicas(options), func(p Place, id wire.ID) *SetHandle[E] {
+		return &SetHandle[E]{base: at(p, id)}
+	}}
+}
+
+// SetKind returns the kind of a set, for generated code.
+func SetKind[E comparable](v Var[*SetHandle[E]], elem wire.Codec[E]) wire.Kind {
+	return wire.NewVariable(v.Name, wire.VariableKind{
+		Lattice: &setLattice[E]{elem}, Replicas: v.replicas,
+		Source:  wire.BindNode(flow.From(v), elem, 0),
+		NewFeed: func() flow.Feed { return newSetFeed(elem, elem, single[E]) },
+	})
+}
+
+// SetKindBy returns the kind of a family of sets, for generated code.
+func SetKindBy[K, E comparable](f Family[K, *SetHandle[E]], elem wire.Codec[E]) wire.Kind {
+	entry := flow.EntryCodec(keyCodec(f.keys), elem)
+	return wire.NewVariable(f.Name, wire.VariableKind{
+		Lattice: &setLattice[E]{elem}, Replicas: f.replicas, Family: true, Problem: f.problem,
+		Source:  wire.BindNode(flow.Each(f), entry, 0),
+		NewFeed: func() flow.Feed { return newSetFeed(elem, entry, keyed[K, E](f.keys)) },
+	})
+}
+
+// Add adds elements; those that are there are added again, which a concurrent removal does not undo.
+func (s *SetHandle[E]) Add(ctx context.Context, e ...E) error {
+	return s.mutate(ctx, crdt.SetOp[E]{Add: e})
+}
+
+// Remove removes what the nearest replica holds of the elements: an element that somebody else adds
+// meanwhile stays.
+func (s *SetHandle[E]) Remove(ctx context.Context, e ...E) error {
+	return s.mutate(ctx, crdt.SetOp[E]{Remove: e})
+}
+
+// Assign makes the set hold the elements of seq: it adds what is missing and removes the rest. In the
+// turn of a process it changes only what differs from the process's last Assign of this set, so that
+// what others have removed stays removed, and what they have added stays.
+func (s *SetHandle[E]) Assign(ctx context.Context, seq iter.Seq[E]) error {
+	next := make(map[E]struct{})
+	for e := range seq {
+		next[e] = struct{}{}
+	}
+	l, err := lattice[*setLattice[E]](s.base)
+	if err != nil {
+		return err
+	}
+	recorder, isProcess := s.engine.(wire.Recorder)
+	var last iter.Seq[E]
+	if isProcess {
+		last, err = l.lastOutput(ctx, recorder, s.id)
+	} else {
+		last, err = s.All(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	output := make([]E, 0, len(next))
+	for e := range next {
+		output = append(output, e)
+	}
+	var op crdt.SetOp[E]
+	for e := range last {
+		if _, stays := next[e]; stays {
+			delete(next, e)
+		} else {
+			op.Remove = append(op.Remove, e)
+		}
+	}
+	for e := range next {
+		op.Add = append(op.Add, e)
+	}
+	if len(op.Add)+len(op.Remove) == 0 {
+		return nil
+	}
+	if err := s.mutate(ctx, op); err != nil {
+		return err
+	}
+	if !isProcess {
+		return nil
+	}
+	return recorder.RecordOutput(ctx, s.id, crdt.AppendSetOp(nil, crdt.SetOp[E]{Add: output}, l.elem))
+}
+
+func (l *setLattice[E]) lastOutput(ctx context.Context, r wire.Recorder, id wire.ID) (iter.Seq[E], error) {
+	b, err := r.LastOutput(ctx, id)
+	if err != nil || b == nil {
+		return func(func(E) bool) {}, err
+	}
+	op, err := crdt.DecodeSetOp(b, l.elem)
+	if err != nil {
+		return nil, fmt.Errorf("the last output of a process to %s: %w", id, err)
+	}
+	return slices.Values(op.Add), nil
+}
+
+// All returns the elements, as they are now, in a deterministic order.
+func (s *SetHandle[E]) All(ctx context.Context) (iter.Seq[E], error) {
+	var all []E
+	err := read(ctx, s.base, func(o *setObject[E]) { all = slices.AppendSeq(make([]E, 0, o.set.Len()), o.set.All()) })
+	return slices.Values(all), err
+}
+
+// Contains says whether the set holds e.
+func (s *SetHandle[E]) Contains(ctx context.Context, e E) (held bool, err error) {
+	err = read(ctx, s.base, func(o *setObject[E]) { held = o.set.Contains(e) })
+	return held, err
+}
+
+// Len is how many elements the set holds.
+func (s *SetHandle[E]) Len(ctx context.Context) (n int, err error) {
+	err = read(ctx, s.base, func(o *setObject[E]) { n = o.set.Len() })
+	return n, err
+}
+
+func (s *SetHandle[E]) mutate(ctx context.Context, op crdt.SetOp[E]) error {
+	l, err := lattice[*setLattice[E]](s.base)
+	if err != nil {
+		return err
+	}
+	return s.engine.Mutate(ctx, s.id, crdt.AppendSetOp(nil, op, l.elem))
+}
+
+type setLattice[E comparable] struct{ elem wire.Codec[E] }
+
+func (l *setLattice[E]) New() wire.Object { return &setObject[E]{l, crdt.NewSet[E]()} }
+
+func (l *setLattice[E]) Effect(actor crdt.Actor, own, op []byte) (delta, newOwn []byte, err error) {
+	o, err := crdt.DecodeSetOp(op, l.elem)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := decodeMinter(actor, own)
+	if err != nil {
+		return nil, nil, err
+	}
+	return o.Effect(&m).Append(nil, l.elem), m.Append(nil), nil
+}
+
+// decodeMinter returns the minter whose state is own, nil for one that has minted nothing.
+func decodeMinter(actor crdt.Actor, own []byte) (crdt.Minter, error) {
+	if own == nil {
+		return crdt.Minter{Actor: actor}, nil
+	}
+	m, err := crdt.DecodeMinter(own)
+	if err == nil && m.Actor != actor {
+		err = fmt.Errorf("dots of actor %d minted by %d", m.Actor, actor)
+	}
+	return m, err
+}
+
+type setObject[E comparable] struct {
+	lattice *setLattice[E]
+	set     *crdt.Set[E]
+}
+
+func (o *setObject[E]) Prepare(_ int64, op []byte) ([]byte, error) {
+	p, err := crdt.DecodeSetOp(op, o.lattice.elem)
+	if err != nil {
+		return nil, err
+	}
+	return crdt.AppendSetOp(nil, o.set.Prepare(p), o.lattice.elem), nil
+}
+
+func (o *setObject[E]) Join(delta []byte) ([]byte, error) {
+	d, err := crdt.DecodeSet(delta, o.lattice.elem)
+	if err != nil {
+		return nil, err
+	}
+	return encoded(o.set.Join(d), o.lattice.elem), nil
+}
+
+func encoded[E comparable](s *crdt.Set[E], elem wire.Codec[E]) []byte {
+	if s == nil {
+		return nil
+	}
+	return s.Append(nil, elem)
+}
+
+func (o *setObject[E]) Hash() uint64   { return o.set.Hash() }
+func (o *setObject[E]) Digest() []byte { return o.set.Digest() }
+func (o *setObject[E]) State() []byte  { return o.set.Append(nil, o.lattice.elem) }
+func (o *setObject[E]) Empty() bool    { return o.set.Len() == 0 }
+func (o *setObject[E]) String() string { return o.set.String() }
+
+func (o *setObject[E]) Since(digest []byte) ([]byte, error) {
+	d, err := o.set.Since(digest)
+	if err != nil {
+		return nil, err
+	}
+	return encoded(d, o.lattice.elem), nil
+}
+
+// setFeed follows the sets of a variable or family: an element's weight is how many dots support it.
+type setFeed[E, Out comparable] struct {
+	elem wire.Codec[E]
+	out  wire.Codec[Out]
+	make func(key string, e E) (Out, error)
+	sets map[string]*crdt.Set[E]
+}
+
+func newSetFeed[E, Out comparable](elem wire.Codec[E], out wire.Codec[Out], make func(string, E) (Out, error)) *setFeed[E, Out] {
+	return &setFeed[E, Out]{elem, out, make, map[string]*crdt.Set[E]{}}
+}
+
+func (f *setFeed[E, Out]) Join(key string, delta []byte) ([]byte, error) {
+	d, err := crdt.DecodeSet(delta, f.elem)
+	if err != nil {
+		return nil, err
+	}
+	s := f.sets[key]
+	if s == nil {
+		s = crdt.NewSet[E]()
+		f.sets[key] = s
+	}
+	// The key is parsed before anything changes: one that does not parse spoils nothing.
+	var zero E
+	if _, err := f.make(key, zero); err != nil {
+		return nil, err
+	}
+	var items []flow.Weighted[Out]
+	change := func(weight int64) func(E, crdt.Dot) {
+		return func(e E, _ crdt.Dot) {
+			out, _ := f.make(key, e) // the key parsed above
+			items = append(items, flow.Weighted[Out]{Elem: out, Weight: weight})
+		}
+	}
+	s.JoinTrace(d, change(1), change(-1))
+	if len(items) == 0 {
+		return nil, nil
+	}
+	return flow.AppendBatch(nil, items, f.out), nil
+}
+
+func (f *setFeed[E, Out]) Snapshot(limit int) iter.Seq[[]byte] {
+	var items []flow.Weighted[Out]
+	for key, s := range f.sets {
+		for e := range s.All() {
+			out, err := f.make(key, e)
+			if err == nil { // Join let no other key in
+				items = append(items, flow.Weighted[Out]{Elem: out, Weight: int64(len(s.Dots(e)))})
+			}
+		}
+	}
+	return flow.SplitBatch(flow.AppendBatch(nil, items, f.out), limit)
+}
+
+// keyCodec encodes keys as elements of graphs, by their text.
+func keyCodec[K comparable](keys wire.KeyCodec[K]) wire.Codec[K] {
+	return wire.Codec[K]{
+		Append: func(b []byte, k K) []byte { return append(b, keys.Text(k)...) },
+		Decode: func(b []byte) (K, error) { return keys.Parse(string(b)) },
+	}
+}
