@@ -1,0 +1,311 @@
+package commit
+
+// CallID names one call at one activation; the host gives them out, from 1.
+type CallID uint64
+
+// Holder says for which attempt of which block a call runs. The zero Holder is a plain call.
+type Holder struct {
+	Attempt   Attempt
+	Timestamp Timestamp
+}
+
+// IsPlain says whether h is of no block.
+func (h Holder) IsPlain() bool { return h.Attempt.IsZero() }
+
+// before orders blocks by who may wound whom. A later attempt of one block goes before an earlier one,
+// which is over and only has not said so here.
+func (h Holder) before(o Holder) bool {
+	if h.Attempt.ID == o.Attempt.ID {
+		return h.Attempt.N > o.Attempt.N
+	}
+	return h.Timestamp.Older(o.Timestamp)
+}
+
+// SignalKind says what the host must do.
+type SignalKind uint8
+
+const (
+	// Grant: what Call waited for is its own now.
+	Grant SignalKind = iota + 1
+	// Wound: tell the coordinator of Attempt that an older block needs what the attempt holds here. It
+	// comes once for each attempt; see [Turnstile.Wounded] for telling again. A coordinator whose
+	// attempt is over answers with its outcome, and the host then calls Release.
+	Wound
+	// Refuse: Call waits no longer and has nothing.
+	Refuse
+)
+
+// Signal is what a [Turnstile] asks of its host.
+type Signal struct {
+	Kind    SignalKind
+	Call    CallID  // of Grant and Refuse
+	Attempt Attempt // of Wound
+}
+
+// Turnstile admits calls to one activation of a grain: who runs a turn, and which attempt holds the
+// lock of its transactional state. The zero Turnstile is open and idle. It is not safe for concurrent
+// use: the host guards it, and acts on signals after that. The signals that a method returns are valid
+// until the next call of any method.
+//
+// # Who waits for what
+//
+// A plain call waits for the turn. A call of a block waits, at admission, for the turn and for the
+// lock to be free or its own, so that one that must wait for the lock does not keep the turn from the
+// one that holds it. Only a call that opened its block in its own turn waits for the lock inside it.
+// What waits holds nothing here but that.
+//
+// # Why there is no deadlock
+//
+// A block that waits for what a younger one holds, lock or turn, wounds it; a wounded attempt is
+// aborted by its coordinator and gives up both, its opener's turn too ([Turnstile.Yield]). So among
+// blocks only younger ones go on waiting for older ones, and that order has no cycle. A submitted
+// attempt waits for the log alone. Turns of plain calls take no part: calls that wait for each other
+// in a ring without a block end by their deadlines, and so does a block that was opened below another
+// grain's plain turn and needs that grain again.
+//
+// # Why nobody starves
+//
+// A plain call overtakes nobody, and is overtaken only by calls that a slot before it belongs to: the
+// queue is a row of slots in order of arrival, those of blocks are filled by the oldest block that can
+// run. So each grant brings a plain call nearer, and the oldest block, which keeps its timestamp over
+// its retries, waits for no other block for long: they are wounded, or submitted, or done.
+type Turnstile struct {
+	turn    turn
+	lock    Holder // zero: free
+	lockHit bool   // lock's attempt was wounded
+	inside  []lockWaiter
+	queue   []waiter
+	ended   []Attempt // a ring of attempts that were released; their late calls are refused
+	endedAt int
+	closed  bool
+	out     []Signal
+
+	blindToTurns bool // a fault for tests: turns do not count as held
+}
+
+// turn is who runs: a call, and the calls of its own chain that came back to the grain.
+type turn struct {
+	call   CallID   // the first; 0 once it left
+	nested []CallID // those inside it
+	opener CallID   // which of them opened holder's block here; 0: it came with the call
+	holder Holder   // whose block the turn counts for; zero: plain, or submitted
+	hit    bool     // holder was wounded
+}
+
+func (t *turn) free() bool { return t.call == 0 && len(t.nested) == 0 }
+
+func (t *turn) has(c CallID) bool {
+	if t.call == c {
+		return true
+	}
+	for _, n := range t.nested {
+		if n == c {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *turn) remove(c CallID) {
+	if t.call == c {
+		t.call = 0
+	}
+	for i, n := range t.nested {
+		if n == c {
+			t.nested = append(t.nested[:i], t.nested[i+1:]...)
+			break
+		}
+	}
+	if t.opener == c || t.free() {
+		t.opener, t.holder, t.hit = 0, Holder{}, false
+	}
+}
+
+// waiter waits for the turn: a new call, or a whole turn that was yielded.
+type waiter struct {
+	call CallID
+	by   Holder
+	back turn // of a yielded one
+}
+
+type lockWaiter struct {
+	call CallID
+	by   Holder
+}
+
+// endedRing is how many released attempts an activation remembers to refuse their stragglers. Older
+// stragglers are found by asking the coordinator of a lock that is held for long: see [Turnstile.Held].
+const endedRing = 64
+
+// Arrive asks for a turn for call. Within is the call of the same chain that has this turn already, 0
+// if there is none: then call runs inside it. It returns true where call may run now; otherwise a
+// Grant or Refuse follows, or had followed already among the signals.
+func (t *Turnstile) Arrive(call CallID, by Holder, within CallID) (granted bool, out []Signal) {
+	t.out = t.out[:0]
+	if t.closed || !by.IsPlain() && t.isEnded(by.Attempt) {
+		return false, t.emit(Signal{Kind: Refuse, Call: call})
+	}
+	if within != 0 && t.turn.has(within) {
+		t.turn.nested = append(t.turn.nested, call)
+		return true, nil
+	}
+	if t.turn.free() && t.fits(by) {
+		t.enter(call, by)
+		return true, t.woundForWaiters()
+	}
+	t.queue = append(t.queue, waiter{call: call, by: by})
+	return false, t.woundForWaiters()
+}
+
+func (t *Turnstile) enter(call CallID, by Holder) {
+	t.turn.call, t.turn.holder = call, by // a free turn has nothing else in it
+}
+
+// fits says whether a call of by could run if the turn were free.
+func (t *Turnstile) fits(by Holder) bool {
+	return by.IsPlain() || t.lock.IsPlain() || t.lock.Attempt == by.Attempt
+}
+
+// OpenBlock says that call, which has the turn, opened a block: from now on its turn counts as held by
+// that block. It may be wounded at once, by an older block that waits here.
+func (t *Turnstile) OpenBlock(call CallID, by Holder) []Signal {
+	t.out = t.out[:0]
+	if t.turn.has(call) && t.turn.holder.IsPlain() {
+		t.turn.opener, t.turn.holder, t.turn.hit = call, by, false
+	}
+	return t.woundForWaiters()
+}
+
+// CloseBlock says that the block that call had opened is submitted or over: its turn is plain again.
+func (t *Turnstile) CloseBlock(call CallID) {
+	if t.turn.opener == call {
+		t.turn.opener, t.turn.holder, t.turn.hit = 0, Holder{}, false
+	}
+}
+
+// Yield gives up the turn that call opened a block in, after its attempt was aborted and released,
+// and queues for it again, behind all who wait and are older or plain. Grant follows where it returns
+// false; the turn comes back with all that had been inside, and without a block: OpenBlock follows
+// for the next attempt.
+func (t *Turnstile) Yield(call CallID, next Holder) (granted bool, out []Signal) {
+	t.out = t.out[:0]
+	if !t.turn.has(call) {
+		return false, t.emit(Signal{Kind: Refuse, Call: call})
+	}
+	if t.closed {
+		return true, nil
+	}
+	back := t.turn
+	back.opener, back.holder, back.hit = 0, Holder{}, false
+	t.turn = turn{}
+	t.queue = append(t.queue, waiter{call: call, by: next, back: back})
+	t.admit()
+	for i, s := range t.out {
+		if s.Kind == Grant && s.Call == call {
+			t.out = append(t.out[:i], t.out[i+1:]...)
+			granted = true
+			break
+		}
+	}
+	return granted, t.woundForWaiters()
+}
+
+// Lock asks for the lock of the transactional state for a call that has the turn. It is true at once
+// where the same attempt holds it already.
+func (t *Turnstile) Lock(call CallID, by Holder) (granted bool, out []Signal) {
+	t.out = t.out[:0]
+	switch {
+	case by.IsPlain() || t.closed || !t.turn.has(call) || t.isEnded(by.Attempt):
+		return false, t.emit(Signal{Kind: Refuse, Call: call})
+	case t.lock.Attempt == by.Attempt:
+		return true, nil
+	case t.lock.IsPlain():
+		t.lock, t.lockHit = by, t.turn.hit && t.turn.holder.Attempt == by.Attempt
+		return true, t.woundForWaiters()
+	}
+	t.inside = append(t.inside, lockWaiter{call: call, by: by})
+	return false, t.woundForWaiters()
+}
+
+// Leave says that call's turn ended. A lock that its attempt took stays.
+func (t *Turnstile) Leave(call CallID) []Signal {
+	t.out = t.out[:0]
+	t.dropWaiting(call)
+	t.turn.remove(call)
+	return t.settle()
+}
+
+// Release frees what an attempt holds here, when it was submitted or aborted: its lock at once; a turn
+// of its own counts as plain until it ends. Its calls that still wait are refused, and late ones will
+// be.
+func (t *Turnstile) Release(a Attempt) []Signal {
+	t.out = t.out[:0]
+	t.release(a)
+	return t.settle()
+}
+
+func (t *Turnstile) release(a Attempt) {
+	t.end(a)
+	if t.lock.Attempt == a {
+		t.lock, t.lockHit = Holder{}, false
+	}
+	if t.turn.holder.Attempt == a {
+		t.turn.opener, t.turn.holder, t.turn.hit = 0, Holder{}, false
+	}
+	t.refuse(func(by Holder) bool { return by.Attempt == a })
+}
+
+// Cancel says that call waits no longer. Nothing is said of it any more; if it had been granted
+// meanwhile, it still has to Leave.
+func (t *Turnstile) Cancel(call CallID) []Signal {
+	t.out = t.out[:0]
+	t.dropWaiting(call)
+	return t.settle()
+}
+
+// Drop releases everything of a client whose ids have ended: see [End].
+func (t *Turnstile) Drop(client uint64) []Signal {
+	t.out = t.out[:0]
+	of := func(by Holder) bool { return !by.IsPlain() && by.Attempt.ID.Client == client }
+	if of(t.lock) {
+		t.release(t.lock.Attempt)
+	}
+	if of(t.turn.holder) {
+		t.release(t.turn.holder.Attempt)
+	}
+	t.refuse(of)
+	return t.settle()
+}
+
+// Close refuses all that wait and all that come. What runs goes on until it leaves.
+func (t *Turnstile) Close() []Signal {
+	t.out = t.out[:0]
+	t.closed = true
+	t.refuse(func(Holder) bool { return true })
+	return t.out
+}
+
+// Held returns the attempt that holds the lock. A host asks the coordinator of one that is held for
+// long whether it still runs: a message may have been lost.
+func (t *Turnstile) Held() (by Holder, ok bool) { return t.lock, !t.lock.IsPlain() }
+
+// Wounded returns the attempts that were wounded and still hold something here, so that the host can
+// tell their coordinators again.
+func (t *Turnstile) Wounded() []Attempt {
+	var as []Attempt
+	if t.lockHit {
+		as = append(as, t.lock.Attempt)
+	}
+	if t.turn.hit && !(t.lockHit && t.turn.holder.Attempt == t.lock.Attempt) {
+		as = append(as, t.turn.holder.Attempt)
+	}
+	return as
+}
+
+// Idle says whether nothing runs, waits or is held, so that the activation may go.
+func (t *Turnstile) Idle() bool {
+	return t.turn.free() && t.lock.IsPlain() && len(t.queue) == 0
+}
+
+// Waiting is how many calls wait.
+func (t *Turnstile) Waiting() int { return len(t.queue) + len(t.inside) }

@@ -1,0 +1,191 @@
+package commit
+
+func (t *Turnstile) emit(s Signal) []Signal {
+	t.out = append(t.out, s)
+	return t.out
+}
+
+// settle hands on what has become free and wounds for who still waits.
+func (t *Turnstile) settle() []Signal {
+	if t.lock.IsPlain() && len(t.inside) > 0 {
+		t.grantLock()
+	}
+	t.admit()
+	return t.woundForWaiters()
+}
+
+func (t *Turnstile) grantLock() {
+	by := t.inside[0].by
+	t.lock, t.lockHit = by, t.turn.hit && t.turn.holder.Attempt == by.Attempt
+	rest := t.inside[:0]
+	for _, w := range t.inside {
+		if w.by.Attempt == by.Attempt {
+			t.emit(Signal{Kind: Grant, Call: w.call})
+		} else {
+			rest = append(rest, w)
+		}
+	}
+	t.inside = rest
+}
+
+// admit fills a free turn from the queue: the first slot that anyone can take decides between a plain
+// call and a block, and a block's slot goes to the oldest block that can run.
+func (t *Turnstile) admit() {
+	if !t.turn.free() || len(t.queue) == 0 {
+		return
+	}
+	t.turn = turn{nested: t.turn.nested[:0]}
+	pick := -1
+	for i, w := range t.queue {
+		if !t.fits(w.by) {
+			continue
+		}
+		if w.by.IsPlain() {
+			if pick < 0 {
+				pick = i
+				break
+			}
+			continue
+		}
+		if pick < 0 || w.by.before(t.queue[pick].by) {
+			pick = i
+		}
+	}
+	if pick < 0 {
+		return
+	}
+	w := t.queue[pick]
+	t.unqueue(pick)
+	if w.back.free() {
+		t.enter(w.call, w.by)
+	} else {
+		t.turn = w.back
+	}
+	t.emit(Signal{Kind: Grant, Call: w.call})
+}
+
+// unqueue takes a waiter out. The slot that it leaves is the first block's slot before it, not its
+// own: the blocks that it overtook each move back by one.
+func (t *Turnstile) unqueue(pick int) {
+	w := t.queue[pick]
+	if !w.by.IsPlain() {
+		for i := pick - 1; i >= 0; i-- {
+			if !t.queue[i].by.IsPlain() && t.fits(t.queue[i].by) {
+				t.queue[pick], t.queue[i] = t.queue[i], t.queue[pick]
+				pick = i
+			}
+		}
+	}
+	copy(t.queue[pick:], t.queue[pick+1:])
+	t.queue[len(t.queue)-1] = waiter{}
+	t.queue = t.queue[:len(t.queue)-1]
+}
+
+// woundForWaiters wounds a holder that an older block waits for, once.
+func (t *Turnstile) woundForWaiters() []Signal {
+	if len(t.queue) > 0 || len(t.inside) > 0 {
+		for _, w := range t.queue {
+			t.woundFor(w.by, true)
+		}
+		for _, w := range t.inside {
+			t.woundFor(w.by, false)
+		}
+	}
+	return t.out
+}
+
+func (t *Turnstile) woundFor(by Holder, needsTurn bool) {
+	if by.IsPlain() {
+		return
+	}
+	hitLock := !t.lock.IsPlain() && by.before(t.lock)
+	hitTurn := needsTurn && !t.blindToTurns && !t.turn.free() && !t.turn.holder.IsPlain() && by.before(t.turn.holder)
+	same := t.lock.Attempt == t.turn.holder.Attempt
+	if hitLock && !t.lockHit {
+		t.lockHit = true
+		if !(same && t.turn.hit) {
+			t.emit(Signal{Kind: Wound, Attempt: t.lock.Attempt})
+		}
+	}
+	if hitTurn && !t.turn.hit {
+		t.turn.hit = true
+		if !(same && t.lockHit) {
+			t.emit(Signal{Kind: Wound, Attempt: t.turn.holder.Attempt})
+		}
+	}
+}
+
+// refuse turns away all waiters of holders that match.
+func (t *Turnstile) refuse(match func(Holder) bool) {
+	rest := t.queue[:0]
+	for _, w := range t.queue {
+		switch {
+		case !match(w.by):
+			rest = append(rest, w)
+		default:
+			t.emit(Signal{Kind: Refuse, Call: w.call})
+		}
+	}
+	clear(t.queue[len(rest):])
+	t.queue = rest
+	in := t.inside[:0]
+	for _, w := range t.inside {
+		if match(w.by) {
+			t.emit(Signal{Kind: Refuse, Call: w.call})
+		} else {
+			in = append(in, w)
+		}
+	}
+	t.inside = in
+}
+
+// dropWaiting forgets a call wherever it waits; in a yielded turn it is one of several.
+func (t *Turnstile) dropWaiting(call CallID) {
+	rest := t.queue[:0]
+	for _, w := range t.queue {
+		if w.call == call && w.back.free() {
+			continue
+		}
+		if w.back.has(call) {
+			w.back.remove(call)
+			if w.back.free() {
+				continue
+			}
+			if w.call == call { // the others still need the turn back
+				w.by = Holder{}
+			}
+		}
+		rest = append(rest, w)
+	}
+	clear(t.queue[len(rest):])
+	t.queue = rest
+	in := t.inside[:0]
+	for _, w := range t.inside {
+		if w.call != call {
+			in = append(in, w)
+		}
+	}
+	t.inside = in
+}
+
+func (t *Turnstile) end(a Attempt) {
+	if t.isEnded(a) {
+		return
+	}
+	if len(t.ended) < endedRing {
+		t.ended = append(t.ended, a)
+		return
+	}
+	t.ended[t.endedAt] = a
+	t.endedAt = (t.endedAt + 1) % endedRing
+}
+
+// isEnded also covers the attempts before one that was released: a block's attempts come in order.
+func (t *Turnstile) isEnded(a Attempt) bool {
+	for _, e := range t.ended {
+		if e.ID == a.ID && a.N <= e.N {
+			return true
+		}
+	}
+	return false
+}
