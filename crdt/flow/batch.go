@@ -120,7 +120,7 @@ func itemSize(elem int, weight int64) int {
 }
 
 // DecodeBatch reads a batch. It accepts canonical batches only and reports anything else, malformed
-// elements included, as a *BatchError. What it allocates is at most one Weighted[E] for every 8 bytes of
+// elements included, as a *BatchError. What it allocates is at most one Weighted[E] for every 6 bytes of
 // b, and what c allocates; the caller bounds len(b).
 func DecodeBatch[E any](b []byte, c crdt.Codec[E]) ([]Weighted[E], error) {
 	if len(b) == 0 {

@@ -148,6 +148,10 @@ func (c *compiler) bind(b Bound) {
 		c.bound[s] = b
 		return
 	}
+	if _, err := s.build(nil, b.codec); err != nil {
+		c.report(b.spec, fmt.Sprintf("it and the node at %s read one source as different types of element: %v", s.Place, err))
+		return
+	}
 	if old.fingerprint != b.fingerprint {
 		c.report(s, fmt.Sprintf("it is bound twice with different fingerprints (%#x, %#x); run the generator again in every package", old.fingerprint, b.fingerprint))
 	}

@@ -200,5 +200,5 @@ func (t *together[G, I, E]) all() iter.Seq[Weighted[Entry[Pair[I, I], int64]]] {
 func (t *together[G, I, E]) len() int { return len(t.counts) }
 
 func (t *together[G, I, E]) entries() int {
-	return len(t.seen.of) + len(t.items) + t.held + len(t.counts)
+	return len(t.seen.of) + len(t.numbers) + t.held + len(t.counts)
 }

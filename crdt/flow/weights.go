@@ -1,11 +1,16 @@
 package flow
 
-import "iter"
+import (
+	"cmp"
+	"iter"
+)
 
 // weights is a collection: the weight of every element whose weight is not zero.
 type weights[E comparable] struct {
 	of       map[E]int64
 	positive int // elements that are in the collection
+
+	everySupport bool // in tests: cross tells of every change, as if there were no distinct
 }
 
 // add changes the weight of e and returns what it was and what it is.
@@ -34,6 +39,8 @@ func (s *weights[E]) add(e E, change int64) (was, is int64) {
 func (s *weights[E]) cross(e E, change int64) int {
 	was, is := s.add(e, change)
 	switch {
+	case s.everySupport:
+		return cmp.Compare(change, 0)
 	case was <= 0 && is > 0:
 		return +1
 	case was > 0 && is <= 0:

@@ -1,0 +1,103 @@
+package flow_test
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/martinelli-go/martinelli/crdt/flow"
+)
+
+func TestBatchIsCanonical(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		items := rapid.SliceOf(rapid.Custom(func(t *rapid.T) flow.Weighted[like] {
+			return flow.Weighted[like]{Elem: genLike.Draw(t, "elem"), Weight: rapid.Int64Range(-3, 3).Draw(t, "weight")}
+		})).Draw(t, "items")
+		sum := bag[like]{}
+		for _, it := range items {
+			sum.add(it.Elem, it.Weight)
+		}
+		prefix := []byte("before")
+		b := flow.AppendBatch(prefix, items, likeCodec)
+		require.True(t, bytes.HasPrefix(b, prefix))
+		b = b[len(prefix):]
+		require.True(t, bytes.Equal(sum.encode(likeCodec), b), "grouping and order are of no matter")
+
+		decoded, err := flow.DecodeBatch(b, likeCodec)
+		require.NoError(t, err)
+		back := bag[like]{}
+		for _, it := range decoded {
+			require.NotZero(t, it.Weight)
+			back.add(it.Elem, it.Weight)
+		}
+		require.Equal(t, sum, back)
+		require.Len(t, decoded, len(sum))
+
+		for part := range flow.SplitBatch(b, rapid.IntRange(-1, 60).Draw(t, "limit")) {
+			if rapid.Bool().Draw(t, "stop") {
+				break
+			}
+			require.NotEmpty(t, part)
+		}
+	})
+}
+
+func TestDecodeBatchRefuses(t *testing.T) {
+	t.Parallel()
+	a, b := change(textCodec, 1, "a"), change(textCodec, 1, "b")
+	for name, bad := range map[string][]byte{
+		"descending order":    slices.Concat(b, a),
+		"an element twice":    slices.Concat(a, a),
+		"another field":       append(bytes.Clone(a), 0x12, 0),
+		"another field first": {0x0a, 4, 0x12, 0, 0x10, 2},
+		"weight zero":         {0x0a, 4, 0x0a, 0, 0x10, 0},
+		"no weight":           {0x0a, 2, 0x0a, 0},
+		"a long weight":       {0x0a, 5, 0x0a, 0, 0x10, 0x82, 0},
+		"a long length":       {0x0a, 0x84, 0, 0x0a, 0, 0x10, 2},
+		"a long inner length": {0x0a, 5, 0x0a, 0x80, 0, 0x10, 2},
+		"bytes after":         {0x0a, 5, 0x0a, 0, 0x10, 2, 0},
+		"a huge length":       {0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x0a, 0},
+		"a huge inner length": {0x0a, 6, 0x0a, 0xff, 0xff, 0x0f, 0x10, 2},
+		"weight out of range": {0x0a, 13, 0x0a, 0, 0x10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
+	} {
+		var malformed *flow.BatchError
+		_, err := flow.DecodeBatch(bad, textCodec)
+		require.ErrorAs(t, err, &malformed, name)
+		require.LessOrEqual(t, malformed.Offset, len(bad), name)
+		// Splitting passes it on unchanged.
+		require.True(t, bytes.Equal(bad, slices.Concat(slices.Collect(flow.SplitBatch(bad, 1))...)), name)
+	}
+	_, err := flow.DecodeBatch(change(textCodec, 1, "not a number"), numberCodec)
+	require.ErrorIs(t, err, errNotNumber)
+}
+
+func FuzzDecodeBatch(f *testing.F) {
+	f.Add([]byte(nil), 0)
+	f.Add(change(likeCodec, 1, like{"ann", "barolo"}, like{"bob", ""}, like{"", "barolo"}), 10)
+	f.Add(change(likeCodec, -70, like{"", ""}), 1)
+	f.Add([]byte{0x0a, 4, 0x0a, 0, 0x10, 2}, 3)
+	f.Fuzz(func(t *testing.T, b []byte, limit int) {
+		parts := slices.Collect(flow.SplitBatch(b, limit))
+		require.True(t, bytes.Equal(b, slices.Concat(parts...)))
+		items, err := flow.DecodeBatch(b, likeCodec)
+		if err != nil {
+			var malformed *flow.BatchError
+			require.ErrorAs(t, err, &malformed)
+			return
+		}
+		require.LessOrEqual(t, len(items), len(b)/6)
+		require.True(t, bytes.Equal(b, flow.AppendBatch(nil, items, likeCodec)), "what is accepted is canonical")
+		for _, p := range parts {
+			_, err := flow.DecodeBatch(p, likeCodec)
+			require.NoError(t, err)
+		}
+		for _, op := range []*flow.Operator{togetherLaw.new(t), topOf(2).new(t), countLaw.new(t)} {
+			_, err := op.Apply(0, b)
+			require.NoError(t, err)
+		}
+	})
+}
