@@ -1,0 +1,167 @@
+package consensus
+
+import (
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Leader returns who leads as far as this replica knows.
+func (g *Group) Leader() (Server, bool) {
+	s := g.knownLeader()
+	return s, s != (Server{})
+}
+
+// IsLeader says that this replica leads and that everything committed before
+// its reign has been applied here. It may have been replaced already without
+// having heard of it: decide nothing by it that a ReadIndex or an entry does
+// not confirm.
+func (g *Group) IsLeader() bool { return g.proposable() == nil }
+
+// Leadership returns the state of now and a channel that is closed when it has
+// been replaced.
+func (g *Group) Leadership() (Leadership, <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state, g.changed
+}
+
+// Silent returns, on the leader, the other replicas whose heartbeats fail, and
+// when each was heard of last. It is empty elsewhere.
+func (g *Group) Silent() map[Server]time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := make(map[Server]time.Time, len(g.silent))
+	for _, s := range g.cfg.Founders {
+		if at, ok := g.silent[s.ID]; ok {
+			out[s] = at
+		}
+	}
+	return out
+}
+
+// knownLeader names the leader by the founders' list, so that a replica that
+// moved is named by its address of now.
+func (g *Group) knownLeader() Server {
+	_, id := g.raft.LeaderWithID()
+	for _, s := range g.cfg.Founders {
+		if s.ID == string(id) {
+			return s
+		}
+	}
+	return Server{}
+}
+
+// proposable is nil on a leader whose first batch of this term is applied:
+// before that its state may lack what its predecessor committed. The term is
+// compared, not a flag: a replica that lost leadership and won it again before
+// anybody looked must confirm anew.
+func (g *Group) proposable() error {
+	switch {
+	case g.machine.failure() != nil:
+		return g.machine.failure()
+	case g.raft.State() != raft.Leader:
+		return &NotLeader{Leader: g.leaderOtherThanSelf()}
+	case g.confirmed.Load() != g.raft.CurrentTerm():
+		return errHold
+	}
+	return nil
+}
+
+// leaderOtherThanSelf: raft may name this replica for a moment after it stepped
+// down, and nobody is helped by being sent back here.
+func (g *Group) leaderOtherThanSelf() Server {
+	if s := g.knownLeader(); s.ID != g.cfg.Self.ID {
+		return s
+	}
+	return Server{}
+}
+
+func observed(o *raft.Observation) bool {
+	switch o.Data.(type) {
+	case raft.LeaderObservation, raft.FailedHeartbeatObservation, raft.ResumedHeartbeatObservation:
+		return true
+	}
+	return false
+}
+
+// watch follows raft until the group closes. It must not block: raft waits for
+// it at every change of leadership.
+func (g *Group) watch(leading <-chan bool, seen <-chan raft.Observation) {
+	defer g.tasks.Done()
+	for {
+		select {
+		case lead := <-leading:
+			g.mu.Lock()
+			clear(g.silent)
+			g.mu.Unlock()
+			if lead {
+				g.tasks.Add(1)
+				go g.confirm()
+			}
+		case o := <-seen:
+			g.note(o)
+		case <-g.closed:
+			// Raft must not wait for us while it shuts down; it gives up its
+			// channel when it does.
+			return
+		}
+		g.refresh()
+		g.queue.poke()
+	}
+}
+
+func (g *Group) note(o raft.Observation) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch o := o.Data.(type) {
+	case raft.FailedHeartbeatObservation:
+		g.silent[string(o.PeerID)] = o.LastContact
+	case raft.ResumedHeartbeatObservation:
+		delete(g.silent, string(o.PeerID))
+	}
+}
+
+// confirm opens a reign with an empty batch. When it has been applied, so has
+// everything that was committed before.
+func (g *Group) confirm() {
+	defer g.tasks.Done()
+	for g.raft.State() == raft.Leader && !g.isClosed() {
+		future := g.raft.Apply([]byte{batchVersion}, enqueueTimeout)
+		answer := make(chan error, 1)
+		go func() { answer <- future.Error() }() // may never end, see queue.step
+		var err error
+		select {
+		case err = <-answer:
+		case <-g.closed:
+			return
+		}
+		if err == nil {
+			if out, ok := future.Response().(outcome); ok {
+				g.confirmed.Store(out.term)
+			}
+			break
+		}
+		// A transfer of leadership under way, or a disk that failed: raft steps
+		// down or goes on, and either takes a moment.
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-g.closed:
+			return
+		}
+	}
+	g.refresh()
+	g.queue.poke()
+}
+
+func (g *Group) refresh() {
+	now := Leadership{Leader: g.knownLeader(), Self: g.IsLeader(), Term: g.raft.CurrentTerm()}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if now == g.state {
+		return
+	}
+	g.state = now
+	close(g.changed)
+	g.changed = make(chan struct{})
+}

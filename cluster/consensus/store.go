@@ -1,0 +1,216 @@
+package consensus
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+)
+
+// Founding is what the stores of a cluster agreed on, once.
+type Founding struct {
+	ClusterID string   `json:"cluster,omitempty"`
+	Founders  []Server `json:"founders,omitempty"` // by id
+}
+
+// Store is the identity of a data directory: the id that was minted with it,
+// and the cluster that it belongs to. It holds no other data. A lost or emptied
+// directory is a new store with a new id: whatever bears the old one (its votes,
+// its dots) has died with it.
+type Store struct {
+	dir    string // empty: in memory
+	unlock func() error
+	id     string
+
+	mu    sync.Mutex
+	state storeState
+	addrs []string // the list that Found was given; nil before
+}
+
+// storeState is what store.json holds.
+type storeState struct {
+	Format  int      `json:"format"`
+	StoreID string   `json:"store"`
+	Promise []Server `json:"promise,omitempty"` // will found with these stores only
+	Founding
+}
+
+const (
+	storeFile   = "store.json"
+	storeFormat = 1
+	// storeLimit bounds what is read of a store file or an answer.
+	storeLimit = 1 << 20
+)
+
+// InUse says that another process has the data directory open.
+type InUse struct{ Dir string }
+
+func (e *InUse) Error() string {
+	return fmt.Sprintf("data directory %s is in use by another process: stop it, or give this silo a directory of its own", e.Dir)
+}
+
+// OpenStore opens the store of a data directory and locks it against other
+// processes; it creates both where there is none. An empty dir is a store in
+// memory. It fails with *InUse, with *Damaged where the directory has data but
+// no readable identity, or with what the file system says.
+func OpenStore(dir string) (*Store, error) {
+	s := &Store{dir: dir, unlock: func() error { return nil }}
+	if dir == "" {
+		s.id = mintID()
+		s.state = storeState{Format: storeFormat, StoreID: s.id}
+		return s, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("consensus: data directory: %w", err)
+	}
+	unlock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	s.unlock = unlock
+	if err := s.load(); err != nil {
+		return nil, errors.Join(err, unlock())
+	}
+	s.id = s.state.StoreID
+	return s, nil
+}
+
+func (s *Store) load() error {
+	state, err := readState(s.dir)
+	if err == nil {
+		s.state = state
+		return nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, name := range []string{"raft", "snapshots"} {
+		left, err := os.ReadDir(filepath.Join(s.dir, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("consensus: data directory: %w", err)
+		}
+		if len(left) > 0 {
+			return &Damaged{Dir: s.dir, Cause: fmt.Errorf("%s holds data, and %s, which says whose, is missing", name, storeFile)}
+		}
+	}
+	return s.save(storeState{Format: storeFormat, StoreID: mintID()})
+}
+
+func readState(dir string) (storeState, error) {
+	var state storeState
+	f, err := os.Open(filepath.Join(dir, storeFile))
+	if err != nil {
+		return state, fmt.Errorf("consensus: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return state, fmt.Errorf("consensus: %w", err)
+	}
+	if info.Size() > storeLimit {
+		return state, &Damaged{Dir: dir, Cause: fmt.Errorf("%s has %d bytes", storeFile, info.Size())}
+	}
+	if err := json.NewDecoder(f).Decode(&state); err != nil {
+		return state, &Damaged{Dir: dir, Cause: fmt.Errorf("%s: %w", storeFile, err)}
+	}
+	if state.Format != storeFormat || state.StoreID == "" || (state.ClusterID == "") != (len(state.Founders) == 0) {
+		return state, &Damaged{Dir: dir, Cause: fmt.Errorf("%s is not of format %d, or incomplete", storeFile, storeFormat)}
+	}
+	return state, nil
+}
+
+// save makes state durable before anybody can see it. Called under mu, or
+// before the store is shared.
+func (s *Store) save(state storeState) error {
+	if s.dir != "" {
+		data, err := json.MarshalIndent(state, "", "\t")
+		if err != nil {
+			return fmt.Errorf("consensus: %w", err)
+		}
+		if err := writeDurably(filepath.Join(s.dir, storeFile), append(data, '\n')); err != nil {
+			return fmt.Errorf("consensus: saving the store's identity: %w", err)
+		}
+	}
+	s.state = state
+	return nil
+}
+
+// writeDurably replaces a file: after a crash it holds the old bytes or the new.
+func writeDurably(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+func mintID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails: the program ends instead
+	return hex.EncodeToString(b[:])
+}
+
+// ID is the store's id: 32 hexadecimal digits.
+func (s *Store) ID() string { return s.id }
+
+// Founded returns the cluster that the store belongs to, if there is one yet.
+func (s *Store) Founded() (Founding, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Founding{ClusterID: s.state.ClusterID, Founders: slices.Clone(s.state.Founders)}, s.state.ClusterID != ""
+}
+
+// Close unlocks the directory.
+func (s *Store) Close() error { return s.unlock() }
+
+// checkFounded refuses to host, in a directory that has an identity, a replica
+// of another.
+func checkFounded(cfg Config) error {
+	state, err := readState(cfg.Dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil // whoever opens a group without a Store keeps the identity elsewhere
+	case err != nil:
+		return err
+	case state.StoreID != cfg.Self.ID:
+		return &Damaged{Dir: cfg.Dir, Cause: fmt.Errorf("it belongs to store %s, this replica is %s", state.StoreID, cfg.Self.ID)}
+	case state.ClusterID != cfg.ClusterID:
+		return &Damaged{Dir: cfg.Dir, Cause: fmt.Errorf("it belongs to cluster %q, this replica to %q", state.ClusterID, cfg.ClusterID)}
+	}
+	return nil
+}
+
+func sorted(servers []Server) []Server {
+	out := slices.Clone(servers)
+	slices.SortFunc(out, func(a, b Server) int {
+		switch {
+		case a.ID < b.ID:
+			return -1
+		case a.ID > b.ID:
+			return 1
+		}
+		return 0
+	})
+	return out
+}
