@@ -234,7 +234,7 @@ func (b *Block) Abandon(err error) Verdict {
 // NotSubmitted says that the log surely did not take the decision (not the leader, queue full): the
 // same decision may be submitted again, elsewhere or later.
 func (b *Block) NotSubmitted() {
-	if b.phase == Submitted && !b.unsure {
+	if b.phase == Submitted {
 		b.phase = Running
 	}
 }

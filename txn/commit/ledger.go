@@ -75,6 +75,9 @@ type faults struct {
 	answerUnlogged bool                                           // Inquire answers without recording
 }
 
+// maxSeq keeps sums of sequences from overflowing.
+const maxSeq = 1 << 62
+
 type client struct {
 	horizon uint64 // sequences up to here are forgotten
 	highest uint64 // the highest with a record; at most horizon + Window
@@ -175,7 +178,8 @@ func (l *Ledger) chain(entry, result []byte, deltas []Delta) {
 	part(entry)
 	part(result)
 	for _, d := range deltas {
-		part([]byte(d.Variable.String()))
+		part([]byte(d.Variable.Kind()))
+		part([]byte(d.Variable.Key()))
 		part(d.Bytes)
 	}
 	l.hash = h.Sum64()
@@ -238,8 +242,8 @@ func (l *Ledger) stale(reads []Read) []Read {
 // understand as a whole, and records each refusal, so that the same entry a second time cannot commit.
 func (l *Ledger) decide(d Decision) Result {
 	id := d.Attempt.ID
-	if id.Seq == 0 || d.Attempt.N == 0 || d.Attempt.N == AllAttempts {
-		return invalid("an attempt's sequence and number begin at 1")
+	if id.Seq == 0 || id.Seq > maxSeq || d.Attempt.N == 0 || d.Attempt.N == AllAttempts {
+		return invalid("no such attempt")
 	}
 	c, known := l.clients[id.Client]
 	if !known || id.Seq <= c.horizon {
@@ -325,8 +329,8 @@ func (l *Ledger) inquire(q Inquire) Result {
 	if n == 0 {
 		n = AllAttempts
 	}
-	if q.ID.Seq == 0 {
-		return invalid("sequences begin at 1")
+	if q.ID.Seq == 0 || q.ID.Seq > maxSeq {
+		return invalid("no such sequence")
 	}
 	c, known := l.clients[q.ID.Client]
 	if !known || q.ID.Seq <= c.horizon {
@@ -352,7 +356,7 @@ func (l *Ledger) confirm(q Confirm) Result {
 		return Result{Code: Forgotten}
 	}
 	c.touched = l.pos
-	l.raise(q.Client, &c, q.UpTo)
+	l.raise(q.Client, &c, min(q.UpTo, maxSeq))
 	l.clients[q.Client] = c
 	return Result{Code: Done}
 }
@@ -366,7 +370,7 @@ func (l *Ledger) keep(id ID, k kept) {
 	l.kept.put(id, k)
 	c.bytes += len(k.reply)
 	c.touched = l.pos
-	if window := uint64(l.config.Window); id.Seq > c.horizon+window && id.Seq > window {
+	if window := uint64(l.config.Window); id.Seq > c.horizon+window {
 		l.raise(id.Client, &c, id.Seq-window)
 	}
 	c.highest = max(c.highest, id.Seq)

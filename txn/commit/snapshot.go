@@ -309,7 +309,7 @@ func (l *Ledger) readClient(b []byte) error {
 	if err != nil {
 		return err
 	}
-	if num == 0 || num >= l.nextClient || c.highest < c.horizon || c.highest-c.horizon > uint64(l.config.Window) {
+	if num == 0 || num >= l.nextClient || c.highest > maxSeq || c.highest < c.horizon || c.highest-c.horizon > uint64(l.config.Window) {
 		return fmt.Errorf("%w: client %d", errMalformed, num)
 	}
 	l.clients[num] = c
