@@ -1,0 +1,87 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/martinelli-go/martinelli/actor"
+	"github.com/martinelli-go/martinelli/cluster/view"
+	"github.com/martinelli-go/martinelli/grains/wire"
+)
+
+// The services of a silo; numbers are part of the protocol.
+const (
+	ServiceFounding  actor.Service = iota + 1 // what a store says of itself
+	ServiceView                               // the newest view
+	ServiceAlive                              // signs of life
+	ServicePropose                            // entries for the log, at its leader
+	ServiceCalls                              // calls of grains
+	ServiceBlocks                             // notices about attempts of atomic blocks
+	ServiceStatus                             // what became of an attempt
+	ServiceLoad                               // reads of transactional state
+	ServiceVariables                          // operations and reads of variables
+	ServiceReplicas                           // synchronisation of replicas
+	ServiceDataflow                           // between operators, and to readers
+	ServiceAudit                              // hashes of what a silo holds
+)
+
+// Peers sends messages to silos by their identity, through whatever address the view gives.
+type Peers struct {
+	Node    *actor.Node
+	Views   *view.Holder
+	Service actor.Service
+}
+
+// With returns the same for another service.
+func (p Peers) With(s actor.Service) Peers {
+	p.Service = s
+	return p
+}
+
+// Request sends a request to a silo; errors are those of package actor.
+func (p Peers) Request(ctx context.Context, to view.SiloID, payload []byte) ([]byte, error) {
+	s, err := p.silo(to)
+	if err != nil {
+		return nil, err
+	}
+	return p.Node.Request(ctx, s.Addr, p.Service, payload)
+}
+
+// Notify sends a notification to a silo, at most once.
+func (p Peers) Notify(to view.SiloID, payload []byte) error {
+	s, err := p.silo(to)
+	if err != nil {
+		return err
+	}
+	return p.Node.Notify(s.Addr, p.Service, payload)
+}
+
+func (p Peers) silo(to view.SiloID) (view.Silo, error) {
+	v := p.Views.Current()
+	if v == nil {
+		return view.Silo{}, fmt.Errorf("silo %s: no view yet: %w", to, actor.ErrNotExecuted)
+	}
+	s, ok := v.Silo(to)
+	if !ok {
+		return view.Silo{}, fmt.Errorf("silo %s is in no view: %w", to, actor.ErrNotExecuted)
+	}
+	return s, nil
+}
+
+// Fate turns an error of a request into the cause that callers of grains look for: wire.ErrNotExecuted,
+// wire.ErrTooLarge or, for all that may have run, wire.ErrUnknown. It is nil for an error that the
+// other side answered with.
+func Fate(err error) error {
+	var large *actor.TooLarge
+	var remote *actor.RemoteFailure
+	switch {
+	case errors.As(err, &large):
+		return wire.ErrTooLarge
+	case errors.Is(err, actor.ErrNotExecuted):
+		return wire.ErrNotExecuted
+	case errors.As(err, &remote):
+		return nil
+	}
+	return wire.ErrUnknown
+}
