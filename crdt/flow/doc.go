@@ -39,4 +39,27 @@
 // accesses (Work counts them). Materialized is the reader's end of an edge. Batches may come in any
 // grouping: an operator's view depends on the sum of what it was given, not on how that was cut, and
 // weights that are negative for a moment, because a death overtook its birth, come right by themselves.
+//
+// # Known wrong turns
+//
+// Each was seen in a released system or is easily taken; a test guards each. Every operator is moreover
+// compared, after every step of random histories, with a recomputation from scratch (Test…FollowsItsLaw).
+//
+//	a function that is not injective; its     TestMapThatIsNotInjectiveKeepsAnElement-
+//	output dies with the first support          WhileOneSupportLives
+//	branches of one source that meet again:   TestBranchesOfOneSourceThatMeetAgain
+//	the complement kills what is kept
+//	a binary operator that is silent while    TestUnionKeepsWhatOneSideStillHolds-
+//	one side is empty, or lets one side         AndNeedsNoOtherSide
+//	remove what the other holds
+//	an element that was added again counts    TestReaddedElementCountsOnce, and with the
+//	twice in a fold                             distinct off TestFoldWithoutDistinctIsFoundOut
+//	a death is delivered before its birth     TestDeathThatOvertakesItsBirthComesRight
+//	a batch that is half decoded and half     TestMalformedChangeIsRefusedWhole,
+//	applied; bytes that cost memory             TestDecodeBatchRefuses, FuzzDecodeBatch
+//	state in doubt that goes on being used    TestOperatorWhoseFunctionPanickedIsNotUsedAgain,
+//	                                            TestImpureFunctionIsNotPassedOverInSilence
+//	work that grows with the collection       TestWorkIsProportionalToTheChange
+//	indexes that keep what is gone            history, sameAs: "history leaves nothing behind"
+//	views made by different code are mixed    TestFingerprintCoversWhatComesBefore
 package flow

@@ -3,6 +3,7 @@ package flow
 import (
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -245,6 +246,23 @@ func (g *Graph) New(name string) (*Operator, error) {
 		return nil, fmt.Errorf("flow: node %q at %s: %w", name, info.Place, err)
 	}
 	return &Operator{info, e}, nil
+}
+
+// CodecOf returns the codec that the node n is bound with in g, for hosts that make its Materialized.
+func CodecOf[E any](g *Graph, n Node[E]) (crdt.Codec[E], error) {
+	var none crdt.Codec[E]
+	if n.spec == nil {
+		return none, errors.New("flow: the zero Node, which nobody declared, has no codec")
+	}
+	v, ok := g.named[n.spec.Name]
+	if !ok || v.spec != n.spec && (n.spec.Source == "" || v.spec.Op != n.spec.Op) {
+		return none, fmt.Errorf("flow: node %q at %s is not in the graph; it has %s", n.spec.Name, n.spec.Place, g.names())
+	}
+	c, err := codecOf[E](v.codec)
+	if err != nil {
+		return none, fmt.Errorf("flow: node %q at %s: %w", n.spec.Name, n.spec.Place, err)
+	}
+	return c, nil
 }
 
 func (g *Graph) names() string {

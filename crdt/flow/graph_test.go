@@ -181,6 +181,26 @@ func TestCompileRefusesOneNameForDifferentSources(t *testing.T) {
 	require.ErrorContains(t, err, "different types of element")
 }
 
+func TestCodecOf(t *testing.T) {
+	t.Parallel()
+	g, err := flow.Compile(sample(6))
+	require.NoError(t, err)
+	for _, n := range []flow.Node[string]{upper, adsByName, flow.From(ads)} {
+		c, err := flow.CodecOf(g, n)
+		require.NoError(t, err)
+		require.Equal(t, "x", string(c.Append(nil, "x")))
+	}
+	_, err = flow.CodecOf(g, flow.Map("upper", flow.From(ads), strings.ToUpper))
+	require.ErrorContains(t, err, `node "upper" at `, "another node of that name")
+	require.ErrorContains(t, err, "is not in the graph; it has ads, ads-by-name")
+	_, err = flow.CodecOf(g, flow.Input[string]("new"))
+	require.ErrorContains(t, err, "is not in the graph")
+	_, err = flow.CodecOf(g, flow.From(setOf[int64]("ads")))
+	require.ErrorContains(t, err, "not a crdt.Codec[int64]")
+	_, err = flow.CodecOf(g, flow.Node[string]{})
+	require.ErrorContains(t, err, "zero Node")
+}
+
 func TestEmptyGraph(t *testing.T) {
 	t.Parallel()
 	g, err := flow.Compile(nil)

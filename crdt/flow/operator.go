@@ -123,7 +123,7 @@ func buildStage[A, B comparable](fresh func() core[A, B]) func([]any, any) (engi
 			}
 			s.in = append(s.in, c)
 		}
-		bind(s.core, s.out)
+		s.bind(s.core)
 		return s, nil
 	}
 }
@@ -133,10 +133,12 @@ func buildSource[E comparable](_ []any, output any) (engine, error) {
 	return buildStage(identity[E])([]any{output}, output)
 }
 
-// bind gives a core that orders elements by their bytes the codec to do so.
-func bind[A, B comparable](c core[A, B], out crdt.Codec[B]) {
-	if o, ok := c.(interface{ bind(crdt.Codec[B]) }); ok {
-		o.bind(out)
+// bind gives the codecs to a core that orders elements by their bytes.
+func (s *stage[A, B]) bind(c core[A, B]) {
+	if o, ok := c.(interface {
+		bind(crdt.Codec[A], crdt.Codec[B])
+	}); ok {
+		o.bind(s.in[0], s.out)
 	}
 }
 
@@ -172,7 +174,7 @@ func (s *stage[A, B]) replace(inputs [][][]byte) ([]byte, error) {
 		return nil, ErrBroken
 	}
 	next := s.fresh()
-	bind(next, s.out)
+	s.bind(next)
 	done := s.done
 	for port, batches := range inputs {
 		for i, batch := range batches {

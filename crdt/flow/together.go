@@ -59,7 +59,9 @@ type member struct {
 // pairOf names an unordered pair of numbers.
 func pairOf(a, b uint32) uint64 { return uint64(min(a, b))<<32 | uint64(max(a, b)) }
 
-func (t *together[G, I, E]) bind(c crdt.Codec[Entry[Pair[I, I], int64]]) { t.codec = c }
+func (t *together[G, I, E]) bind(_ crdt.Codec[E], out crdt.Codec[Entry[Pair[I, I], int64]]) {
+	t.codec = out
+}
 
 func (t *together[G, I, E]) apply(in []Weighted[E], steps *int64) []Weighted[Entry[Pair[I, I], int64]] {
 	before := make(map[uint64]int64) // of the pairs that this batch touches

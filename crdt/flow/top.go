@@ -27,16 +27,18 @@ type topBy[K, E comparable] struct {
 	by     func(E) K
 	n      int
 	cmp    func(a, b E) int
-	codec  crdt.Codec[Entry[K, E]]
+	codec  crdt.Codec[E]
 	seen   weights[E] // distinct
 	groups map[K]*ranked[E]
 	tops   int // sum of the sizes of all tops
+
+	a, b []byte // encodings of elements that cmp does not tell apart
 }
 
 // ranked is a group: every element of top precedes every one of rest, which is empty unless top is full.
 type ranked[E any] struct{ top, rest tree[E] }
 
-func (t *topBy[K, E]) bind(c crdt.Codec[Entry[K, E]]) { t.codec = c }
+func (t *topBy[K, E]) bind(in crdt.Codec[E], _ crdt.Codec[Entry[K, E]]) { t.codec = in }
 
 // order is total: cmp, then the lesser encoding is the greater element.
 func (t *topBy[K, E]) order(a, b E) int {
@@ -46,7 +48,9 @@ func (t *topBy[K, E]) order(a, b E) int {
 	if c := t.cmp(a, b); c != 0 {
 		return c
 	}
-	return bytes.Compare(t.codec.Append(nil, Entry[K, E]{Value: b}), t.codec.Append(nil, Entry[K, E]{Value: a}))
+	t.a = t.codec.Append(t.a[:0], a)
+	t.b = t.codec.Append(t.b[:0], b)
+	return bytes.Compare(t.b, t.a)
 }
 
 func (t *topBy[K, E]) apply(in []Weighted[E], steps *int64) []Weighted[Entry[K, E]] {

@@ -89,7 +89,7 @@ func oneGroup(t *testing.T) *flow.Operator {
 	return op
 }
 
-// One change through a filter and a map.
+// One change through a filter that keeps half and a map.
 func BenchmarkFilterMap(b *testing.B) {
 	for _, n := range []int{1e3, 1e5} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
