@@ -1,0 +1,35 @@
+// Package actor carries requests and notifications between nodes (silos and
+// clients), and offers the turn lock on which grains run one call at a time.
+// It knows nothing of grains: a payload is bytes.
+//
+// A [Node] has an address and an incarnation, the number of one run of its
+// process. [Node.Request] sends a payload to a [Service] of another node and
+// waits for its answer; [Node.Notify] sends and does not wait. Both travel in
+// one stable message, the Envelope of envelope.proto.
+//
+// # What a request promises
+//
+// A handler runs at most once for a request, on a goroutine of its own, under a
+// context that ends with the caller's deadline, with its cancellation, or when
+// the caller is gone. A request ends in one of these ways:
+//
+//   - the handler's answer;
+//   - a [*RemoteFailure]: the handler ran and failed;
+//   - an error that is [ErrNotExecuted]: the handler has not run and never
+//     will, so that trying again is safe;
+//   - an error that is [ErrUnknown]: it may have run.
+//
+// A peer that is known to be gone fails all requests in flight to it at once.
+//
+// # Transports
+//
+// Between processes the envelopes ride on protoactor-go's remote, guarded: its
+// calls other than the stream are refused, what arrives for any process but
+// ours is dropped before it is decoded, batches are split below gRPC's limit,
+// queues are bounded and connections are dialled here, so that a refused
+// address costs a round trip and not ten seconds. For tests [Network] joins
+// nodes of one process and can cut, drop, delay and kill.
+//
+// remote sets gRPC's process-wide logger when it starts: a process should
+// start one node over TCP.
+package actor

@@ -1,0 +1,240 @@
+package actor
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// codec is the version of the rules that envelopes follow.
+const codec = 1
+
+// call is a request that waits for its end. Whoever takes it out of the table
+// answers it, exactly once.
+type call struct {
+	to      Peer
+	service Service
+	size    int
+	answer  chan answer // capacity 1
+	// begun decides between the transport, which sets it before the request
+	// may leave this process, and a caller that gives up: only a request that
+	// never begins is surely not executed.
+	begun atomic.Bool
+}
+
+type answer struct {
+	payload []byte
+	err     error
+}
+
+func (c *call) error(fate error, reason string, cause error) error {
+	return &CallError{To: c.to.Addr, Service: c.service, Fate: fate, Reason: reason, Cause: cause}
+}
+
+// Request sends payload to service s of the node at the address to and waits
+// for the answer, which is the caller's to keep; payload must not be changed
+// afterwards unless the request was answered. The deadline and cancellation of ctx reach the handler; a ctx
+// without a deadline gets Config.Timeout. Errors: [ErrNotExecuted] (as
+// [*TooLarge] for a payload over the limit), [ErrUnknown], [*RemoteFailure],
+// and [*TooLarge] for an answer over the limit.
+func (n *Node) Request(ctx context.Context, to string, s Service, payload []byte) ([]byte, error) {
+	return n.RequestPeer(ctx, Peer{Addr: to}, s, payload)
+}
+
+// RequestPeer is [Node.Request] to one incarnation: another that answers at
+// the address refuses it as not executed.
+func (n *Node) RequestPeer(ctx context.Context, to Peer, s Service, payload []byte) ([]byte, error) {
+	c := &call{to: to, service: s, size: len(payload)}
+	if err := ctx.Err(); err != nil {
+		return nil, c.error(ErrNotExecuted, "the context had ended before the request was sent", err)
+	}
+	if len(payload) > n.cfg.Limit {
+		return nil, &TooLarge{Size: len(payload), Limit: n.cfg.Limit}
+	}
+	p := n.peer(to.Addr)
+	calls, bytes := p.calls.Add(1), p.bytes.Add(int64(c.size))
+	defer p.calls.Add(-1)
+	defer p.bytes.Add(int64(-c.size))
+	if calls > int64(n.cfg.PeerInFlight) || bytes > int64(n.cfg.PeerQueueBytes) {
+		return nil, c.error(ErrNotExecuted, "overloaded: too many requests to this peer are unanswered, try again later", nil)
+	}
+
+	remaining := n.cfg.Timeout
+	deadline, bounded := ctx.Deadline()
+	if bounded {
+		remaining = max(time.Until(deadline), 1)
+	}
+	id := n.ids.Add(1)
+	c.answer = make(chan answer, 1)
+	n.calls.add(id, c)
+	if n.left.Load() {
+		n.calls.take(id)
+		return nil, c.error(ErrNotExecuted, "this node has stopped", nil)
+	}
+	err := n.transport.send(outgoing{to: to.Addr, call: c, env: &Envelope{
+		Codec: codec, Kind: Kind_KIND_REQUEST, Id: id, Service: uint32(s),
+		Sender: n.addr, SenderIncarnation: n.cfg.Incarnation, TargetIncarnation: to.Incarnation,
+		Remaining: int64(remaining), Payload: payload,
+	}})
+	if err != nil {
+		n.calls.take(id)
+		return nil, c.error(ErrNotExecuted, "not sent", err)
+	}
+
+	var timeout <-chan time.Time
+	if !bounded {
+		timer := time.NewTimer(remaining)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case a := <-c.answer:
+		return a.payload, a.err
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-timeout:
+		err = context.DeadlineExceeded
+	}
+	if n.calls.take(id) == nil { // the answer is being given
+		a := <-c.answer
+		return a.payload, a.err
+	}
+	if !c.begun.Swap(true) {
+		return nil, c.error(ErrNotExecuted, "gave up while connecting", err)
+	}
+	_ = n.transport.send(outgoing{to: to.Addr, env: &Envelope{
+		Codec: codec, Kind: Kind_KIND_CANCEL, Id: id,
+		Sender: n.addr, SenderIncarnation: n.cfg.Incarnation, TargetIncarnation: to.Incarnation,
+	}}) // best effort: the handler has the deadline too
+	return nil, c.error(ErrUnknown, "gave up waiting for the answer", err)
+}
+
+// Notify sends payload to service s of the node at the address to, at most
+// once, and in order for each (destination, service) while the connection
+// lives. It does not wait: an error, always [ErrNotExecuted], says that the
+// notification was surely not sent; nil says nothing about its arrival.
+// payload must not be changed afterwards.
+func (n *Node) Notify(to string, s Service, payload []byte) error {
+	if len(payload) > n.cfg.Limit {
+		return &TooLarge{Size: len(payload), Limit: n.cfg.Limit}
+	}
+	if n.left.Load() {
+		return &CallError{To: to, Service: s, Fate: ErrNotExecuted, Reason: "this node has stopped"}
+	}
+	err := n.transport.send(outgoing{to: to, env: &Envelope{
+		Codec: codec, Kind: Kind_KIND_NOTIFY, Service: uint32(s),
+		Sender: n.addr, SenderIncarnation: n.cfg.Incarnation, Payload: payload,
+	}})
+	if err != nil {
+		return &CallError{To: to, Service: s, Fate: ErrNotExecuted, Reason: "not sent", Cause: err}
+	}
+	return nil
+}
+
+// refuse ends a request that the transport took over and could not send after
+// all.
+func (n *Node) refuse(o outgoing, cause error) {
+	if o.call == nil {
+		return
+	}
+	if c := n.calls.take(o.env.Id); c != nil {
+		c.answer <- answer{err: c.error(ErrNotExecuted, "not sent", cause)}
+	}
+}
+
+// begin is called by the transport before o may leave this process. It reports
+// false when its caller has given up meanwhile: o must then be dropped.
+func (o outgoing) begin() bool { return o.call == nil || !o.call.begun.Swap(true) }
+
+// reply ends the request that env answers.
+func (n *Node) reply(env *Envelope) {
+	c := n.calls.take(env.Id)
+	if c == nil {
+		return // it was given up
+	}
+	var a answer
+	switch env.Status {
+	case Status_STATUS_OK:
+		a.payload = env.Payload
+	case Status_STATUS_FAILED:
+		a.err = &RemoteFailure{From: c.to.Addr, Payload: env.Payload, Text: env.Text}
+	case Status_STATUS_NOT_EXECUTED:
+		a.err = c.error(ErrNotExecuted, env.Text, nil)
+	case Status_STATUS_REQUEST_TOO_LARGE, Status_STATUS_REPLY_TOO_LARGE:
+		a.err = &TooLarge{Size: int(env.Size), Limit: int(env.Limit), Reply: env.Status == Status_STATUS_REPLY_TOO_LARGE}
+	default:
+		a.err = c.error(ErrUnknown, "the answer's status is not known here: do all nodes run the same version?", nil)
+	}
+	c.answer <- a
+}
+
+// shards spreads the tables' locks; a power of two.
+const shards = 64
+
+// callTable holds the requests in flight by id.
+type callTable struct {
+	shard [shards]struct {
+		sync.Mutex
+		calls map[uint64]*call
+		_     [48]byte // a cache line each
+	}
+}
+
+func (t *callTable) init() {
+	for i := range t.shard {
+		t.shard[i].calls = map[uint64]*call{}
+	}
+}
+
+func (t *callTable) add(id uint64, c *call) {
+	s := &t.shard[id%shards]
+	s.Lock()
+	s.calls[id] = c
+	s.Unlock()
+}
+
+// take removes a call and makes the caller the one to answer it; nil when
+// another has it.
+func (t *callTable) take(id uint64) *call {
+	s := &t.shard[id%shards]
+	s.Lock()
+	c := s.calls[id]
+	if c != nil {
+		delete(s.calls, id)
+	}
+	s.Unlock()
+	return c
+}
+
+// fail ends the calls to addr that have begun; those that still wait for a
+// connection are the transport's to send or refuse. It costs a pass over all
+// calls of the node.
+func (t *callTable) fail(addr, reason string, delivered bool) {
+	fate := ErrUnknown
+	if !delivered {
+		fate = ErrNotExecuted
+	}
+	t.end(fate, reason, func(c *call) bool { return c.to.Addr == addr && c.begun.Load() })
+}
+
+func (t *callTable) failAll(reason string) {
+	t.end(ErrUnknown, reason, func(*call) bool { return true })
+}
+
+var errGone = errors.New("no answer will come")
+
+func (t *callTable) end(fate error, reason string, which func(*call) bool) {
+	for i := range t.shard {
+		s := &t.shard[i]
+		s.Lock()
+		for id, c := range s.calls {
+			if which(c) {
+				delete(s.calls, id)
+				c.answer <- answer{err: c.error(fate, reason, errGone)} // has room: the table was its only owner
+			}
+		}
+		s.Unlock()
+	}
+}
