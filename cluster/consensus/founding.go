@@ -251,7 +251,7 @@ type step struct {
 
 // unguarded switches single rules of decide off, for the test that shows that
 // each of them is needed.
-type unguarded struct{ promises, lists, silence bool }
+type unguarded struct{ promises, silence bool }
 
 // decide says what the store at self may do, given what the stores of the list
 // answered, itself included. It is pure. What keeps it waiting is told by
@@ -284,7 +284,6 @@ func (off unguarded) decide(self string, list []string, answers map[string]Answe
 		holder[a.StoreID] = addr
 		founders = append(founders, Server{ID: a.StoreID, Addr: addr})
 		switch {
-		case off.lists:
 		case a.Addrs == nil:
 			reasons[addr] = "is starting"
 		case !slices.Equal(sortedStrings(a.Addrs), list):

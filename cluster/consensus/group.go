@@ -62,6 +62,9 @@ type Config struct {
 	TrailingLogs uint64
 
 	Logger *slog.Logger // default slog.Default()
+
+	// wrapLog lets tests make the log's storage fail or wait.
+	wrapLog func(raft.LogStore) raft.LogStore
 }
 
 func (c Config) withDefaults() Config {
@@ -184,6 +187,9 @@ func Open(ctx context.Context, cfg Config) (_ *Group, err error) {
 		silent:  map[string]time.Time{},
 		closed:  make(chan struct{}),
 		done:    make(chan struct{}),
+	}
+	if cfg.wrapLog != nil {
+		store.log = cfg.wrapLog(store.log)
 	}
 	end, restored, err := store.end()
 	if err != nil {
