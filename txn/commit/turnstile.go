@@ -263,10 +263,11 @@ func (t *Turnstile) Cancel(call CallID) []Signal {
 	return t.settle()
 }
 
-// Drop releases everything of a client whose ids have ended: see [End].
+// Drop releases everything of a client whose ids have ended, see [End], and refuses its late calls.
 func (t *Turnstile) Drop(client uint64) []Signal {
 	t.out = t.out[:0]
 	of := func(by Holder) bool { return !by.IsPlain() && by.Attempt.ID.Client == client }
+	t.end(Attempt{ID: ID{Client: client}})
 	if of(t.lock) {
 		t.release(t.lock.Attempt)
 	}

@@ -180,10 +180,11 @@ func (t *Turnstile) end(a Attempt) {
 	t.endedAt = (t.endedAt + 1) % endedRing
 }
 
-// isEnded also covers the attempts before one that was released: a block's attempts come in order.
+// isEnded also covers the attempts before one that was released, because a block's attempts come in
+// order, and all of a client that was dropped, which is kept with sequence 0.
 func (t *Turnstile) isEnded(a Attempt) bool {
 	for _, e := range t.ended {
-		if e.ID == a.ID && a.N <= e.N {
+		if e.ID == a.ID && a.N <= e.N || e.ID == (ID{Client: a.ID.Client}) {
 			return true
 		}
 	}
