@@ -16,10 +16,9 @@ import (
 type (
 	declared[H any]     = flow.Declared[H]
 	family[K, H any]    = flow.Family[K, H]
-	of[E any]           = flow.Of[E]
 	variable[H any]     struct{ declared[H] }
 	variables[K, H any] struct{ family[K, H] }
-	set[E comparable]   struct{ of[E] }
+	set[E comparable]   struct{ flow.Of[E] }
 )
 
 func setOf[E comparable](name string) variable[*set[E]] {
@@ -123,6 +122,8 @@ func TestCompileReportsAllProblemsWithTheirPlaces(t *testing.T) {
 	nameless := flow.Filter("", src, func(string) bool { return true })
 	mute := flow.Map[string, string]("mute", src, nil)
 	top := flow.TopBy("top", src, strings.ToUpper, 0, nil)
+	nothing := flow.From[*set[string]](nil)
+	nobody := flow.Each[string, *set[string]](nil)
 	onAir := flow.Map("on-air", flow.Node[string]{}, strings.ToUpper)
 	alone := flow.Union[string]("alone")
 	open := flow.Map("open", flow.Map("hidden", src, strings.ToUpper), strings.ToUpper)
@@ -134,6 +135,7 @@ func TestCompileReportsAllProblemsWithTheirPlaces(t *testing.T) {
 		flow.Bind(flow.Node[string]{}, textCodec, 10),
 		flow.Bind(flow.Input[string]("dumb"), crdt.Codec[string]{}, 11),
 		flow.Bind(src, textCodec, 12),
+		flow.Bind(nothing, textCodec, 13), flow.Bind(nobody, likeCodec, 14),
 	})
 	var all *flow.GraphError
 	require.ErrorAs(t, err, &all)
@@ -144,9 +146,11 @@ func TestCompileReportsAllProblemsWithTheirPlaces(t *testing.T) {
 		fmt.Sprintf(`node "mute" at %s: its function is nil`, at(4)),
 		fmt.Sprintf(`node "top" at %s: one of its functions is nil`, at(5)),
 		fmt.Sprintf(`node "top" at %s: it keeps the 0 greatest`, at(5)),
-		fmt.Sprintf(`node "on-air" at %s: its input 0 is the zero Node`, at(6)),
-		fmt.Sprintf(`node "alone" at %s: it has no input`, at(7)),
-		fmt.Sprintf(`node "hidden" at %s: it has no codec`, at(8)),
+		fmt.Sprintf(`node "" at %s: it reads no variable`, at(6)),
+		fmt.Sprintf(`node "" at %s: it reads no family`, at(7)),
+		fmt.Sprintf(`node "on-air" at %s: its input 0 is the zero Node`, at(8)),
+		fmt.Sprintf(`node "alone" at %s: it has no input`, at(9)),
+		fmt.Sprintf(`node "hidden" at %s: it has no codec`, at(10)),
 		`bound node 9 is the zero Node`,
 		`node "dumb"`,
 		`it is bound with the zero Codec`,
@@ -154,7 +158,7 @@ func TestCompileReportsAllProblemsWithTheirPlaces(t *testing.T) {
 	} {
 		require.ErrorContains(t, err, want)
 	}
-	require.Len(t, all.Problems, 11)
+	require.Len(t, all.Problems, 15) // those without a name are told so too
 }
 
 func TestCompileRefusesOneNameForDifferentSources(t *testing.T) {

@@ -79,8 +79,12 @@ type keyed[K, H any] interface{ family() (string, K, H) }
 // From is the collection that the variable v holds. Its name is the variable's; several nodes from one
 // variable are one source.
 func From[H Collection[E], E comparable](v source[H]) Node[E] {
-	name, _ := v.declared()
+	var name string
+	if v != nil {
+		name, _ = v.declared()
+	}
 	s := declare("from", name)
+	s.refuse(v == nil, "it reads no variable, but nil")
 	s.Source = name
 	s.build = buildSource[E]
 	return Node[E]{s}
@@ -89,8 +93,12 @@ func From[H Collection[E], E comparable](v source[H]) Node[E] {
 // Each is the collection of what the variables of the family f hold, each element under its key. Its
 // name is the family's; several nodes from one family are one source.
 func Each[K comparable, H Collection[E], E comparable](f keyed[K, H]) Node[Entry[K, E]] {
-	name, _, _ := f.family()
+	var name string
+	if f != nil {
+		name, _, _ = f.family()
+	}
 	s := declare("each", name)
+	s.refuse(f == nil, "it reads no family, but nil")
 	s.Source, s.Keyed = name, true
 	s.build = buildSource[Entry[K, E]]
 	return Node[Entry[K, E]]{s}
