@@ -80,7 +80,7 @@ type Block struct {
 	records map[wire.ID]*Record
 	order   []wire.ID // in the order in which they joined
 	own     []Operation
-	unsure  bool // some submission of this block was lost: a Forgotten proves nothing
+	unsure  bool // the submission's answer was lost: a Forgotten proves nothing
 }
 
 // NewBlock begins a block at its first attempt. Its timestamp is kept until it ends.
@@ -92,7 +92,7 @@ func NewBlock(id ID, ts Timestamp) *Block {
 
 func (b *Block) begin() {
 	b.n++
-	b.phase, b.doom = Running, nil
+	b.phase, b.doom, b.unsure = Running, nil, false
 	b.records, b.order, b.own = map[wire.ID]*Record{}, nil, nil
 }
 
