@@ -1,0 +1,23 @@
+// Package host runs grains: it makes their activations, admits calls to them one turn at a time, and
+// keeps their transactional state on behalf of atomic blocks.
+//
+// It is exported for silos, with no compatibility promise.
+//
+// # A call
+//
+// A call that arrives, from this process or from another silo, finds its activation in a sharded table by
+// identity, or makes it. The activation's turnstile (package commit) admits it: an idle one at once, on
+// the goroutine that brought it. Whether this silo still owns the grain is checked when the turn starts,
+// not only when the call arrives. A waiting call holds nothing but its goroutine.
+//
+// # A block's call
+//
+// A context inside an atomic block carries a cluster.Branch. What the turn reads and writes of
+// transactional state, and its operations on variables, become the activation's record for that attempt,
+// and go back to the coordinator with the reply. The activation then holds the attempt's lock until the
+// coordinator's notice comes; an attempt that nothing is heard of is asked about.
+//
+// # Locks
+//
+// Host.mu and activation.mu are never held while the other is taken, nor while anything waits or calls out.
+package host

@@ -1,0 +1,371 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/martinelli-go/martinelli/cluster"
+	"github.com/martinelli-go/martinelli/cluster/view"
+	"github.com/martinelli-go/martinelli/grains/wire"
+	"github.com/martinelli-go/martinelli/txn/commit"
+)
+
+// Coordinator is what a host asks of package txn/host, for its grains' blocks and about others'.
+type Coordinator interface {
+	// Atomic runs a block that is begun in the turn of opener.
+	Atomic(ctx context.Context, c wire.Closure, opener Opener) error
+	// Resume tells the reply of a call that is retried; again is true where the call shall run, its
+	// block continuing after the attempts that were made.
+	Resume(ctx context.Context, id wire.BlockID) (reply []byte, again bool, err error)
+	// Load reads transactional state from the ledger, as of now or later.
+	Load(ctx context.Context, key commit.StateKey) (version commit.Attempt, value []byte, err error)
+	// Wound asks the coordinator at that address to stop an attempt.
+	Wound(coordinator string, a commit.Attempt)
+	// Ask asks the coordinator at that address how far an attempt is. An error that is
+	// wire.ErrNotExecuted says that there is no coordinator any more.
+	Ask(ctx context.Context, coordinator string, a commit.Attempt) (cluster.Notice, error)
+}
+
+// Opener is the turn that a block is begun in.
+type Opener interface {
+	// Root names the call from outside that the turn serves, if it serves one; again says that it is
+	// a retry. Only the first block of a turn gets it.
+	Root() (id wire.BlockID, again bool)
+	// Result is the codec of the turn's method.
+	Result() any
+	// Open, Close and Yield say that the block holds the turn, does no longer, and gives it up to get
+	// it again; Open may wound the attempt at once.
+	Open(b *cluster.Branch)
+	Close(b *cluster.Branch)
+	Yield(ctx context.Context, next commit.Holder) error
+}
+
+// Config is what a host needs.
+type Config struct {
+	Self  view.SiloID
+	Addr  string // where this silo is reached
+	Views *view.Holder
+	Kinds map[string]wire.Kind
+	// Engine serves what is no call: variables, views.
+	Engine wire.Engine
+	Router *cluster.Router
+	// Prepare adds to an operation on a variable what it observes, at the nearest replica.
+	Prepare func(ctx context.Context, variable wire.ID, op []byte) ([]byte, error)
+	// Blocks may be set after New, and before the first call.
+	Blocks Coordinator
+	// Limit is the most that a reply may measure.
+	Limit int
+	// IdleAfter is how long an activation is kept without calls. Default 10 minutes.
+	IdleAfter time.Duration
+	// AskAfter is after which time without news an attempt that holds something here is asked about.
+	// Default 1 second.
+	AskAfter time.Duration
+	Logger   *slog.Logger
+}
+
+// Host runs grains.
+type Host struct {
+	Config
+	shards   [shards]shard
+	calls    atomic.Uint64
+	epoch    uint64 // names this host's activations apart from all others
+	presence presence
+	draining atomic.Bool
+	done     chan struct{}
+	loops    sync.WaitGroup
+	unwatch  func()
+}
+
+const shards = 64
+
+type shard struct {
+	mu  sync.Mutex
+	all map[wire.ID]*activation
+}
+
+// New returns a host that runs until Stop.
+func New(c Config) *Host {
+	if c.IdleAfter <= 0 {
+		c.IdleAfter = 10 * time.Minute
+	}
+	if c.AskAfter <= 0 {
+		c.AskAfter = time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	h := &Host{Config: c, epoch: rand.Uint64(), done: make(chan struct{})}
+	h.presence.attempts = map[commit.Attempt]*attempt{}
+	for i := range h.shards {
+		h.shards[i].all = map[wire.ID]*activation{}
+	}
+	moved := make(chan struct{}, 1) // one: a second change before the first is seen to adds nothing
+	h.unwatch = c.Views.Subscribe(func(*view.View) {
+		select {
+		case moved <- struct{}{}:
+		default:
+		}
+	})
+	h.loops.Add(2)
+	go h.collect(moved)
+	go h.ask()
+	return h
+}
+
+// Stop refuses new calls, waits for the turns that run until ctx ends, deactivates all grains, and ends
+// the host's goroutines.
+func (h *Host) Stop(ctx context.Context) error {
+	if h.draining.Swap(true) {
+		return nil
+	}
+	h.unwatch()
+	close(h.done)
+	h.loops.Wait()
+	var left error
+	for _, a := range h.activations() {
+		if err := a.stop(ctx, "the silo stops"); err != nil && left == nil {
+			left = err
+		}
+	}
+	return left
+}
+
+func (h *Host) shard(id wire.ID) *shard {
+	return &h.shards[xxh3.HashStringSeed(id.Key(), uint64(len(id.Kind())))%shards]
+}
+
+func (h *Host) activations() []*activation {
+	var all []*activation
+	for i := range h.shards {
+		s := &h.shards[i]
+		s.mu.Lock()
+		for _, a := range s.all {
+			all = append(all, a)
+		}
+		s.mu.Unlock()
+	}
+	return all
+}
+
+// Activations is how many grains of the kind are active here.
+func (h *Host) Activations(kind string) (n int) {
+	for _, a := range h.activations() {
+		if a.id.Kind() == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// activation returns the activation of id, made if there is none.
+func (h *Host) activation(id wire.ID, kind *wire.GrainKind) *activation {
+	s := h.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.all[id]
+	if a == nil {
+		a = newActivation(h, id, kind)
+		s.all[id] = a
+	}
+	return a
+}
+
+// forget takes a out of the table, so that the next call makes another.
+func (h *Host) forget(a *activation) {
+	s := h.shard(a.id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all[a.id] == a {
+		delete(s.all, a.id)
+	}
+}
+
+// owns says whether this silo owns id, in the newest view that it has.
+func (h *Host) owns(id wire.ID) bool {
+	owner, ok := h.Views.Current().Owner(id)
+	return ok && owner.ID == h.Self
+}
+
+// errNotOwner: not executed; another silo owns the grain.
+var errNotOwner = errors.New("the grain is at another silo")
+
+// errRefused: not executed; the activation went away while the call waited.
+var errRefused = errors.New("the activation ended while the call waited")
+
+// Call runs a call that a place in this process makes: here if this silo owns the grain, else through
+// the router.
+func (h *Host) Call(ctx context.Context, to wire.ID, inv wire.Invocation, root wire.BlockID, retry bool) error {
+	from := turnOf(ctx)
+	in := cluster.BranchOf(wire.BlockOf(ctx))
+	for {
+		if !h.owns(to) {
+			c := cluster.Calling{Root: root, Retry: retry, Chain: from.links(in), In: in}
+			err := h.Router.Call(ctx, h.Self, to, inv, c)
+			if err != cluster.ErrMoved {
+				return err
+			}
+		}
+		kind, ok := h.Kinds[to.Kind()]
+		if !ok || kind.Grain() == nil {
+			return &wire.CallError{To: to, Method: inv.Method().Name, Cause: wire.ErrNoSuchKind,
+				Detail: "add the Grains() of its package to the Config.Grains of every silo"}
+		}
+		if retry {
+			reply, again, err := h.Blocks.Resume(ctx, root)
+			if err != nil {
+				return &wire.CallError{To: to, Method: inv.Method().Name, Cause: cause(err), Call: root, Detail: err.Error()}
+			}
+			if !again {
+				return inv.DecodeResult(reply)
+			}
+		}
+		a := h.activation(to, kind.Grain())
+		if in != nil {
+			in.Join(commit.Participant{Node: h.Addr, Grain: to, Activation: a.number})
+		}
+		ran, err := a.run(ctx, running{
+			from: from, in: in, root: root, retry: retry, result: inv.Method().Result,
+			method: func(ctx context.Context, impl any) error { return inv.Run(ctx, impl) },
+			name:   inv.Method().Name,
+		})
+		if ran || err != errNotOwner && err != errRefused {
+			return err
+		}
+		if h.draining.Load() {
+			return &wire.CallError{To: to, Method: inv.Method().Name, Cause: wire.ErrNotExecuted, Detail: "this silo is stopping"}
+		}
+		if ctx.Err() != nil {
+			return &wire.CallError{To: to, Method: inv.Method().Name, Cause: wire.ErrNotExecuted, Detail: err.Error()}
+		}
+	}
+}
+
+// cause is the error of package wire that err is, ErrUnknown where it is none.
+func cause(err error) error {
+	for _, known := range []error{wire.ErrReplyLost, wire.ErrNotExecuted, wire.ErrAborted} {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	return wire.ErrUnknown
+}
+
+// Serve runs a call that came from another node; it is the handler of cluster.ServiceCalls.
+func (h *Host) Serve(ctx context.Context, payload []byte) ([]byte, error) {
+	req, err := cluster.DecodeCallRequest(payload)
+	if err != nil {
+		return nil, fmt.Errorf("a call: %w", err)
+	}
+	reply := h.serve(ctx, req)
+	b := reply.Append(nil)
+	if len(b) > h.Limit {
+		reply.Status, reply.Result, reply.Error = cluster.StatusResultLost, nil, nil
+		reply.Detail = fmt.Sprintf("it ran, and its reply of %d bytes is over the limit of %d", len(b), h.Limit)
+		b = reply.Append(nil)
+	}
+	return b, nil
+}
+
+func (h *Host) serve(ctx context.Context, req *cluster.CallRequest) *cluster.CallReply {
+	refuse := func(s cluster.Status, detail string) *cluster.CallReply {
+		return &cluster.CallReply{Status: s, Detail: detail, Number: h.Views.Current().Number}
+	}
+	if h.draining.Load() {
+		return refuse(cluster.StatusRefused, "the silo is stopping")
+	}
+	kind, ok := h.Kinds[req.To.Kind()]
+	if !ok || kind.Grain() == nil {
+		return refuse(cluster.StatusNoKind, "silo "+h.Addr+" was not given it: add the Grains() of its package to Config.Grains of every silo")
+	}
+	method := kind.Grain().Method(req.Method)
+	if method == nil {
+		return refuse(cluster.StatusNoMethod, fmt.Sprintf("silo %s knows no method number %d", h.Addr, req.Method))
+	}
+	if !h.owns(req.To) {
+		return refuse(cluster.StatusNotOwner, "")
+	}
+	if req.Retry {
+		reply, again, err := h.Blocks.Resume(ctx, req.Root)
+		switch {
+		case errors.Is(err, wire.ErrReplyLost):
+			return refuse(cluster.StatusReplyLost, "")
+		case err != nil:
+			return refuse(cluster.StatusUnknown, err.Error())
+		case !again:
+			return &cluster.CallReply{Status: cluster.StatusOK, Result: reply}
+		}
+	}
+	var in *cluster.Branch
+	if !req.Block.IsPlain() {
+		in = cluster.NewBranch(req.Block, req.Coordinator)
+		ctx = wire.WithBlock(ctx, in)
+	}
+	var result []byte
+	a := h.activation(req.To, kind.Grain())
+	ran, err := a.run(ctx, running{
+		chain: req.Chain, in: in, root: req.Root, retry: req.Retry, result: method.Info().Result,
+		method: func(ctx context.Context, impl any) (err error) {
+			result, err = method.Serve(ctx, impl, req.Args, nil)
+			return err
+		},
+		name: method.Info().Name,
+	})
+	reply := &cluster.CallReply{Status: cluster.StatusOK, Result: result}
+	var call *wire.CallError
+	switch {
+	case err == nil:
+	case err == errNotOwner && !ran:
+		reply = refuse(cluster.StatusNotOwner, "")
+	case errors.As(err, &call) && !ran && call.Cause == wire.ErrCycle:
+		reply = refuse(cluster.StatusCycle, call.Detail)
+	case !ran:
+		reply = refuse(cluster.StatusRefused, err.Error())
+	default:
+		reply = &cluster.CallReply{Status: cluster.StatusError, Error: wire.AppendError(nil, err, method.ErrorTable())}
+	}
+	if in != nil {
+		reply.Record = in.Records()
+		if err := in.Err(); err != nil {
+			reply.Doomed = err.Error()
+		}
+	}
+	return reply
+}
+
+// collect deactivates what has moved away, and what has been idle for long.
+func (h *Host) collect(moved <-chan struct{}) {
+	defer h.loops.Done()
+	idle := time.NewTicker(max(h.IdleAfter/4, 10*time.Millisecond))
+	defer idle.Stop()
+	for {
+		select {
+		case <-h.done:
+			return
+		case <-moved:
+			for _, a := range h.activations() {
+				if !h.owns(a.id) {
+					h.loops.Add(1)
+					go func() {
+						defer h.loops.Done()
+						a.leave("the grain has moved to another silo")
+					}()
+				}
+			}
+		case <-idle.C:
+			before := time.Now().Add(-h.IdleAfter)
+			for _, a := range h.activations() {
+				if a.idleSince(before) {
+					a.leave("idle")
+				}
+			}
+		}
+	}
+}

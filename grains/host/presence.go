@@ -1,0 +1,209 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/martinelli-go/martinelli/cluster"
+	"github.com/martinelli-go/martinelli/grains/wire"
+	"github.com/martinelli-go/martinelli/txn/commit"
+)
+
+// presence is which attempts of blocks have been at which activations of this silo, and what they did
+// there, until their outcome is known.
+type presence struct {
+	mu       sync.Mutex
+	attempts map[commit.Attempt]*attempt
+}
+
+type attempt struct {
+	coordinator string
+	visits      []*visit
+	submitted   bool
+	news        time.Time // when something was heard of it last
+}
+
+// visit is what one attempt did at one activation.
+type visit struct {
+	at     *activation
+	record commit.Record
+}
+
+// expect notes an attempt that may be wounded here though it has visited no grain.
+func (p *presence) expect(a commit.Attempt, coordinator string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.get(a, coordinator)
+}
+
+func (p *presence) get(a commit.Attempt, coordinator string) *attempt {
+	at := p.attempts[a]
+	if at == nil {
+		at = &attempt{coordinator: coordinator, news: time.Now()}
+		p.attempts[a] = at
+	}
+	return at
+}
+
+// join notes that an attempt is about to run at an activation, or to wait for it.
+func (p *presence) join(a commit.Attempt, coordinator string, at *activation) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.visit(p.get(a, coordinator), at)
+}
+
+func (p *presence) visit(t *attempt, at *activation) *visit {
+	t.news = time.Now()
+	for _, v := range t.visits {
+		if v.at == at {
+			return v
+		}
+	}
+	v := &visit{at: at, record: commit.Record{Participant: commit.Participant{Node: at.host.Addr, Grain: at.id, Activation: at.number}}}
+	t.visits = append(t.visits, v)
+	return v
+}
+
+// change changes the record of an attempt that is here; one that has ended meanwhile is left alone.
+func (p *presence) change(a commit.Attempt, at *activation, do func(*commit.Record)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t := p.attempts[a]; t != nil {
+		v := p.visit(t, at)
+		v.record.Revision++
+		do(&v.record)
+	}
+}
+
+func (p *presence) read(a commit.Attempt, at *activation, r commit.Read) {
+	p.change(a, at, func(rec *commit.Record) {
+		for _, had := range rec.Reads {
+			if had.Key == r.Key {
+				return
+			}
+		}
+		rec.Reads = append(rec.Reads[:len(rec.Reads):len(rec.Reads)], r)
+	})
+}
+
+func (p *presence) wrote(a commit.Attempt, at *activation, w commit.Write) {
+	p.change(a, at, func(rec *commit.Record) {
+		writes := append([]commit.Write(nil), rec.Writes...) // records that were passed on are not changed
+		for i := range writes {
+			if writes[i].Key == w.Key {
+				writes[i] = w
+				rec.Writes = writes
+				return
+			}
+		}
+		rec.Writes = append(writes, w)
+	})
+}
+
+func (p *presence) operated(a commit.Attempt, at *activation, o commit.Operation) {
+	p.change(a, at, func(rec *commit.Record) { rec.Ops = append(rec.Ops[:len(rec.Ops):len(rec.Ops)], o) })
+}
+
+// record returns what the attempt did at the activation so far.
+func (p *presence) record(a commit.Attempt, at *activation) (commit.Record, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t := p.attempts[a]; t != nil {
+		for _, v := range t.visits {
+			if v.at == at {
+				return v.record, true
+			}
+		}
+	}
+	return commit.Record{}, false
+}
+
+func (p *presence) coordinator(a commit.Attempt) (string, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := p.attempts[a]
+	if t == nil {
+		return "", false
+	}
+	return t.coordinator, true
+}
+
+// Tell takes a coordinator's notice about an attempt, as often as it comes.
+func (h *Host) Tell(n cluster.Notice) {
+	p := &h.presence
+	p.mu.Lock()
+	t := p.attempts[n.Attempt]
+	if t == nil {
+		p.mu.Unlock()
+		return
+	}
+	t.news = time.Now()
+	switch n.Kind {
+	case cluster.NoticeSubmitted:
+		if t.submitted {
+			p.mu.Unlock()
+			return
+		}
+		t.submitted = true
+	case cluster.NoticeCommitted, cluster.NoticeAborted, cluster.NoticeLost:
+		delete(p.attempts, n.Attempt)
+	default:
+		p.mu.Unlock()
+		return
+	}
+	visits := t.visits
+	p.mu.Unlock()
+	for _, v := range visits {
+		v.at.tell(n)
+	}
+}
+
+// ask looks after attempts of which nothing is heard: a notice may have been lost, or the coordinator
+// may be gone. It never ends an attempt that its coordinator knows to run.
+func (h *Host) ask() {
+	defer h.loops.Done()
+	tick := time.NewTicker(h.AskAfter / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-h.done:
+			return
+		case <-tick.C:
+		}
+		for a, coordinator := range h.presence.silent(time.Now().Add(-h.AskAfter)) {
+			h.loops.Add(1)
+			go func() {
+				defer h.loops.Done()
+				h.askAbout(a, coordinator)
+			}()
+		}
+	}
+}
+
+func (p *presence) silent(since time.Time) map[commit.Attempt]string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	silent := map[commit.Attempt]string{}
+	for a, t := range p.attempts {
+		if t.news.Before(since) {
+			t.news = time.Now() // asked next after another while
+			silent[a] = t.coordinator
+		}
+	}
+	return silent
+}
+
+func (h *Host) askAbout(a commit.Attempt, coordinator string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 4*h.AskAfter)
+	defer cancel()
+	n, err := h.Blocks.Ask(ctx, coordinator, a)
+	switch {
+	case errors.Is(err, wire.ErrNotExecuted):
+		// No coordinator: it will submit nothing any more. What it had submitted shows in the ledger.
+		h.Tell(cluster.Notice{Kind: cluster.NoticeLost, Attempt: a})
+	case err == nil:
+		h.Tell(n)
+	}
+}

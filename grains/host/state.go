@@ -1,0 +1,204 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/martinelli-go/martinelli/cluster"
+	"github.com/martinelli-go/martinelli/grains/wire"
+	"github.com/martinelli-go/martinelli/txn/commit"
+)
+
+// branchIn returns the block that ctx is inside of, for something that t does; missing where there is
+// none.
+func (a *activation) branchIn(ctx context.Context, missing error) (*turn, *cluster.Branch, error) {
+	t := turnOf(ctx)
+	in := cluster.BranchOf(wire.BlockOf(ctx))
+	switch {
+	case in != nil && t != nil && t.activation == a:
+		return t, in, nil
+	case t != nil && t.activation == a && t.opened.Load() != nil, in != nil:
+		return t, nil, wire.ErrOutsideBlock
+	}
+	return t, nil, missing
+}
+
+// Touch implements wire.Activation: the block of ctx gets the lock, and what c holds is current.
+func (a *activation) Touch(ctx context.Context, field wire.Cell) error {
+	t, in, err := a.branchIn(ctx, wire.ErrNoBlock)
+	if err != nil {
+		return fmt.Errorf("state %d of %s: %w", field.Number(), a.id, err)
+	}
+	if err := a.lock(ctx, t, in); err != nil {
+		return fmt.Errorf("state %d of %s: %w", field.Number(), a.id, err)
+	}
+	a.mu.Lock()
+	c := a.cell(field)
+	if c.owner != in.Holder.Attempt { // a draft of an attempt that was given up
+		c.Discard()
+		c.owner, c.dirty = in.Holder.Attempt, false
+	}
+	version, known := c.versions.Current()
+	a.mu.Unlock()
+	if !known {
+		if version, err = a.load(ctx, c); err != nil {
+			return fmt.Errorf("loading state %d of %s: %w", field.Number(), a.id, err)
+		}
+	}
+	a.host.presence.read(in.Holder.Attempt, a, commit.Read{Key: c.key, Version: version})
+	return nil
+}
+
+// lock waits for the lock of the grain's state.
+func (a *activation) lock(ctx context.Context, t *turn, in *cluster.Branch) error {
+	a.host.presence.join(in.Holder.Attempt, in.Coordinator, a)
+	a.mu.Lock()
+	granted, out := a.turnstile.Lock(t.call, in.Holder)
+	var w *waiter
+	if !granted {
+		w = a.wait(t.call)
+	}
+	signals := a.signal(out)
+	// A refusal at once has been emitted before there was a waiter to tell.
+	refused := !granted && slices.ContainsFunc(out, func(s commit.Signal) bool { return s.Kind == commit.Refuse && s.Call == t.call })
+	if refused {
+		delete(a.waiting, t.call)
+	}
+	a.mu.Unlock()
+	a.act(signals)
+	switch {
+	case refused:
+		return wire.ErrAborted
+	case granted:
+		return in.Err()
+	}
+	if err := a.await(ctx, t.call, w); err != nil {
+		if err == errRefused {
+			err = wire.ErrAborted
+		}
+		return err
+	}
+	return in.Err()
+}
+
+func (a *activation) cell(field wire.Cell) *cell {
+	i := slices.IndexFunc(a.cells, func(c *cell) bool { return c.key.State == field.Number() })
+	return a.cells[i]
+}
+
+// load reads the state from the ledger; the lock is held, so nobody else loads it.
+func (a *activation) load(ctx context.Context, c *cell) (commit.Attempt, error) {
+	version, value, err := a.host.Blocks.Load(ctx, c.key)
+	if err != nil {
+		return version, err
+	}
+	if err := c.Load(value); err != nil {
+		return version, fmt.Errorf("the stored state is not what this silo's version of the type can decode: %w", &wire.DecodeFailure{Err: err})
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c.versions.Loaded(version)
+	return version, nil
+}
+
+// Changed implements wire.Activation: field has a draft.
+func (a *activation) Changed(ctx context.Context, field wire.Cell) error {
+	_, in, err := a.branchIn(ctx, wire.ErrNoBlock)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	c := a.cell(field)
+	c.dirty = true
+	a.mu.Unlock()
+	a.host.presence.wrote(in.Holder.Attempt, a, commit.Write{Key: c.key, Value: c.AppendDraft(make([]byte, 0, 64))})
+	// The block began in this very turn: nobody passes the record on when the turn ends.
+	if t := turnOf(ctx); t.opened.Load() == in {
+		a.report(in)
+	}
+	return nil
+}
+
+// report hands what the activation has done for the attempt to the branch.
+func (a *activation) report(in *cluster.Branch) {
+	if r, ok := a.host.presence.record(in.Holder.Attempt, a); ok {
+		in.Merge(r)
+	}
+}
+
+// Mutate records the operation in ctx's block, if it has one; that a block is open in the turn and ctx
+// is not its own is an error.
+func (a *activation) Mutate(ctx context.Context, variable wire.ID, op []byte) error {
+	t, in, err := a.branchIn(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("variable %s: %w", variable, err)
+	}
+	if in == nil {
+		return a.engine.Mutate(ctx, variable, op)
+	}
+	prepared, err := a.host.Prepare(ctx, variable, op)
+	if err != nil {
+		return err
+	}
+	a.host.presence.join(in.Holder.Attempt, in.Coordinator, a)
+	a.host.presence.operated(in.Holder.Attempt, a, commit.Operation{Variable: variable, Op: prepared})
+	if t.opened.Load() == in {
+		a.report(in)
+	}
+	return nil
+}
+
+// Call makes a call from the grain: it is no call from outside, and has no id of its own.
+func (a *activation) Call(ctx context.Context, to wire.ID, c wire.Invocation) error {
+	return a.host.Call(ctx, to, c, wire.BlockID{}, false)
+}
+
+// Atomic begins a block in the grain's turn, or joins the one that ctx is inside of.
+func (a *activation) Atomic(ctx context.Context, c wire.Closure) error {
+	t := turnOf(ctx)
+	if wire.BlockOf(ctx) != nil {
+		return c.Run(ctx)
+	}
+	if t == nil || t.activation != a {
+		// A goroutine that outlives the turn, or another grain's Caller: there is no turn to give up.
+		return a.host.Blocks.Atomic(ctx, c, nil)
+	}
+	if t.opened.Load() != nil {
+		return fmt.Errorf("%s: a second block in one turn at the same time: %w", a.id, wire.ErrOutsideBlock)
+	}
+	return a.host.Blocks.Atomic(ctx, c, t)
+}
+
+// tell takes a coordinator's notice about an attempt that was here. It touches what a cell holds only to
+// install what was submitted, when the block's function has returned: at any other time a turn of the
+// attempt, or of the next that holds the lock, may be at it.
+func (a *activation) tell(n cluster.Notice) {
+	a.mu.Lock()
+	by, held := a.turnstile.Held()
+	for _, c := range a.cells {
+		drafted := held && by.Attempt == n.Attempt && c.owner == n.Attempt && c.dirty
+		switch n.Kind {
+		case cluster.NoticeSubmitted:
+			if drafted {
+				c.dirty = false
+				if c.versions.Submitted(n.Attempt) {
+					c.Install()
+				}
+			}
+		case cluster.NoticeCommitted:
+			if drafted { // the notice of submission was lost
+				c.versions.Unknown()
+			}
+			c.versions.Finished(n.Attempt, true, false)
+		case cluster.NoticeAborted:
+			stale := slices.ContainsFunc(n.Stale, func(r commit.Read) bool { return r.Key == c.key })
+			c.versions.Finished(n.Attempt, false, stale)
+		case cluster.NoticeLost:
+			c.versions.Finished(n.Attempt, false, true)
+		}
+	}
+	signals := a.signal(a.turnstile.Release(n.Attempt))
+	a.mu.Unlock()
+	a.act(signals)
+}

@@ -1,0 +1,148 @@
+package host
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/martinelli-go/martinelli/cluster"
+	"github.com/martinelli-go/martinelli/grains/wire"
+	"github.com/martinelli-go/martinelli/txn/commit"
+)
+
+// turn is one call at one activation, from its admission to its return. It is the context that the method
+// runs under.
+type turn struct {
+	context.Context
+	activation *activation
+	call       commit.CallID
+	from       *turn // the turn in this process that waits for this one
+	chain      []cluster.Link
+	in         *cluster.Branch // the block that the call is made in
+	root       wire.BlockID
+	retry      bool
+	rooted     atomic.Bool // a block has taken root
+	result     any
+	opened     atomic.Pointer[cluster.Branch] // the block that is open in this turn
+}
+
+type turnKey struct{}
+
+// Value finds the turn itself.
+func (t *turn) Value(key any) any {
+	if key == (turnKey{}) {
+		return t
+	}
+	return t.Context.Value(key)
+}
+
+func turnOf(ctx context.Context) *turn {
+	t, _ := ctx.Value(turnKey{}).(*turn)
+	return t
+}
+
+// block is the block whose calls may come back into this turn.
+func (t *turn) block() (id commit.ID, ok bool) {
+	b := t.opened.Load()
+	if b == nil {
+		b = t.in
+	}
+	if b == nil {
+		return commit.ID{}, false
+	}
+	return b.Holder.Attempt.ID, true
+}
+
+// links is the chain that a call made from t in block in takes along, t last.
+func (t *turn) links(in *cluster.Branch) []cluster.Link {
+	if t == nil {
+		return nil
+	}
+	var links []cluster.Link
+	if t.from != nil {
+		links = t.from.links(in)
+	} else {
+		links = append(links, t.chain...)
+		if in == nil || t.in == nil || t.in.Holder.Attempt.ID != in.Holder.Attempt.ID {
+			for i := range links { // the block of those turns is not the one of this call
+				links[i].InBlock = false
+			}
+		}
+	}
+	id, ok := t.block()
+	return append(links, cluster.Link{
+		Grain: t.activation.id, Call: t.call, InBlock: ok && in != nil && id == in.Holder.Attempt.ID,
+	})
+}
+
+// waits looks for a turn of the grain among those that wait for a call made from t in block in.
+func (t *turn) waits(grain wire.ID, in *cluster.Branch) (l cluster.Link, found bool) {
+	for ; t != nil; t = t.from {
+		if t.activation.id == grain {
+			id, ok := t.block()
+			return cluster.Link{Grain: grain, Call: t.call, InBlock: ok && in != nil && id == in.Holder.Attempt.ID}, true
+		}
+		if t.from == nil {
+			return linkOf(t.chain, grain)
+		}
+	}
+	return l, false
+}
+
+func linkOf(chain []cluster.Link, grain wire.ID) (l cluster.Link, found bool) {
+	for i := len(chain) - 1; i >= 0; i-- {
+		if chain[i].Grain == grain {
+			return chain[i], true
+		}
+	}
+	return l, false
+}
+
+// Root implements Opener.
+func (t *turn) Root() (id wire.BlockID, again bool) {
+	if t.root.IsZero() || t.in != nil || t.rooted.Swap(true) {
+		return wire.BlockID{}, false
+	}
+	return t.root, t.retry
+}
+
+// Result implements Opener.
+func (t *turn) Result() any { return t.result }
+
+// Open implements Opener.
+func (t *turn) Open(b *cluster.Branch) {
+	t.opened.Store(b)
+	a := t.activation
+	a.mu.Lock()
+	signals := a.signal(a.turnstile.OpenBlock(t.call, b.Holder))
+	a.mu.Unlock()
+	a.host.presence.expect(b.Holder.Attempt, b.Coordinator)
+	a.act(signals)
+}
+
+// Close implements Opener.
+func (t *turn) Close(b *cluster.Branch) {
+	t.opened.CompareAndSwap(b, nil)
+	a := t.activation
+	a.mu.Lock()
+	a.turnstile.CloseBlock(t.call)
+	a.mu.Unlock()
+}
+
+// Yield implements Opener.
+func (t *turn) Yield(ctx context.Context, next commit.Holder) error {
+	t.opened.Store(nil)
+	a := t.activation
+	a.mu.Lock()
+	granted, out := a.turnstile.Yield(t.call, next)
+	var w *waiter
+	if !granted {
+		w = a.wait(t.call)
+	}
+	signals := a.signal(out)
+	a.mu.Unlock()
+	a.act(signals)
+	if granted {
+		return nil
+	}
+	return a.await(ctx, t.call, w)
+}
