@@ -34,13 +34,14 @@ func drawLabel(w Wine, rng *rand.Rand) []byte {
 	fill(img, glass, tone(rng, 5, 60))
 	fill(img, image.Rect(glass.Min.X+8, 0, glass.Min.X+14, labelHeight), tone(rng, 90, 140)) // a reflection
 
-	paper, ink := tone(rng, 185, 250), tone(rng, 0, 90)
+	paper, ink, second := tone(rng, 185, 250), tone(rng, 0, 90), tone(rng, 0, 90)
 	if rng.IntN(4) == 0 {
-		paper, ink = tone(rng, 30, 100), tone(rng, 190, 255)
+		paper, ink, second = tone(rng, 30, 100), tone(rng, 190, 255), tone(rng, 190, 255)
 	}
 	top := 30 + rng.IntN(60)
 	label := image.Rect(glass.Min.X+4, top, glass.Max.X-4, min(labelHeight-10, top+190+rng.IntN(60)))
 	fill(img, label, paper)
+	pattern(img, label.Inset(2), rng, paper)
 	frame(img, label.Inset(5+rng.IntN(4)), 1+rng.IntN(4), ink)
 
 	emblem := image.Pt((label.Min.X+label.Max.X)/2+rng.IntN(41)-20, label.Min.Y+45+rng.IntN(30))
@@ -50,7 +51,7 @@ func drawLabel(w Wine, rng *rand.Rand) []byte {
 	}
 	drawEmblem(img, emblem, rng, ink, tone(rng, 60, 200))
 	write(img, label, textTop, 1+rng.Float64()*0.6, ink, w.Winery)
-	write(img, label, textTop+34, 1.2+rng.Float64()*0.8, tone(rng, 0, 90), w.Name)
+	write(img, label, textTop+34, 1.2+rng.Float64()*0.8, second, w.Name)
 	write(img, label, textTop+68, 1, ink, w.Country+" "+w.Type)
 
 	var buf bytes.Buffer
@@ -69,6 +70,31 @@ func tone(rng *rand.Rand, lo, hi int) color.RGBA {
 
 func fill(img draw.Image, r image.Rectangle, c color.Color) {
 	draw.Draw(img, r, image.NewUniform(c), image.Point{}, draw.Src)
+}
+
+// pattern paints a few large ellipses in tints of the paper, nowhere regular.
+func pattern(img *image.RGBA, r image.Rectangle, rng *rand.Rand, paper color.RGBA) {
+	shade := func(v uint8, by int) uint8 {
+		if v > 128 {
+			return uint8(int(v) - by)
+		}
+		return uint8(int(v) + by)
+	}
+	for range 5 + rng.IntN(4) {
+		by := 30 + rng.IntN(90)
+		tint := color.RGBA{shade(paper.R, by), shade(paper.G, by), shade(paper.B, by), 255}
+		cx, cy := float64(r.Min.X+rng.IntN(r.Dx())), float64(r.Min.Y+rng.IntN(r.Dy()))
+		sin, cos := math.Sincos(rng.Float64() * math.Pi)
+		long, wide := 20+50*rng.Float64(), 8+22*rng.Float64()
+		for y := r.Min.Y; y < r.Max.Y; y++ {
+			for x := r.Min.X; x < r.Max.X; x++ {
+				dx, dy := float64(x)-cx, float64(y)-cy
+				if math.Hypot((dx*cos+dy*sin)/long, (dy*cos-dx*sin)/wide) < 1 {
+					img.SetRGBA(x, y, tint)
+				}
+			}
+		}
+	}
 }
 
 func frame(img draw.Image, r image.Rectangle, width int, c color.Color) {
