@@ -75,6 +75,39 @@ func TestDecodeBatchRefuses(t *testing.T) {
 	require.ErrorIs(t, err, errNotNumber)
 }
 
+func TestCodecsOfTwoRefuseWhatIsNotCanonical(t *testing.T) {
+	t.Parallel()
+	c := flow.EntryCodec(textCodec, numberCodec)
+	good := c.Append([]byte("x"), flow.Entry[string, int64]{Key: "k", Value: 1})[1:]
+	require.Equal(t, []byte{0x0a, 1, 'k', 0x12, 1, 2}, good)
+	for name, bad := range map[string][]byte{
+		"nothing":            {},
+		"one field":          good[:3],
+		"cut off":            good[:5],
+		"the other order":    {0x12, 1, 2, 0x0a, 1, 'k'},
+		"bytes after":        slices.Concat(good, []byte{0}),
+		"a field twice":      slices.Concat(good, good[3:]),
+		"a long length":      {0x0a, 0x81, 0, 'k', 0x12, 1, 2},
+		"a huge length":      {0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f, 'k'},
+		"a second part of 0": {0x0a, 1, 'k', 0x12, 0},
+	} {
+		_, err := c.Decode(bad)
+		require.ErrorContains(t, err, "flow: entry", name)
+		_, err = flow.PairCodec(textCodec, numberCodec).Decode(bad)
+		require.ErrorContains(t, err, "flow: pair", name)
+	}
+	_, err := flow.PairCodec(numberCodec, textCodec).Decode([]byte{0x0a, 0, 0x12, 0})
+	require.ErrorIs(t, err, errNotNumber)
+	require.ErrorContains(t, err, "first part")
+
+	// A copy is made only where a part needs one.
+	require.Nil(t, c.Clone)
+	number := numberCodec
+	number.Clone = func(n int64) int64 { return n + 1 }
+	require.EqualValues(t, 2, flow.EntryCodec(textCodec, number).Clone(flow.Entry[string, int64]{Value: 1}).Value)
+	require.EqualValues(t, 2, flow.PairCodec(number, textCodec).Clone(flow.Pair[int64, string]{A: 1}).A)
+}
+
 func FuzzDecodeBatch(f *testing.F) {
 	f.Add([]byte(nil), 0)
 	f.Add(change(likeCodec, 1, like{"ann", "barolo"}, like{"bob", ""}, like{"", "barolo"}), 10)

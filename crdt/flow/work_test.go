@@ -79,6 +79,21 @@ func TestWorkIsProportionalToTheChange(t *testing.T) {
 	}
 }
 
+func TestWorkCounts(t *testing.T) {
+	t.Parallel()
+	op := countLaw.new(t)
+	_, err := op.Apply(0, change(likeCodec, +1, like{"ann", "barolo"}, like{"bob", "barolo"}))
+	require.NoError(t, err)
+	work := op.Work()
+	require.Positive(t, work.Steps)
+	require.Equal(t, flow.Work{In: 2, Out: 1, Steps: work.Steps, Entries: 3}, work, "two elements and a count are held")
+	_, err = op.Replace([][][]byte{{change(likeCodec, +1, like{"ann", "barolo"})}})
+	require.NoError(t, err)
+	again := op.Work()
+	require.Greater(t, again.Steps, work.Steps)
+	require.Equal(t, flow.Work{In: 3, Out: 3, Steps: again.Steps, Entries: 2}, again, "the old count and the new one went out")
+}
+
 // oneGroup is the hardest case of an ordered index: all elements in one group.
 func oneGroup(t *testing.T) *flow.Operator {
 	top := flow.TopBy("top", source, func(like) string { return "all" }, 10, byLength)
