@@ -23,7 +23,7 @@ func Counter(name string, options ...Option) Var[*CounterHandle] {
 }
 
 var int64Codec = wire.Codec[int64]{
-	Append: func(b []byte, n int64) []byte { return crdt.AppendCounterOp(b, crdt.CounterOp{N: n}) },
+	Append: func(b []byte, n int64) []byte { return crdt.CounterOp{N: n}.Append(b) },
 	Decode: func(b []byte) (int64, error) {
 		op, err := crdt.DecodeCounterOp(b)
 		return op.N, err
@@ -54,7 +54,7 @@ func (h *CounterHandle) Add(ctx context.Context, n int64) error {
 	if _, err := lattice[counterLattice](h.base); err != nil {
 		return err
 	}
-	return h.engine.Mutate(ctx, h.id, crdt.AppendCounterOp(nil, crdt.CounterOp{N: n}))
+	return h.engine.Mutate(ctx, h.id, crdt.CounterOp{N: n}.Append(nil))
 }
 
 // Value is the sum of all additions that the nearest replica knows.
@@ -157,7 +157,7 @@ func newValueFeed[V, Out comparable](fresh func() state[V], out wire.Codec[Out],
 func single[V any](_ string, v V) (V, error) { return v, nil }
 
 // keyed is the element of a variable of a family.
-func keyed[K, V any](keys wire.KeyCodec[K]) func(string, V) (flow.Entry[K, V], error) {
+func keyed[K comparable, V any](keys wire.KeyCodec[K]) func(string, V) (flow.Entry[K, V], error) {
 	return func(key string, v V) (flow.Entry[K, V], error) {
 		k, err := keys.Parse(key)
 		return flow.Entry[K, V]{Key: k, Value: v}, err

@@ -69,7 +69,7 @@ func (l *registerLattice[V]) Effect(actor crdt.Actor, own, op []byte) (delta, ne
 	if err != nil {
 		return nil, nil, err
 	}
-	return o.Effect(actor, l.value).Append(nil), own, nil
+	return o.Effect(actor).Append(nil, l.value), own, nil
 }
 
 type registerObject[V any] struct {
@@ -82,7 +82,7 @@ func (o *registerObject[V]) Prepare(now int64, op []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return crdt.AppendRegisterOp(nil, o.register.Prepare(now, p), o.lattice.value), nil
+	return crdt.AppendRegisterOp(nil, o.register.Prepare(p, now), o.lattice.value), nil
 }
 
 func (o *registerObject[V]) Join(delta []byte) ([]byte, error) {
@@ -90,19 +90,19 @@ func (o *registerObject[V]) Join(delta []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return encodedRegister(o.register.Join(d)), nil
+	return o.lattice.encoded(o.register.Join(d)), nil
 }
 
-func encodedRegister[V any](r *crdt.Register[V]) []byte {
+func (l *registerLattice[V]) encoded(r *crdt.Register[V]) []byte {
 	if r == nil {
 		return nil
 	}
-	return r.Append(nil)
+	return r.Append(nil, l.value)
 }
 
 func (o *registerObject[V]) Hash() uint64   { return o.register.Hash() }
 func (o *registerObject[V]) Digest() []byte { return o.register.Digest() }
-func (o *registerObject[V]) State() []byte  { return o.register.Append(nil) }
+func (o *registerObject[V]) State() []byte  { return o.register.Append(nil, o.lattice.value) }
 func (o *registerObject[V]) String() string { return o.register.String() }
 
 func (o *registerObject[V]) Empty() bool {
@@ -115,7 +115,7 @@ func (o *registerObject[V]) Since(digest []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return encodedRegister(d), nil
+	return o.lattice.encoded(d), nil
 }
 
 func registerFeed[V comparable](value wire.Codec[V]) func() state[V] {
@@ -164,12 +164,16 @@ func MapKindBy[F, K, V comparable](f Family[F, *MapHandle[K, V]], key wire.Codec
 
 // Set writes v under k.
 func (h *MapHandle[K, V]) Set(ctx context.Context, k K, v V) error {
-	return h.mutate(ctx, crdt.RegisterMapOp[K, V]{Set: []crdt.MapEntry[K, V]{{Key: k, Value: v}}})
+	return h.mutate(ctx, crdt.RegisterMapOp[K, V]{Set: []crdt.RegisterMapSet[K, V]{{Key: k, Value: v}}})
 }
 
 // Remove removes what is under the keys.
 func (h *MapHandle[K, V]) Remove(ctx context.Context, k ...K) error {
-	return h.mutate(ctx, crdt.RegisterMapOp[K, V]{Remove: k})
+	var op crdt.RegisterMapOp[K, V]
+	for _, k := range k {
+		op.Remove = append(op.Remove, crdt.RegisterMapRemove[K]{Key: k})
+	}
+	return h.mutate(ctx, op)
 }
 
 // Get returns what is under k.
@@ -217,7 +221,7 @@ func (l *mapLattice[K, V]) Effect(actor crdt.Actor, own, op []byte) (delta, newO
 	if err != nil {
 		return nil, nil, err
 	}
-	return o.Effect(actor, l.key, l.value).Append(nil), own, nil
+	return o.Effect(actor).Append(nil, l.key, l.value), own, nil
 }
 
 type mapObject[K, V comparable] struct {
@@ -230,7 +234,7 @@ func (o *mapObject[K, V]) Prepare(now int64, op []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return crdt.AppendRegisterMapOp(nil, o.registers.Prepare(now, p), o.lattice.key, o.lattice.value), nil
+	return crdt.AppendRegisterMapOp(nil, o.registers.Prepare(p, now), o.lattice.key, o.lattice.value), nil
 }
 
 func (o *mapObject[K, V]) Join(delta []byte) ([]byte, error) {
@@ -238,19 +242,19 @@ func (o *mapObject[K, V]) Join(delta []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return encodedMap(o.registers.Join(d)), nil
+	return o.lattice.encoded(o.registers.Join(d)), nil
 }
 
-func encodedMap[K, V comparable](m *crdt.RegisterMap[K, V]) []byte {
+func (l *mapLattice[K, V]) encoded(m *crdt.RegisterMap[K, V]) []byte {
 	if m == nil {
 		return nil
 	}
-	return m.Append(nil)
+	return m.Append(nil, l.key, l.value)
 }
 
 func (o *mapObject[K, V]) Hash() uint64   { return o.registers.Hash() }
 func (o *mapObject[K, V]) Digest() []byte { return o.registers.Digest() }
-func (o *mapObject[K, V]) State() []byte  { return o.registers.Append(nil) }
+func (o *mapObject[K, V]) State() []byte  { return o.registers.Append(nil, o.lattice.key, o.lattice.value) }
 func (o *mapObject[K, V]) Empty() bool    { return o.registers.Len() == 0 }
 func (o *mapObject[K, V]) String() string { return o.registers.String() }
 
@@ -259,5 +263,5 @@ func (o *mapObject[K, V]) Since(digest []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return encodedMap(d), nil
+	return o.lattice.encoded(d), nil
 }
