@@ -8,9 +8,36 @@
 // the matter. Where deltas were lost, a replica sends its Digest and the other answers by Since.
 //
 // Everything here is pure: no I/O, no clock, no goroutine; time, actors and counters are arguments. No type
-// is safe for concurrent use when anyone changes it. Deltas and encodings of equal states are equal.
+// is safe for concurrent use when anyone changes it; deltas are not changed by what reads or joins them.
 //
-// An operation type (SetOp, CounterOp, RegisterOp, RegisterMapOp) is a change before it has an identity:
-// Prepare reads what it needs of the state, Effect makes the delta later and elsewhere, under an actor that
-// only knows its own [Minter], [CounterRow] or name. Atomic blocks record operations.
+// An operation type ([SetOp], [CounterOp], [RegisterOp], [RegisterMapOp]) is a change before it has an
+// identity: Prepare reads what it needs of the state, Effect makes the delta later and elsewhere, under an
+// actor that only knows its own [Minter], [CounterRow] or name. Atomic blocks record operations.
+//
+// What comes from outside is decoded strictly and without panic, within a small multiple of its length. It
+// is then believed: dots, rows and timestamps that a stranger made up converge like any others. Who may
+// write under which actor, and how far a timestamp may be ahead of the clock, is checked by who takes
+// states in.
+//
+// The design follows "Delta State Replicated Data Types" (Almeida, Shoker, Baquero, 2018) and "Efficient
+// Synchronization of State-based CRDTs" (Enes, Almeida, Baquero, Leitão, ICDE 2019), the latter for novelty
+// as the join of the irreducible parts that a state lacks.
+//
+// # Known wrong turns
+//
+// Each was seen in a released system. The test named fails when the mistake is made here; the ones of
+// package crdttest are random histories, in which a naive model makes each mistake on purpose and is
+// caught (TestOracleFindsKnownWrongTurns).
+//
+//	mistake                                            test
+//	a vector in place of a context: gaps count as seen TestDeltasOutOfOrderLoseNothing, TestContextIsASetOfDots,
+//	                                                   crdttest: TestSetMeansAddWins
+//	a delta or answer with the whole context           TestDeltasNameOnlyTheirDots, crdttest: TestSetMeansAddWins
+//	present on both sides stays; a dominating context  TestRemovedOnBothSidesByHalvesIsGone,
+//	is right                                           crdttest: TestSetMeansAddWins
+//	dots minted from the context, or twice             TestDotsComeFromTheMinter, crdttest: TestSetMeansAddWins
+//	equal timestamps decided by order of arrival       TestEqualStampsAreDecidedByValue, crdttest: TestRegisterLaws
+//	a clock that is behind loses the user's write      TestPreparedWritesGoForward
+//	digests that compare contexts alone                TestDigestsSeeRemoves, crdttest: TestSetMeansAddWins
+//	a block that records a counter's delta             TestBlocksRecordCounterOperations
 package crdt
