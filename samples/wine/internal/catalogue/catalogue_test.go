@@ -3,6 +3,7 @@ package catalogue_test
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"image/jpeg"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/martinelli-go/martinelli/samples/wine/internal/catalogue"
 )
@@ -164,6 +166,49 @@ func TestDamagedGzip(t *testing.T) {
 	}
 }
 
+// Whatever a disturbed file holds, it is loaded whole or refused by a typed error.
+func TestGarbledFilesAreRefusedOrWhole(t *testing.T) {
+	t.Parallel()
+	dir := write(t, goodWines, zip(t, goodRatings))
+	garble := func(t *rapid.T, data []byte) []byte {
+		for range rapid.IntRange(1, 4).Draw(t, "changes") {
+			at := rapid.IntRange(0, len(data)-1).Draw(t, "at")
+			data = append(append(append([]byte(nil), data[:at]...), rapid.SliceOfN(rapid.Byte(), 0, 3).Draw(t, "bytes")...),
+				data[min(len(data), at+rapid.IntRange(0, 3).Draw(t, "gone")):]...)
+		}
+		return data
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		wines, ratings, packed := []byte(goodWines), []byte(goodRatings), []byte(nil)
+		switch rapid.IntRange(0, 2).Draw(rt, "which") {
+		case 0:
+			wines = garble(rt, wines)
+		case 1:
+			ratings = garble(rt, ratings)
+		case 2:
+			packed = garble(rt, zip(t, goodRatings))
+		}
+		if packed == nil {
+			packed = zip(t, string(ratings))
+		}
+		require.NoError(rt, os.WriteFile(filepath.Join(dir, "wines.csv"), wines, 0o600))
+		require.NoError(rt, os.WriteFile(filepath.Join(dir, "ratings.csv.gz"), packed, 0o600))
+		c, err := catalogue.Load(dir)
+		if err == nil {
+			for _, r := range c.Ratings {
+				_, ok := c.Wine(r.Wine)
+				require.True(rt, ok)
+			}
+			return
+		}
+		require.Nil(rt, c)
+		var dirErr *catalogue.DirError
+		var rowErr *catalogue.RowError
+		var gzipErr *catalogue.GzipError
+		require.True(rt, errors.As(err, &dirErr) || errors.As(err, &rowErr) || errors.As(err, &gzipErr), "%v", err)
+	})
+}
+
 func TestBuiltin(t *testing.T) {
 	t.Parallel()
 	a, b := catalogue.Builtin(1), catalogue.Builtin(1)
@@ -202,4 +247,21 @@ func TestLoadRealData(t *testing.T) {
 	require.Len(t, c.RatingsByUser(), 10_561)
 	require.Len(t, c.Favorites(), 10_448)
 	require.Len(t, c.Photographed(), 100)
+}
+
+func BenchmarkLoad(b *testing.B) {
+	dir := filepath.FromSlash("../../../../../shared/data/xwines")
+	if _, err := os.Stat(dir); err != nil {
+		b.Skip("the X-Wines data set is not beside the repository: ", err)
+	}
+	for b.Loop() {
+		_, err := catalogue.Load(dir)
+		require.NoError(b, err)
+	}
+}
+
+func BenchmarkBuiltin(b *testing.B) {
+	for b.Loop() {
+		catalogue.Builtin(1)
+	}
 }

@@ -89,7 +89,7 @@ func pattern(img *image.RGBA, r image.Rectangle, rng *rand.Rand, paper color.RGB
 		for y := r.Min.Y; y < r.Max.Y; y++ {
 			for x := r.Min.X; x < r.Max.X; x++ {
 				dx, dy := float64(x)-cx, float64(y)-cy
-				if math.Hypot((dx*cos+dy*sin)/long, (dy*cos-dx*sin)/wide) < 1 {
+				if a, b := (dx*cos+dy*sin)/long, (dy*cos-dx*sin)/wide; a*a+b*b < 1 {
 					img.SetRGBA(x, y, tint)
 				}
 			}

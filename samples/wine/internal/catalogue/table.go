@@ -14,7 +14,7 @@ import (
 const (
 	// maxTable bounds how many bytes of a table are read, after decompression:
 	// a small gzip file can unfold to anything.
-	maxTable = 1 << 30
+	maxTable = 256 << 20
 	// maxShown is how much of a bad field an error quotes.
 	maxShown = 40
 )

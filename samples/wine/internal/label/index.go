@@ -30,9 +30,9 @@ const (
 	certain = 0.8
 )
 
-// Threshold is the correlation from which a label counts as known. Photographs of
-// known labels, disturbed, reach 0.87 and more, drawn ones 0.7; pictures of other
-// bottles stay below 0.6.
+// Threshold is the correlation from which a label counts as known. Of
+// known labels, disturbed, photographs reached 0.81 and more, drawn ones 0.68;
+// pictures of other bottles and of no bottle stayed below 0.64.
 const Threshold = 0.65
 
 // A Match is the answer to an upload.
@@ -72,7 +72,7 @@ var views = func() []warp {
 }()
 
 // New indexes one photograph a wine. The error names the wine whose photograph
-// cannot be used and wraps a [*NotJPEGError] or [*SizeError]. Cost: about 8 ms a
+// cannot be used and wraps a [*NotJPEGError] or [*SizeError]. Cost: about 3 ms a
 // photograph, spread over the processors.
 func New(photos map[string][]byte) (*Index, error) {
 	x := &Index{wines: slices.Sorted(maps.Keys(photos))}
@@ -163,7 +163,8 @@ func unit(v []float32) []float32 {
 
 // Match says which of the known wines the JPEG shows. The error is a
 // [*NotJPEGError] or a [*SizeError]; that no wine was recognised is not an
-// error. Cost: see the benchmark; about 15 ms for 80 labels.
+// error. Cost for 80 labels: 6 ms when one is recognised,
+// 25 ms when none is.
 func (x *Index) Match(jpeg []byte) (Match, error) {
 	img, err := decode(jpeg)
 	if err != nil {

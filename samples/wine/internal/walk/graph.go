@@ -27,14 +27,18 @@ type Graph struct {
 	// whom nothing is known.
 	byLikes []int32
 
-	// The neighbours of wine w are to[row[w]:row[w+1]], ascending, joined with
-	// the cosine weights at the same places.
-	row    []int32
-	to     []int32
-	weight []float64
-	norm   float64 // the largest row sum of weight; 0 without edges
+	// The neighbours of wine w are near[row[w]:row[w+1]], ascending.
+	row  []int32
+	near []neighbour
+	norm float64 // the largest row sum of weights; 0 without edges
 
 	scratch sync.Pool // of *vectors
+}
+
+// neighbour is small because a step of the walk reads them all.
+type neighbour struct {
+	wine   int32
+	weight float32 // cosine
 }
 
 type edge struct {
@@ -50,7 +54,7 @@ type edge struct {
 // many likes as the largest count of its pairs (so that no weight exceeds 1), of
 // two different counts for one pair the larger is taken, and counts below 1 and
 // pairs of a wine with itself are ignored. It is enough to deliver the hundred
-// largest pairs of each wine; the rest does not change the hit rate.
+// largest pairs of each wine (see [Top]); the rest does not change the hit rate.
 //
 // Cost: a sort of the pairs, some tens of milliseconds for 100,000 of them.
 func NewGraph(likes map[string]int64, together iter.Seq[Pair]) *Graph {
@@ -113,18 +117,17 @@ func (g *Graph) connect(pairs []Pair) {
 	edges = slices.CompactFunc(edges, func(x, y edge) bool { return x.from == y.from && x.to == y.to })
 
 	g.row = make([]int32, len(g.wines)+1)
-	g.to = make([]int32, len(edges))
-	g.weight = make([]float64, len(edges))
+	g.near = make([]neighbour, len(edges))
 	for i, e := range edges {
 		g.row[e.from+1]++
-		g.to[i] = e.to
-		g.weight[i] = float64(e.count) / math.Sqrt(float64(g.likes[e.from])*float64(g.likes[e.to]))
+		cosine := float64(e.count) / math.Sqrt(float64(g.likes[e.from])*float64(g.likes[e.to]))
+		g.near[i] = neighbour{e.to, float32(cosine)}
 	}
 	for w := range g.wines {
 		g.row[w+1] += g.row[w]
 		var sum float64
-		for _, s := range g.weight[g.row[w]:g.row[w+1]] {
-			sum += s
+		for _, n := range g.near[g.row[w]:g.row[w+1]] {
+			sum += float64(n.weight)
 		}
 		g.norm = max(g.norm, sum)
 	}
@@ -139,4 +142,4 @@ func (g *Graph) morePopular(a, b int32) int {
 func (g *Graph) Wines() int { return len(g.wines) }
 
 // Edges returns the number of pairs of wines that are joined.
-func (g *Graph) Edges() int { return len(g.to) / 2 }
+func (g *Graph) Edges() int { return len(g.near) / 2 }

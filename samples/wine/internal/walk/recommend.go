@@ -30,7 +30,8 @@ type vectors struct {
 // and ids given twice do no harm. Wines that the walk does not reach follow by
 // popularity, so that fewer than n come back only when no more are left.
 //
-// Safe for concurrent use. Cost: 0.2 ms for 1,000 wines and 95,000 pairs; the
+// Safe for concurrent use. Cost: two passes
+// over the edges and a bit, 0.2 to 0.4 ms for 1,000 wines and 95,000 pairs; the
 // result is the only allocation once the pool is warm.
 func (g *Graph) Recommend(favorites, bought []string, n int) []string {
 	v := g.acquire()
@@ -42,21 +43,37 @@ func (g *Graph) Recommend(favorites, bought []string, n int) []string {
 	g.iterate(v)
 	scores := v.y
 	g.exclude(v, bought)
-
-	v.ranked = v.ranked[:0]
-	for w, s := range scores {
-		if s > 0 && !v.excluded[w] {
-			v.ranked = append(v.ranked, int32(w))
-		}
-	}
-	slices.SortFunc(v.ranked, func(a, b int32) int {
-		return cmp.Or(cmp.Compare(scores[b], scores[a]), g.morePopular(a, b))
-	})
+	v.ranked = g.best(v, scores, n)
+	out := make([]string, 0, max(0, min(n, len(g.wines))))
 	for _, w := range v.ranked {
-		v.excluded[w] = true // the fallback below must not name it again
+		out = append(out, g.wines[w])
+		v.excluded[w] = true // the fallback must not name it again
 	}
-	out := g.names(make([]string, 0, max(0, min(n, len(g.wines)))), v.ranked, n)
 	return g.fill(out, v, n)
+}
+
+// best returns the up to n wines with the highest positive scores, best first.
+// It inserts into a short sorted list: most wines fail the first comparison.
+func (g *Graph) best(v *vectors, scores []float64, n int) []int32 {
+	before := func(a, b int32) int {
+		return cmp.Or(cmp.Compare(scores[b], scores[a]), g.morePopular(a, b))
+	}
+	ranked := v.ranked[:0]
+	for w, s := range scores {
+		if s <= 0 || v.excluded[w] || n <= 0 {
+			continue
+		}
+		wine := int32(w)
+		if len(ranked) >= n {
+			if s < scores[ranked[n-1]] || before(wine, ranked[n-1]) > 0 {
+				continue
+			}
+			ranked = ranked[:n-1]
+		}
+		at, _ := slices.BinarySearchFunc(ranked, wine, before)
+		ranked = slices.Insert(ranked, at, wine)
+	}
+	return ranked
 }
 
 // Popular returns up to n wines by falling number of likes, without the user's
@@ -100,12 +117,10 @@ func (g *Graph) spread(y, x []float64) {
 		if mass == 0 {
 			continue
 		}
-		lo, hi := g.row[w], g.row[w+1]
-		weight := g.weight[lo:hi]
-		for i, to := range g.to[lo:hi] {
+		for _, n := range g.near[g.row[w]:g.row[w+1]] {
 			// The conversion forbids a fused multiply-add: every machine rounds
 			// alike.
-			y[to] += float64(mass * weight[i])
+			y[n.wine] += float64(mass * float64(n.weight))
 		}
 	}
 }
@@ -142,14 +157,6 @@ func (g *Graph) fill(out []string, v *vectors, n int) []string {
 		if !v.excluded[w] {
 			out = append(out, g.wines[w])
 		}
-	}
-	return out
-}
-
-// names appends the ids of the first of ranked until there are n.
-func (g *Graph) names(out []string, ranked []int32, n int) []string {
-	for _, w := range ranked[:max(0, min(n, len(ranked)))] {
-		out = append(out, g.wines[w])
 	}
 	return out
 }
