@@ -1,0 +1,2 @@
+// Command grainc generates the code of grains.
+package main

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/martinelli-go/martinelli/codegen/internal/check"
+	"github.com/martinelli-go/martinelli/codegen/internal/emit"
+	"github.com/martinelli-go/martinelli/codegen/internal/load"
+	"github.com/martinelli-go/martinelli/codegen/internal/lock"
+)
+
+// file is what a file should hold; nil if it should not be there.
+type file struct {
+	name string
+	text []byte
+}
+
+// write makes the file what it should be. A reader sees the old one or the new one.
+func (f file) write() error {
+	if f.text == nil {
+		return os.Remove(f.name)
+	}
+	part, err := os.CreateTemp(filepath.Dir(f.name), ".grainc-*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", f.name, err)
+	}
+	_, err = part.Write(f.text)
+	err = errors.Join(err, part.Chmod(0o644), part.Close())
+	if err == nil {
+		err = os.Rename(part.Name(), f.name)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", f.name, errors.Join(err, os.Remove(part.Name())))
+	}
+	return nil
+}
+
+// result is what became of the packages.
+type result struct {
+	files    []file
+	problems []string
+}
+
+// stale returns the files that are not what they should be.
+func (r *result) stale() []file {
+	var all []file
+	for _, f := range r.files {
+		have, err := os.ReadFile(f.name)
+		missing := errors.Is(err, fs.ErrNotExist)
+		if missing == (f.text == nil) && bytes.Equal(have, f.text) {
+			continue
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// generate reads the packages and makes their files, without writing any.
+func generate(ctx context.Context, dir string, patterns []string) (*result, error) {
+	program, err := load.Load(ctx, dir, patterns)
+	if err != nil {
+		return nil, err
+	}
+	if len(program.Targets) == 0 {
+		return nil, fmt.Errorf("no packages match %s", strings.Join(patterns, " "))
+	}
+	r := &result{}
+	for _, p := range program.Targets {
+		if err := r.add(program, p, dir); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// add makes the files of one package, or notes what is wrong with it.
+func (r *result) add(program *load.Program, p *load.Package, dir string) error {
+	m, problems := check.Check(program, p)
+	if len(problems) > 0 {
+		r.report(dir, problems)
+		return nil
+	}
+	generated := filepath.Join(p.Dir, load.GeneratedFile)
+	if m.Empty() {
+		if have, err := os.ReadFile(generated); err == nil && bytes.HasPrefix(have, []byte(emit.Header)) {
+			r.files = append(r.files, file{generated, nil})
+		}
+		return nil
+	}
+	name := filepath.Join(p.Dir, lock.Name)
+	text, err := os.ReadFile(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	numbers, err := lock.Parse(string(text))
+	if bad := (*lock.Error)(nil); errors.As(err, &bad) {
+		r.report(dir, []load.Problem{{Pos: token.Position{Filename: name, Line: bad.Line, Column: 1}, Text: bad.Reason}})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if problems := m.Number(numbers); len(problems) > 0 {
+		r.report(dir, problems)
+		return nil
+	}
+	code, names, err := emit.File(m)
+	if err != nil {
+		return err
+	}
+	if problems := clashes(m, names); len(problems) > 0 {
+		r.report(dir, problems)
+		return nil
+	}
+	r.files = append(r.files, file{generated, code})
+	if !numbers.Empty() {
+		r.files = append(r.files, file{name, []byte(numbers.String())})
+	}
+	return nil
+}
+
+// clashes reports names that both the package and its generated file declare.
+func clashes(m *check.Model, names []string) []load.Problem {
+	var problems []load.Problem
+	for _, name := range names {
+		o := m.Package.Types.Scope().Lookup(name)
+		if o == nil || filepath.Base(m.Fset.Position(o.Pos()).Filename) == load.GeneratedFile {
+			continue
+		}
+		problems = append(problems, load.Problem{Pos: m.Fset.Position(o.Pos()), Text: name + " is a name that grainc declares in " + load.GeneratedFile + ": rename this one"})
+	}
+	return problems
+}
+
+func (r *result) report(dir string, problems []load.Problem) {
+	for _, p := range problems {
+		p.Pos.Filename = relative(dir, p.Pos.Filename)
+		if text := p.String(); !slices.Contains(r.problems, text) {
+			r.problems = append(r.problems, text)
+		}
+	}
+}
+
+// relative shortens a file name for people who are in dir.
+func relative(dir, name string) string {
+	abs, err := filepath.Abs(dir)
+	if err != nil || name == "" {
+		return name
+	}
+	if real, err := filepath.EvalSymlinks(abs); err == nil {
+		abs = real
+	}
+	rel, err := filepath.Rel(abs, name)
+	if err != nil || strings.HasPrefix(rel, "..") {
+		return name
+	}
+	return rel
+}

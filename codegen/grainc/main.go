@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+)
+
+const usage = `usage: go tool grainc [flags] [packages]
+
+grainc reads the grain interfaces (those that embed grains.Keyed), their implementations (structs that
+embed grains.Implements) and the variables, graphs and processes of Go packages, and writes into each:
+
+  grain_gen.go    GetX for each interface, Key for each implementation, Grains and Shared, encoders
+  grain_gen.lock  the numbers of methods, fields, states and errors; keep it under version control
+
+The packages are patterns as the go command takes them; the default is the current directory. What is
+wrong with them is printed, all of it, as file:line:col: what and how to fix it.
+
+flags:
+  -check   write nothing; list the files that are not up to date, and fail if there are any
+
+In the packages:
+  //go:generate go tool grainc .
+  //grain:readonly   above a method: it changes nothing
+  //grain:was Old    above what was called Old: it keeps the number of Old
+
+The exit code is 0, 1 when something is wrong or not up to date, and 2 when the command line is.
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	os.Exit(run(ctx, ".", os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the command, seen from dir; it returns the exit code.
+func run(ctx context.Context, dir string, args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("grainc", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	check := flags.Bool("check", false, "")
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stdout, usage)
+		return 0
+	case err != nil:
+		fmt.Fprintf(stderr, "grainc: %s\n\n%s", err, usage)
+		return 2
+	}
+	patterns := flags.Args()
+	for _, p := range patterns {
+		if strings.HasPrefix(p, "-") {
+			fmt.Fprintf(stderr, "grainc: flag %s stands after a package: put it first\n", p)
+			return 2
+		}
+	}
+	if len(patterns) == 0 {
+		patterns = []string{"."}
+	}
+	result, err := generate(ctx, dir, patterns)
+	if err != nil {
+		fmt.Fprintln(stderr, "grainc:", err)
+		return 1
+	}
+	if len(result.problems) > 0 {
+		for _, p := range result.problems {
+			fmt.Fprintln(stderr, p)
+		}
+		return 1
+	}
+	stale := result.stale()
+	if *check {
+		for _, f := range stale {
+			fmt.Fprintf(stderr, "%s is not up to date: run go generate\n", relative(dir, f.name))
+		}
+		if len(stale) > 0 {
+			return 1
+		}
+		return 0
+	}
+	for _, f := range stale {
+		if err := f.write(); err != nil {
+			fmt.Fprintln(stderr, "grainc:", err)
+			return 1
+		}
+	}
+	return 0
+}

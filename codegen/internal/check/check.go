@@ -1,0 +1,479 @@
+package check
+
+import (
+	"fmt"
+	"go/ast"
+	"go/token"
+	"go/types"
+	"slices"
+	"strings"
+
+	"github.com/martinelli-go/martinelli/codegen/internal/load"
+)
+
+const (
+	grainsPath   = load.Module + "/grains"
+	variablePath = load.Module + "/grains/variable"
+	dataflowPath = load.Module + "/grains/dataflow"
+	flowPath     = load.Module + "/crdt/flow"
+	txnPath      = load.Module + "/txn"
+)
+
+type checker struct {
+	program *load.Program
+	p       *load.Package
+	m       *Model
+	notes   *directives
+	// problems in the order in which they were found; sorted at the end.
+	problems []load.Problem
+	inits    map[types.Object]ast.Expr // of package-level variables
+}
+
+// Check makes the model of a target. If there are problems the model is not to be used.
+func Check(program *load.Program, p *load.Package) (*Model, []load.Problem) {
+	c := &checker{program: program, p: p, inits: map[types.Object]ast.Expr{}}
+	if p.Types == nil {
+		return &Model{Package: p, Fset: program.Fset}, p.Problems
+	}
+	c.problems = append(c.problems, p.Problems...)
+	c.notes = c.readDirectives()
+	c.m = &Model{
+		Package: p, Fset: program.Fset, Prefix: load.Prefix(p.Types),
+		Types: &Types{pkg: p.Types, names: map[string]string{}, entries: map[string]*Type{}, was: c.notes.was},
+	}
+	c.readInits()
+	for _, t := range load.TypeNames(program.Fset, p.Types) {
+		c.iface(t)
+	}
+	for _, t := range load.TypeNames(program.Fset, p.Types) {
+		c.impl(t)
+	}
+	if len(c.m.Interfaces) > 0 {
+		c.errors()
+	}
+	c.variables()
+	c.constructors()
+	c.m.Types.finish()
+	c.fingerprints()
+	c.notes.unused(c)
+	c.sort()
+	return c.m, c.problems
+}
+
+func (c *checker) report(pos token.Pos, format string, args ...any) {
+	c.problems = append(c.problems, load.Problem{Pos: c.program.Fset.Position(pos), Text: fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) sort() {
+	slices.SortStableFunc(c.problems, func(a, b load.Problem) int {
+		if n := strings.Compare(a.Pos.Filename, b.Pos.Filename); n != 0 {
+			return n
+		}
+		return a.Pos.Offset - b.Pos.Offset
+	})
+	c.problems = slices.CompactFunc(c.problems, func(a, b load.Problem) bool { return a.String() == b.String() })
+}
+
+func (c *checker) readInits() {
+	for _, f := range c.p.Files {
+		for _, d := range f.Decls {
+			g, ok := d.(*ast.GenDecl)
+			if !ok || g.Tok != token.VAR {
+				continue
+			}
+			for _, s := range g.Specs {
+				v := s.(*ast.ValueSpec)
+				for i, name := range v.Names {
+					o := c.p.Info.Defs[name]
+					switch {
+					case name.Name == "_" && i < len(v.Values):
+						c.blank(name, v.Values[i])
+					case o != nil && i < len(v.Values):
+						c.inits[o] = v.Values[i]
+					}
+				}
+			}
+		}
+	}
+}
+
+// blank refuses declarations that generated code could not name.
+func (c *checker) blank(name *ast.Ident, value ast.Expr) {
+	t := c.p.Info.TypeOf(value)
+	if t != nil && (load.IsShared(t) || load.IsRule(t)) {
+		c.report(name.Pos(), "a variable, node or process that is assigned to _ cannot be hosted: give it a name")
+	}
+}
+
+func (c *checker) show(t types.Type) string { return c.m.Types.show(t) }
+
+// iface reads one grain interface.
+func (c *checker) iface(t *types.TypeName) {
+	if !types.IsInterface(t.Type()) {
+		return
+	}
+	key, ok := load.KeyOf(t.Type())
+	if !ok {
+		return
+	}
+	named := t.Type().(*types.Named)
+	if named.TypeParams().Len() > 0 {
+		c.report(t.Pos(), "grain interface %s is generic: a kind of grains is one type, so declare an interface for each instance", t.Name())
+		return
+	}
+	i := &Interface{Name: t.Name(), Was: c.notes.was(t.Pos()), Kind: c.m.Prefix + "." + t.Name(), Type: t.Type(), Key: key, Pos: t.Pos()}
+	c.keyType(t.Pos(), "the key of "+t.Name(), key)
+	for _, f := range c.methods(named) {
+		if m := c.method(i, f); m != nil {
+			i.Methods = append(i.Methods, m)
+		}
+	}
+	c.m.Interfaces = append(c.m.Interfaces, i)
+}
+
+// methods returns the methods of a grain interface: its own in the order of the source, then those of
+// embedded interfaces.
+func (c *checker) methods(named *types.Named) []*types.Func {
+	var all []*types.Func
+	iface := named.Underlying().(*types.Interface)
+	for f := range iface.ExplicitMethods() {
+		all = append(all, f)
+	}
+	slices.SortFunc(all, func(a, b *types.Func) int { return load.InSource(c.program.Fset, a.Pos(), b.Pos()) })
+	var inherited []*types.Func
+	for f := range iface.Methods() {
+		if f.Name() == "GrainID" || slices.Contains(all, f) {
+			continue
+		}
+		inherited = append(inherited, f)
+	}
+	slices.SortFunc(inherited, func(a, b *types.Func) int { return strings.Compare(a.Name(), b.Name()) })
+	return append(all, inherited...)
+}
+
+func (c *checker) method(i *Interface, f *types.Func) *Method {
+	sig := f.Signature()
+	full := i.Name + "." + f.Name()
+	pos := f.Pos()
+	if f.Pkg() != c.p.Types {
+		pos = i.Pos // an interface of another package, whose source is not here
+	}
+	before := len(c.problems)
+	if !f.Exported() {
+		c.report(pos, "method %s is not exported, so no other package could implement it: rename it to %s", full, load.Upper(f.Name()))
+	}
+	params, results := sig.Params(), sig.Results()
+	if params.Len() == 0 || !isContext(params.At(0).Type()) {
+		c.report(pos, "method %s must take a context first: %s(ctx context.Context, …)", full, f.Name())
+	}
+	if results.Len() == 0 || !isError(results.At(results.Len()-1).Type()) {
+		c.report(pos, "method %s must return an error last, since every call can fail: %s", full, wantResults(c, results))
+	} else if results.Len() > 2 {
+		c.report(pos, "method %s returns %d values and an error: return one struct of them and an error", full, results.Len()-1)
+	}
+	if sig.Variadic() {
+		c.report(pos, "method %s is variadic: take a slice", full)
+	}
+	if len(c.problems) > before {
+		return nil
+	}
+	m := &Method{Name: f.Name(), Pos: pos, ReadOnly: c.notes.readOnly(f.Pos()), Was: c.notes.was(f.Pos())}
+	for n := 1; n < params.Len(); n++ {
+		v := params.At(n)
+		m.Params = append(m.Params, Param{v.Name(), c.typeOf(pos, fmt.Sprintf("argument %s of %s", argName(v, n), full), v.Type())})
+	}
+	if results.Len() == 2 {
+		m.Result = c.typeOf(pos, "the result of "+full, results.At(0).Type())
+	}
+	if len(c.problems) > before {
+		return nil
+	}
+	return m
+}
+
+func argName(v *types.Var, n int) string {
+	if v.Name() == "" || v.Name() == "_" {
+		return fmt.Sprint(n)
+	}
+	return v.Name()
+}
+
+func wantResults(c *checker, results *types.Tuple) string {
+	if results.Len() == 0 {
+		return "add the result error"
+	}
+	return fmt.Sprintf("(%s, error)", c.show(results.At(0).Type()))
+}
+
+func isContext(t types.Type) bool {
+	_, ok := load.Is(t, "context", "Context")
+	return ok
+}
+
+func isError(t types.Type) bool { return types.Identical(t, types.Universe.Lookup("error").Type()) }
+
+// typeOf returns how t is encoded; what cannot be is reported as that of what.
+func (c *checker) typeOf(pos token.Pos, what string, t types.Type) *Type {
+	k, r := c.m.Types.Of(t)
+	if r != nil {
+		c.refuse(pos, what, r)
+	}
+	return k
+}
+
+func (c *checker) refuse(pos token.Pos, what string, r *refusal) {
+	if strings.Contains(r.text, "invalid type") {
+		return // which the type-checker has reported
+	}
+	if r.path != "" {
+		what += ", in " + r.path
+	}
+	c.report(pos, "%s: %s", what, r.text)
+}
+
+// element is typeOf for elements of sets and graphs and keys of maps.
+func (c *checker) element(pos token.Pos, what string, t types.Type) *Type {
+	if reason, fix := notAnElement(t, nil); reason != "" {
+		c.report(pos, "%s (%s) %s: %s", what, c.show(t), reason, fix)
+		return nil
+	}
+	k, r := c.m.Types.Element(t)
+	if r != nil {
+		c.refuse(pos, what, r)
+	}
+	return k
+}
+
+// keyType checks the key of a grain or family.
+func (c *checker) keyType(pos token.Pos, what string, t types.Type) {
+	if reason := notAKey(t, false); reason != "" {
+		c.report(pos, "%s (%s) %s: a key is a string, an int64, a [16]byte, a type made of one of them, or a struct of them with exported fields", what, c.show(t), reason)
+	}
+}
+
+func notAKey(t types.Type, inside bool) string {
+	if _, ok := load.Is(t, "time", "Time"); ok {
+		return "contains a time.Time"
+	}
+	switch u := t.Underlying().(type) {
+	case *types.Basic:
+		if u.Kind() == types.String || u.Kind() == types.Int64 || u.Kind() == types.Invalid {
+			return ""
+		}
+		if u.Info()&types.IsInteger != 0 {
+			return "is a " + u.Name() + ", not an int64"
+		}
+	case *types.Array:
+		if b, ok := u.Elem().Underlying().(*types.Basic); ok && b.Kind() == types.Byte && u.Len() == 16 {
+			return ""
+		}
+	case *types.Struct:
+		for f := range u.Fields() {
+			if !f.Exported() {
+				return "has the field " + f.Name() + ", which is not exported"
+			}
+			if reason := notAKey(f.Type(), true); reason != "" {
+				return reason + " (field " + f.Name() + ")"
+			}
+		}
+		if u.NumFields() > 0 {
+			return ""
+		}
+		return "has no field"
+	}
+	if inside {
+		return "contains a " + t.String()
+	}
+	return "is no key"
+}
+
+// impl reads one implementation.
+func (c *checker) impl(t *types.TypeName) {
+	iface, ok := load.Implemented(t.Type())
+	if !ok {
+		return
+	}
+	named := t.Type().(*types.Named)
+	if named.TypeParams().Len() > 0 {
+		c.report(t.Pos(), "%s implements a grain and is generic: declare a struct for each instance", t.Name())
+		return
+	}
+	key, ok := load.KeyOf(iface)
+	if !ok {
+		c.report(t.Pos(), "%s embeds grains.Implements[%s], which is no grain interface: embed grains.Keyed[K] in %s", t.Name(), c.show(iface), c.show(iface))
+		return
+	}
+	of, ok := types.Unalias(iface).(*types.Named)
+	if !ok || of.TypeArgs().Len() > 0 {
+		c.report(t.Pos(), "%s implements %s: declare that interface under a name of its own, without type parameters", t.Name(), c.show(iface))
+		return
+	}
+	m := &Impl{
+		Name: t.Name(), Pos: t.Pos(), Iface: iface, Key: key, Constructor: load.Constructor(t),
+		Kind: load.Prefix(of.Obj().Pkg()) + "." + of.Obj().Name(),
+	}
+	for _, i := range c.m.Interfaces {
+		if i.Type == of {
+			m.Local = i
+		}
+	}
+	if m.Local == nil && !of.Obj().Exported() {
+		c.report(t.Pos(), "%s implements %s of another package, which is not exported", t.Name(), c.show(iface))
+	}
+	for _, other := range c.m.Impls {
+		if types.Identical(other.Iface, iface) {
+			c.report(t.Pos(), "%s is implemented twice, by %s and by %s: a silo could not choose; remove one or move it to another package", c.show(iface), other.Name, t.Name())
+			return
+		}
+	}
+	c.lacking(t, of)
+	c.states(m, named.Underlying().(*types.Struct))
+	c.m.Impls = append(c.m.Impls, m)
+}
+
+// lacking reports each method of the interface that the implementation does not have.
+func (c *checker) lacking(t *types.TypeName, of *types.Named) {
+	ptr := types.NewPointer(t.Type())
+	for _, f := range c.methods(of) {
+		o, _, _ := types.LookupFieldOrMethod(ptr, false, f.Pkg(), f.Name())
+		have, ok := o.(*types.Func)
+		want := fmt.Sprintf("func (*%s) %s%s", t.Name(), f.Name(), strings.TrimPrefix(c.show(f.Signature()), "func"))
+		switch {
+		case !ok:
+			c.report(t.Pos(), "%s lacks method %s of %s: add %s", t.Name(), f.Name(), c.show(of), want)
+		case !types.Identical(have.Signature(), f.Signature()):
+			pos := have.Pos()
+			if have.Pkg() != c.p.Types {
+				pos = t.Pos()
+			}
+			c.report(pos, "method %s of %s does not fit %s: it should be %s", f.Name(), t.Name(), c.show(of), want)
+		}
+	}
+}
+
+// states reads the fields of transactional state.
+func (c *checker) states(m *Impl, s *types.Struct) {
+	for f := range s.Fields() {
+		args, ok := load.Is(f.Type(), txnPath, "State")
+		if !ok {
+			if holdsState(f.Type(), map[types.Type]bool{}) {
+				c.report(f.Pos(), "field %s of %s holds a txn.State inside of another type, where no silo would find it: make the txn.State a field of %s itself", f.Name(), m.Name, m.Name)
+			}
+			continue
+		}
+		if f.Embedded() || f.Name() == "_" {
+			c.report(f.Pos(), "the txn.State of %s has no name of its own: give the field a name", m.Name)
+			continue
+		}
+		t := c.typeOf(f.Pos(), "the state "+f.Name()+" of "+m.Name, args[0])
+		m.States = append(m.States, &State{Name: f.Name(), Was: c.notes.was(f.Pos()), Pos: f.Pos(), Type: t})
+	}
+}
+
+func holdsState(t types.Type, seen map[types.Type]bool) bool {
+	t = types.Unalias(t)
+	if _, ok := load.Is(t, txnPath, "State"); ok {
+		return true
+	}
+	if seen[t] {
+		return false
+	}
+	seen[t] = true
+	switch u := t.Underlying().(type) {
+	case *types.Pointer:
+		return holdsState(u.Elem(), seen)
+	case *types.Slice:
+		return holdsState(u.Elem(), seen)
+	case *types.Array:
+		return holdsState(u.Elem(), seen)
+	case *types.Map:
+		return holdsState(u.Elem(), seen)
+	case *types.Struct:
+		if n, ok := t.(*types.Named); ok && n.Obj().Pkg() != nil {
+			if _, grain := load.Is(t, grainsPath, "Implements"); grain {
+				return false
+			}
+		}
+		for f := range u.Fields() {
+			if holdsState(f.Type(), seen) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// constructors reads the functions that make implementations.
+func (c *checker) constructors() {
+	var all []*types.Func
+	for _, m := range c.m.Impls {
+		f := m.Constructor
+		if f == nil {
+			continue
+		}
+		sig := f.Signature()
+		want := types.NewPointer(c.p.Types.Scope().Lookup(m.Name).Type())
+		if sig.Results().Len() != 1 || !types.Identical(sig.Results().At(0).Type(), want) {
+			c.report(f.Pos(), "%s is taken for the constructor of %s and must return *%s alone: what can fail belongs into OnActivate(ctx) error", f.Name(), m.Name, m.Name)
+			continue
+		}
+		if sig.Variadic() || sig.TypeParams().Len() > 0 {
+			c.report(f.Pos(), "constructor %s is variadic or generic: its parameters become those of Grains, so give each a name and a type", f.Name())
+			continue
+		}
+		for v := range sig.Params().Variables() {
+			if v.Name() == "" || v.Name() == "_" {
+				c.report(v.Pos(), "a parameter of constructor %s has no name: it becomes a parameter of Grains, so give it one", f.Name())
+			}
+		}
+		all = append(all, f)
+	}
+	c.m.Deps = load.Dependencies(all)
+	for n, d := range c.m.Deps {
+		for _, other := range c.m.Deps[:n] {
+			if other.Name == d.Name && d.Name != "" && d.Name != "_" {
+				c.report(all[0].Pos(), "constructors take %s both as %s and as %s: they become one parameter of Grains, so rename one", d.Name, c.show(other.Type), c.show(d.Type))
+			}
+		}
+	}
+}
+
+// errors reads the errors that keep their identity.
+func (c *checker) errors() {
+	scope := c.p.Types.Scope()
+	errorType := types.Universe.Lookup("error").Type().Underlying().(*types.Interface)
+	for _, name := range scope.Names() {
+		o := scope.Lookup(name)
+		switch o := o.(type) {
+		case *types.Var:
+			if o.Exported() && strings.HasPrefix(name, "Err") && isError(o.Type()) {
+				c.m.Errors = append(c.m.Errors, &ErrorDef{Name: name, Was: c.notes.was(o.Pos()), Pos: o.Pos()})
+			}
+		case *types.TypeName:
+			n, ok := o.Type().(*types.Named)
+			if !ok || o.IsAlias() || !o.Exported() || n.TypeParams().Len() > 0 {
+				continue
+			}
+			if _, ok := n.Underlying().(*types.Struct); !ok {
+				continue
+			}
+			// A value is an error too if the methods are on the struct; both forms then travel as they are.
+			var forms []types.Type
+			if types.Implements(n, errorType) {
+				forms = append(forms, n)
+			}
+			if ptr := types.NewPointer(n); types.Implements(ptr, errorType) {
+				forms = append(forms, ptr)
+			}
+			for _, form := range forms {
+				def := &ErrorDef{Name: c.show(form), Pos: o.Pos()}
+				if was := c.notes.was(o.Pos()); was != "" {
+					def.Was = strings.TrimSuffix(def.Name, name) + was
+				}
+				def.Type = c.typeOf(o.Pos(), "error "+name, form)
+				c.m.Errors = append(c.m.Errors, def)
+			}
+		}
+	}
+	slices.SortStableFunc(c.m.Errors, func(a, b *ErrorDef) int { return load.InSource(c.program.Fset, a.Pos, b.Pos) })
+}

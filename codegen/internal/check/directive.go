@@ -1,0 +1,151 @@
+package check
+
+import (
+	"go/ast"
+	"go/token"
+	"strings"
+)
+
+// directives are the //grain: comments of a package.
+type directives struct {
+	// at holds those of each declared name, by the name's position.
+	at  map[token.Pos][]*directive
+	all []*directive
+}
+
+type directive struct {
+	pos       token.Pos
+	word, arg string
+	used      bool
+}
+
+const directivePrefix = "//grain:"
+
+var knownDirectives = []string{"readonly", "was"}
+
+func (c *checker) readDirectives() *directives {
+	d := &directives{at: map[token.Pos][]*directive{}}
+	byComment := map[token.Pos]*directive{}
+	for _, f := range c.p.Files {
+		for _, g := range f.Comments {
+			for _, line := range g.List {
+				text, ok := strings.CutPrefix(line.Text, directivePrefix)
+				if !ok {
+					continue
+				}
+				word, arg, _ := strings.Cut(strings.TrimSpace(text), " ")
+				one := &directive{pos: line.Pos(), word: word, arg: strings.TrimSpace(arg)}
+				byComment[line.Pos()] = one
+				d.all = append(d.all, one)
+			}
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.Field:
+				for _, name := range n.Names {
+					d.attach(byComment, name.Pos(), n.Doc, n.Comment)
+				}
+			case *ast.GenDecl:
+				for _, s := range n.Specs {
+					var doc *ast.CommentGroup
+					if len(n.Specs) == 1 {
+						doc = n.Doc
+					}
+					switch s := s.(type) {
+					case *ast.TypeSpec:
+						d.attach(byComment, s.Name.Pos(), doc, s.Doc, s.Comment)
+					case *ast.ValueSpec:
+						for _, name := range s.Names {
+							d.attach(byComment, name.Pos(), doc, s.Doc, s.Comment)
+						}
+					}
+				}
+			}
+			return true
+		})
+	}
+	return d
+}
+
+func (d *directives) attach(byComment map[token.Pos]*directive, name token.Pos, groups ...*ast.CommentGroup) {
+	for _, g := range groups {
+		if g == nil {
+			continue
+		}
+		for _, line := range g.List {
+			if one := byComment[line.Pos()]; one != nil {
+				d.at[name] = append(d.at[name], one)
+			}
+		}
+	}
+}
+
+// was returns the old name of what is declared at that position, "" for none.
+func (d *directives) was(name token.Pos) string {
+	for _, one := range d.at[name] {
+		if one.word == "was" && one.arg != "" {
+			one.used = true
+			return one.arg
+		}
+	}
+	return ""
+}
+
+func (d *directives) readOnly(name token.Pos) bool {
+	for _, one := range d.at[name] {
+		if one.word == "readonly" {
+			one.used = true
+			return true
+		}
+	}
+	return false
+}
+
+// unused reports directives that mean nothing where they are.
+func (d *directives) unused(c *checker) {
+	for _, one := range d.all {
+		switch {
+		case one.used:
+		case one.word == "readonly":
+			c.report(one.pos, "//grain:readonly belongs directly above a method of a grain interface")
+		case one.word == "was" && one.arg == "":
+			c.report(one.pos, "//grain:was needs the old name: //grain:was Old")
+		case one.word == "was":
+			c.report(one.pos, "//grain:was belongs directly above what has a number: a method of a grain interface, a grain interface, an encoded struct or a field of one, a state, or an error")
+		default:
+			c.report(one.pos, "//grain:%s is not known: did you mean //grain:%s?", one.word, nearest(one.word))
+		}
+	}
+}
+
+// nearest returns the known directive with the fewest edits.
+func nearest(word string) string {
+	best, least := "", 1<<30
+	for _, known := range knownDirectives {
+		if n := distance(strings.ToLower(word), known); n < least {
+			best, least = known, n
+		}
+	}
+	return best
+}
+
+// distance is that of Levenshtein.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,107 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"go/token"
+	"slices"
+	"strings"
+
+	"github.com/martinelli-go/martinelli/codegen/internal/load"
+	"github.com/martinelli-go/martinelli/codegen/internal/lock"
+)
+
+// Number gives everything its number from the lock file, which it brings up to date.
+func (m *Model) Number(f *lock.File) []load.Problem {
+	n := numberer{m: m, f: f}
+	for _, t := range m.Types.All {
+		if t.Class == Struct && t.Was != "" && !f.Has("struct "+m.Types.title(t)) {
+			f.Rename(t.Was, m.Types.title(t))
+		}
+	}
+	for _, i := range m.Interfaces {
+		s := f.Section("interface "+i.Name, wasTitle("interface ", i.Was))
+		for _, method := range i.Methods {
+			method.Number = n.take(s, method.Pos, "method "+i.Name+".", method.Name, method.Was, m.signature(method),
+				fmt.Sprintf("leave it as it was and add a method under another name, say %s2", method.Name))
+		}
+	}
+	for _, t := range m.Types.All {
+		if t.Class != Struct || len(t.Fields) == 0 && !f.Has("struct "+m.Types.title(t)) {
+			continue
+		}
+		s := f.Section("struct "+m.Types.title(t), wasTitle("struct ", t.Was))
+		for _, field := range t.Fields {
+			field.Number = n.take(s, field.Pos, "field "+m.Types.title(t)+".", field.Name, field.Was, m.Types.Shape(field.Type),
+				fmt.Sprintf("leave it as it was and add a field under another name, say %s2", field.Name))
+		}
+	}
+	for _, i := range m.Impls {
+		if len(i.States) == 0 && !f.Has("state "+i.Kind) {
+			continue
+		}
+		was := ""
+		if i.Local != nil && i.Local.Was != "" {
+			was = "state " + strings.TrimSuffix(i.Kind, i.Local.Name) + i.Local.Was
+		}
+		s := f.Section("state "+i.Kind, was)
+		for _, state := range i.States {
+			state.Number = n.take(s, state.Pos, "state "+i.Name+".", state.Name, state.Was, m.Types.Shape(state.Type),
+				fmt.Sprintf("leave it as it was and add a state under another name, say %s2", state.Name))
+		}
+	}
+	if len(m.Errors) > 0 || f.Has("errors") {
+		s := f.Section("errors", "")
+		for _, e := range m.Errors {
+			shape := "variable"
+			if e.Type != nil {
+				shape = "struct"
+			}
+			e.Number = n.take(s, e.Pos, "error ", e.Name, e.Was, shape, "give the new error another name")
+		}
+	}
+	slices.SortStableFunc(n.problems, func(a, b load.Problem) int { return a.Pos.Offset - b.Pos.Offset })
+	return n.problems
+}
+
+func wasTitle(prefix, was string) string {
+	if was == "" {
+		return ""
+	}
+	return prefix + was
+}
+
+type numberer struct {
+	m        *Model
+	f        *lock.File
+	problems []load.Problem
+}
+
+func (n *numberer) take(s *lock.Section, pos token.Pos, what, name, was, shape, fix string) uint32 {
+	number, err := s.Take(name, was, shape)
+	changed, unknown := (*lock.Changed)(nil), (*lock.Unknown)(nil)
+	text := ""
+	switch {
+	case errors.As(err, &changed):
+		text = fmt.Sprintf("%s%s was %s and is now %s, so what was sent or stored before could not be read: %s (or, if nothing ever was, delete its line in %s)", what, name, changed.Locked, changed.Declared, fix, lock.Name)
+	case errors.As(err, &unknown):
+		text = fmt.Sprintf("%s%s: //grain:was %s, but %s has no %s there: correct the old name, or remove the comment", what, name, unknown.Was, lock.Name, unknown.Was)
+	}
+	if text != "" {
+		n.problems = append(n.problems, load.Problem{Pos: n.m.Fset.Position(pos), Text: text})
+	}
+	return number
+}
+
+// signature is what is locked of a method.
+func (m *Model) signature(method *Method) string {
+	var args []string
+	for _, p := range method.Params {
+		args = append(args, m.Types.Shape(p.Type))
+	}
+	text := "(" + strings.Join(args, ", ") + ")"
+	if method.Result != nil {
+		text += " " + m.Types.Shape(method.Result)
+	}
+	return text
+}

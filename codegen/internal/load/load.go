@@ -1,0 +1,285 @@
+// Package load reads and type-checks the packages that grainc looks at, as if what it is about to write
+// were there already.
+//
+// The generated file of a package is never read: it may be absent, old or broken. In its place stands a
+// stub that declares the names which people may refer to (GetX, Key, Grains, Shared), derived from a
+// first, tolerant type-check. A second type-check then reports what is really wrong. All packages of the
+// main module are checked from source, since they may depend on each other's generated names; all others
+// come from export data.
+package load
+
+import (
+	"context"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/tools/go/gcexportdata"
+	"golang.org/x/tools/go/packages"
+)
+
+const (
+	// GeneratedFile is the name of what grainc writes into a package.
+	GeneratedFile = "grain_gen.go"
+	// Module is the path of the module that generated code is written against.
+	Module = "github.com/martinelli-go/martinelli"
+
+	grainsPath   = Module + "/grains"
+	variablePath = Module + "/grains/variable"
+	dataflowPath = Module + "/grains/dataflow"
+	flowPath     = Module + "/crdt/flow"
+)
+
+// Problem is one thing that is wrong, and where. The text says what to do.
+type Problem struct {
+	Pos  token.Position
+	Text string
+}
+
+func (p Problem) String() string {
+	if !p.Pos.IsValid() {
+		return p.Text
+	}
+	return fmt.Sprintf("%s: %s", p.Pos, p.Text)
+}
+
+// Package is a package of the main module, type-checked from source.
+type Package struct {
+	Path, Name, Dir string
+	// Target says that the package was asked for.
+	Target   bool
+	Files    []*ast.File // without the generated one
+	Types    *types.Package
+	Info     *types.Info
+	Problems []Problem
+}
+
+// Program is what was loaded.
+type Program struct {
+	Fset *token.FileSet
+	// Targets are the packages that were asked for, sorted by path.
+	Targets []*Package
+	// Source holds every package that was type-checked from source, by path.
+	Source map[string]*Package
+}
+
+type loader struct {
+	fset *token.FileSet
+	// exported is what export data has been read into.
+	exported map[string]*types.Package
+	listed   map[string]*packages.Package
+	program  *Program
+}
+
+// Load lists the packages that match the patterns, seen from dir, and type-checks them. What is wrong
+// with them is in their Problems; the error is about the listing itself.
+func Load(ctx context.Context, dir string, patterns []string) (*Program, error) {
+	fset := token.NewFileSet()
+	cfg := &packages.Config{
+		Context: ctx, Dir: dir, Fset: fset,
+		Mode: packages.NeedName | packages.NeedFiles | packages.NeedCompiledGoFiles | packages.NeedImports |
+			packages.NeedDeps | packages.NeedExportFile | packages.NeedModule,
+	}
+	roots, err := packages.Load(cfg, append(slices.Clone(patterns), grainsPath)...)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", strings.Join(patterns, " "), err)
+	}
+	asked, err := names(ctx, dir, patterns)
+	if err != nil {
+		return nil, err
+	}
+	l := &loader{
+		fset:     fset,
+		exported: map[string]*types.Package{"unsafe": types.Unsafe},
+		listed:   map[string]*packages.Package{},
+		program:  &Program{Fset: fset, Source: map[string]*Package{}},
+	}
+	packages.Visit(roots, nil, func(p *packages.Package) { l.listed[p.PkgPath] = p })
+	packages.Visit(roots, nil, func(p *packages.Package) {
+		if err == nil && (fromSource(p) || asked[p.PkgPath]) {
+			err = l.check(p, asked[p.PkgPath])
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range l.program.Source {
+		if p.Target {
+			l.program.Targets = append(l.program.Targets, p)
+		}
+	}
+	slices.SortFunc(l.program.Targets, func(a, b *Package) int { return strings.Compare(a.Path, b.Path) })
+	return l.program, nil
+}
+
+// names returns the paths of the packages that match.
+func names(ctx context.Context, dir string, patterns []string) (map[string]bool, error) {
+	found, err := packages.Load(&packages.Config{Context: ctx, Dir: dir, Mode: packages.NeedName}, patterns...)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", strings.Join(patterns, " "), err)
+	}
+	paths := map[string]bool{}
+	for _, p := range found {
+		paths[p.PkgPath] = true
+	}
+	return paths, nil
+}
+
+func fromSource(p *packages.Package) bool { return p.Module != nil && p.Module.Main }
+
+// check parses and type-checks one package, whose dependencies have been.
+func (l *loader) check(listed *packages.Package, target bool) error {
+	p := &Package{Path: listed.PkgPath, Name: listed.Name, Target: target}
+	l.program.Source[p.Path] = p
+	l.listingErrors(listed, p)
+	if len(listed.CompiledGoFiles) == 0 {
+		return nil
+	}
+	p.Dir = filepath.Dir(listed.CompiledGoFiles[0])
+	if len(listed.GoFiles) > 0 {
+		p.Dir = filepath.Dir(listed.GoFiles[0])
+	}
+	for _, name := range listed.CompiledGoFiles {
+		if filepath.Base(name) == GeneratedFile {
+			continue
+		}
+		f, err := parser.ParseFile(l.fset, name, nil, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil && f == nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		if err != nil {
+			p.Problems = append(p.Problems, Problem{Text: err.Error()})
+		}
+		p.Files = append(p.Files, f)
+	}
+	if len(p.Problems) > 0 && target {
+		p.Types = types.NewPackage(p.Path, p.Name)
+		p.Info = newInfo()
+		return nil
+	}
+	sketch, _, _ := l.typeCheck(listed, p.Files, true)
+	files := p.Files
+	stub, err := l.stub(p, sketch)
+	if err != nil {
+		return err
+	}
+	if stub != nil {
+		files = append(slices.Clip(files), stub)
+	}
+	var problems []Problem
+	p.Types, p.Info, problems = l.typeCheck(listed, files, false)
+	for _, problem := range problems {
+		if filepath.Base(problem.Pos.Filename) != GeneratedFile {
+			p.Problems = append(p.Problems, problem)
+		}
+	}
+	return nil
+}
+
+// listingErrors keeps what go list said, except about what type-checking will say better, and about the
+// generated file.
+func (l *loader) listingErrors(listed *packages.Package, p *Package) {
+	for _, e := range listed.Errors {
+		compiling := e.Kind == packages.TypeError || strings.HasPrefix(e.Msg, "# ") ||
+			strings.Contains(e.Msg, "build failed") || strings.Contains(e.Msg, "could not import")
+		if compiling || strings.Contains(e.Pos, GeneratedFile) || strings.Contains(e.Msg, GeneratedFile) {
+			continue
+		}
+		text := e.Msg
+		if e.Pos != "" && e.Pos != "-" {
+			text = e.Pos + ": " + e.Msg
+		}
+		p.Problems = append(p.Problems, Problem{Text: text})
+	}
+}
+
+func newInfo() *types.Info {
+	return &types.Info{
+		Types: map[ast.Expr]types.TypeAndValue{}, Defs: map[*ast.Ident]types.Object{}, Uses: map[*ast.Ident]types.Object{},
+		Selections: map[*ast.SelectorExpr]*types.Selection{}, Instances: map[*ast.Ident]types.Instance{},
+	}
+}
+
+func (l *loader) typeCheck(listed *packages.Package, files []*ast.File, tolerant bool) (*types.Package, *types.Info, []Problem) {
+	var problems []Problem
+	info := newInfo()
+	cfg := &types.Config{
+		Importer:         importer{l, listed},
+		Sizes:            types.SizesFor("gc", "amd64"),
+		IgnoreFuncBodies: tolerant,
+		Error: func(err error) {
+			e, ok := err.(types.Error)
+			if !ok {
+				problems = append(problems, Problem{Text: err.Error()})
+				return
+			}
+			problems = append(problems, Problem{e.Fset.Position(e.Pos), e.Msg})
+		},
+	}
+	if m := listed.Module; m != nil && m.GoVersion != "" {
+		cfg.GoVersion = "go" + m.GoVersion
+	}
+	pkg, _ := cfg.Check(listed.PkgPath, l.fset, files, info) // the error is the first of problems
+	return pkg, info, problems
+}
+
+// importer gives a package its imports.
+type importer struct {
+	l  *loader
+	of *packages.Package
+}
+
+func (i importer) Import(path string) (*types.Package, error) {
+	if path == "unsafe" {
+		return types.Unsafe, nil
+	}
+	p := i.of.Imports[path]
+	if p == nil {
+		// An import of the stub.
+		if p = i.l.listed[path]; p == nil {
+			return nil, fmt.Errorf("package %s was not found", path)
+		}
+	}
+	if s, ok := i.l.program.Source[p.PkgPath]; ok {
+		if s.Types == nil {
+			return nil, fmt.Errorf("package %s has no Go files", path)
+		}
+		return s.Types, nil
+	}
+	return i.l.export(p)
+}
+
+// export reads the export data of a package of another module.
+func (l *loader) export(p *packages.Package) (*types.Package, error) {
+	if t := l.exported[p.PkgPath]; t != nil && t.Complete() {
+		return t, nil
+	}
+	if p.ExportFile == "" {
+		text := "it does not compile"
+		if len(p.Errors) > 0 {
+			text = p.Errors[0].Msg
+		}
+		return nil, fmt.Errorf("package %s cannot be used: %s", p.PkgPath, text)
+	}
+	f, err := os.Open(p.ExportFile)
+	if err != nil {
+		return nil, fmt.Errorf("export data of %s: %w", p.PkgPath, err)
+	}
+	defer func() { _ = f.Close() }()
+	r, err := gcexportdata.NewReader(f)
+	if err != nil {
+		return nil, fmt.Errorf("export data of %s: %w", p.PkgPath, err)
+	}
+	t, err := gcexportdata.Read(io.Reader(r), l.fset, l.exported, p.PkgPath)
+	if err != nil {
+		return nil, fmt.Errorf("export data of %s: %w", p.PkgPath, err)
+	}
+	return t, nil
+}

@@ -1,0 +1,265 @@
+// Package lock keeps the numbers that generated code sends and stores, in a file beside it.
+//
+// The file is text, one section for each thing that has numbers (an interface, a struct, the state of a
+// grain, the errors of a package), one line for each number:
+//
+//	interface User
+//		1 Balance () int
+//		2 Purchase (string) Order // retired
+//
+// A number is never given to anything else: what was removed stays as a retired line.
+package lock
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Name is the name of the file.
+const Name = "grain_gen.lock"
+
+const (
+	header = `# Numbers that travel between silos and are stored. Written by grainc: keep this file under version
+# control. A number is never used again: what was removed stays as a retired line.
+`
+	retired = " // retired"
+	// maxNumber is the last number that protobuf's wire format can hold.
+	maxNumber = 1<<29 - 1
+)
+
+// Entry is one number.
+type Entry struct {
+	Number  uint32
+	Name    string
+	Shape   string // of what is encoded: a rename of a Go type leaves it as it is
+	Retired bool
+	taken   bool
+}
+
+// Section holds the numbers of one thing.
+type Section struct {
+	Title   string
+	Entries []*Entry
+	used    bool
+}
+
+// File is a lock file.
+type File struct {
+	sections map[string]*Section
+}
+
+// Error says what is wrong with a line of a lock file.
+type Error struct {
+	Line   int
+	Reason string
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
+
+// Parse reads a lock file; an empty text is an empty one. The error is an *Error.
+func Parse(text string) (*File, error) {
+	f := &File{sections: map[string]*Section{}}
+	var section *Section
+	for i, line := range strings.Split(text, "\n") {
+		fail := func(format string, args ...any) (*File, error) {
+			return nil, &Error{i + 1, fmt.Sprintf(format, args...)}
+		}
+		trimmed := strings.TrimSpace(line)
+		if trimmed == "" || strings.HasPrefix(trimmed, "#") {
+			continue
+		}
+		if strings.HasPrefix(trimmed, "<<<<<<<") || strings.HasPrefix(trimmed, "=======") || strings.HasPrefix(trimmed, ">>>>>>>") {
+			return fail("an unresolved merge conflict: keep the lines of the branch that was deployed first, give the others fresh numbers")
+		}
+		if line[0] != '\t' && line[0] != ' ' {
+			if f.sections[trimmed] != nil {
+				return fail("%q is there twice: merge the two", trimmed)
+			}
+			section = &Section{Title: trimmed}
+			f.sections[trimmed] = section
+			continue
+		}
+		if section == nil {
+			return fail("a number before the first section")
+		}
+		e := &Entry{}
+		if e.Retired = strings.HasSuffix(trimmed, retired); e.Retired {
+			trimmed = strings.TrimSpace(strings.TrimSuffix(trimmed, retired))
+		}
+		number, rest, _ := strings.Cut(trimmed, " ")
+		n, err := strconv.ParseUint(number, 10, 32)
+		if err != nil || n == 0 || n > maxNumber {
+			return fail("%q is no number from 1 to %d", number, maxNumber)
+		}
+		e.Number = uint32(n)
+		if e.Name, e.Shape, _ = strings.Cut(rest, " "); e.Name == "" {
+			return fail("number %d has no name", n)
+		}
+		for _, other := range section.Entries {
+			if other.Number == e.Number {
+				return fail("number %d of %q is given twice, to %s and to %s (by two branches?): keep the one that was deployed first, remove the other line", n, section.Title, other.Name, e.Name)
+			}
+			if other.Name == e.Name && !other.Retired && !e.Retired {
+				return fail("%s of %q has two numbers, %d and %d: retire one", e.Name, section.Title, other.Number, n)
+			}
+		}
+		section.Entries = append(section.Entries, e)
+	}
+	return f, nil
+}
+
+// Section returns the section of that title, which is made if it is not there. With was, the section of
+// that title is renamed first.
+func (f *File) Section(title, was string) *Section {
+	s := f.sections[title]
+	if s == nil && was != "" && f.sections[was] != nil {
+		s = f.sections[was]
+		delete(f.sections, was)
+		s.Title = title
+		f.sections[title] = s
+	}
+	if s == nil {
+		s = &Section{Title: title}
+		f.sections[title] = s
+	}
+	s.used = true
+	return s
+}
+
+// Has says whether there is a section of that title.
+func (f *File) Has(title string) bool { return f.sections[title] != nil }
+
+// Rename replaces a word in all shapes: the name of a struct.
+func (f *File) Rename(old, new string) {
+	for _, s := range f.sections {
+		for _, e := range s.Entries {
+			e.Shape = renameWord(e.Shape, old, new)
+		}
+	}
+}
+
+func renameWord(text, old, new string) string {
+	var b strings.Builder
+	for i := 0; i < len(text); {
+		j := i
+		for j < len(text) && wordByte(text[j]) {
+			j++
+		}
+		switch {
+		case j == i:
+			b.WriteByte(text[i])
+			i++
+			continue
+		case text[i:j] == old:
+			b.WriteString(new)
+		default:
+			b.WriteString(text[i:j])
+		}
+		i = j
+	}
+	return b.String()
+}
+
+func wordByte(c byte) bool {
+	return c == '_' || c == '.' || c == '/' || c == '-' || c == '~' || c >= 0x80 ||
+		'0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}
+
+// Changed is the error of Take for a shape that is not the locked one.
+type Changed struct {
+	Section, Name    string
+	Number           uint32
+	Locked, Declared string
+}
+
+func (e *Changed) Error() string {
+	return fmt.Sprintf("%s of %q was %s and is now %s, under the same number %d", e.Name, e.Section, e.Locked, e.Declared, e.Number)
+}
+
+// Unknown is the error of Take for an old name that the file does not have.
+type Unknown struct{ Section, Was string }
+
+func (e *Unknown) Error() string {
+	return fmt.Sprintf("the lock file has no %s in %q", e.Was, e.Section)
+}
+
+// Take returns the number of name, a new one if it has none. With was, the number of that name is kept.
+// Errors: *Changed, *Unknown.
+func (s *Section) Take(name, was, shape string) (uint32, error) {
+	e := s.live(name)
+	if e == nil && was != "" {
+		if e = s.live(was); e == nil {
+			return 0, &Unknown{s.Title, was}
+		}
+		e.Name = name
+	}
+	if e == nil {
+		e = &Entry{Number: s.next(), Name: name, Shape: shape}
+		s.Entries = append(s.Entries, e)
+	}
+	e.taken = true
+	if e.Shape != shape {
+		return e.Number, &Changed{s.Title, name, e.Number, e.Shape, shape}
+	}
+	return e.Number, nil
+}
+
+func (s *Section) live(name string) *Entry {
+	for _, e := range s.Entries {
+		if e.Name == name && !e.Retired {
+			return e
+		}
+	}
+	return nil
+}
+
+func (s *Section) next() uint32 {
+	var last uint32
+	for _, e := range s.Entries {
+		last = max(last, e.Number)
+	}
+	if last >= 19000-1 && last < 20000 {
+		return 20000 // 19000 to 19999 are protobuf's own
+	}
+	return last + 1
+}
+
+// String returns the text of the file: numbers that were not taken, in sections that were used, are
+// retired; sections that were not used stay as they are.
+func (f *File) String() string {
+	var b strings.Builder
+	b.WriteString(header)
+	sections := make([]*Section, 0, len(f.sections))
+	for _, s := range f.sections {
+		sections = append(sections, s)
+	}
+	slices.SortFunc(sections, func(a, b *Section) int { return cmp.Compare(a.Title, b.Title) })
+	for _, s := range sections {
+		if len(s.Entries) == 0 {
+			continue
+		}
+		b.WriteString("\n" + s.Title + "\n")
+		slices.SortFunc(s.Entries, func(a, b *Entry) int { return cmp.Compare(a.Number, b.Number) })
+		for _, e := range s.Entries {
+			line := strings.TrimSpace(fmt.Sprintf("%d %s %s", e.Number, e.Name, e.Shape))
+			if e.Retired || s.used && !e.taken {
+				line += retired
+			}
+			b.WriteString("\t" + line + "\n")
+		}
+	}
+	return b.String()
+}
+
+// Empty says whether the file holds no number.
+func (f *File) Empty() bool {
+	for _, s := range f.sections {
+		if len(s.Entries) > 0 {
+			return false
+		}
+	}
+	return true
+}
