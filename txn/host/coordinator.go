@@ -1,0 +1,441 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/martinelli-go/martinelli/cluster"
+	"github.com/martinelli-go/martinelli/grains/host"
+	"github.com/martinelli-go/martinelli/grains/wire"
+	"github.com/martinelli-go/martinelli/txn/commit"
+)
+
+// Config is what a coordinator needs.
+type Config struct {
+	// Addr is where participants reach this coordinator.
+	Addr string
+	// Leader takes the decisions.
+	Leader *cluster.Leader
+	// Tell sends a notice to the silo at an address, which may be this one.
+	Tell func(addr string, n cluster.Notice)
+	// Ask asks the coordinator at an address how far an attempt is.
+	Ask func(ctx context.Context, addr string, a commit.Attempt) (cluster.Notice, error)
+	// Prepare adds to an operation on a variable what it observes.
+	Prepare func(ctx context.Context, variable wire.ID, op []byte) ([]byte, error)
+	// Settle is how long a submitted block's outcome is looked for after its caller has gone. Default
+	// 30 seconds.
+	Settle time.Duration
+	Logger *slog.Logger
+}
+
+// Coordinator runs atomic blocks. It is safe for concurrent use.
+type Coordinator struct {
+	Config
+	sequence atomic.Uint64
+
+	mu       sync.Mutex
+	client   uint64 // number from the log, 0 before the first
+	attempts map[commit.Attempt]*running
+	ended    map[commit.Attempt]cluster.Notice // the last of them, for those who ask
+	ring     []commit.Attempt
+	oldest   int
+	resumed  map[commit.ID]uint32 // retried calls: the attempts that were made before
+
+	life   context.Context
+	cancel context.CancelFunc
+	settle sync.WaitGroup
+}
+
+// running is an attempt whose outcome is not known.
+type running struct {
+	branch *cluster.Branch
+	stop   context.CancelCauseFunc
+}
+
+// keptNotices is how many outcomes of attempts are remembered for participants that ask.
+const keptNotices = 4096
+
+// New returns a coordinator that runs until Stop.
+func New(c Config) *Coordinator {
+	if c.Settle <= 0 {
+		c.Settle = cluster.DefaultTimeout
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	co := &Coordinator{
+		Config: c, attempts: map[commit.Attempt]*running{},
+		ended: map[commit.Attempt]cluster.Notice{}, resumed: map[commit.ID]uint32{},
+	}
+	co.life, co.cancel = context.WithCancel(context.Background())
+	return co
+}
+
+// Stop gives up what is still looked for, and waits for it.
+func (c *Coordinator) Stop() {
+	c.cancel()
+	c.settle.Wait()
+}
+
+// Register gets this coordinator's number from the log, if it has none.
+func (c *Coordinator) Register(ctx context.Context) error {
+	_, err := c.number(ctx)
+	return err
+}
+
+func (c *Coordinator) number(ctx context.Context) (uint64, error) {
+	c.mu.Lock()
+	n := c.client
+	c.mu.Unlock()
+	if n != 0 {
+		return n, nil
+	}
+	r, err := c.propose(ctx, commit.Register{})
+	if err != nil {
+		return 0, fmt.Errorf("getting a number from the log: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.client == 0 {
+		c.client = r.Client
+	}
+	return c.client, nil
+}
+
+// forgotten makes the next block register anew: the log has ended the number n.
+func (c *Coordinator) forgotten(n uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.client == n {
+		c.client = 0
+	}
+}
+
+// NextCall returns the id of a new call from outside, zero where the log cannot be reached.
+func (c *Coordinator) NextCall(ctx context.Context) wire.BlockID {
+	n, err := c.number(ctx)
+	if err != nil {
+		return wire.BlockID{}
+	}
+	return wire.BlockID{Client: n, Seq: c.sequence.Add(1)}
+}
+
+// propose appends one command to the log and returns its result.
+func (c *Coordinator) propose(ctx context.Context, cmd commit.Command) (commit.Result, error) {
+	reply, err := c.Leader.Do(ctx, &cluster.LeaderRequest{Op: cluster.OpPropose, Entry: commit.EncodeEntry(cmd)})
+	if err != nil {
+		return commit.Result{}, err
+	}
+	rs, err := commit.DecodeResults(reply.Result)
+	if err == nil && len(rs) != 1 {
+		err = fmt.Errorf("%d results of one command", len(rs))
+	}
+	if err != nil {
+		return commit.Result{}, fmt.Errorf("%w: %w", wire.ErrUnknown, err)
+	}
+	return rs[0], nil
+}
+
+// Atomic runs a block. Opener is the turn that it is begun in; nil outside any.
+func (c *Coordinator) Atomic(ctx context.Context, cl wire.Closure, opener host.Opener) error {
+	if wire.BlockOf(ctx) != nil {
+		return cl.Run(ctx)
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, cluster.DefaultTimeout)
+		defer cancel()
+	}
+	x, err := c.begin(ctx, cl, opener)
+	if err != nil {
+		return err
+	}
+	for {
+		v := x.attempt(ctx)
+		switch v.Action {
+		case commit.Answer:
+			if v.Committed {
+				return nil
+			}
+			return x.answered(v)
+		case commit.InDoubt:
+			return &wire.InDoubt{ID: wire.BlockID(x.id)}
+		case commit.Fail:
+			if errors.Is(v.Err, commit.ErrClientGone) {
+				c.forgotten(x.id.Client)
+			}
+			if x.failed != nil { // the function's own error
+				return x.failed
+			}
+			return fmt.Errorf("atomic block %v: %w: %w", x.id, wire.ErrAborted, v.Err)
+		}
+		if err := x.again(ctx, v); err != nil {
+			return err
+		}
+	}
+}
+
+// execution is one block from its first attempt to its end.
+type execution struct {
+	*Coordinator
+	cl     wire.Closure
+	opener host.Opener
+	id     commit.ID
+	rooted bool // the id is that of a call from outside, whose reply is kept
+	block  *commit.Block
+	failed error // what the function returned, when that is the block's end
+	tries  int
+}
+
+func (c *Coordinator) begin(ctx context.Context, cl wire.Closure, opener host.Opener) (*execution, error) {
+	x := &execution{Coordinator: c, cl: cl, opener: opener}
+	var before uint32
+	if opener != nil {
+		if root, again := opener.Root(); !root.IsZero() {
+			x.id, x.rooted = commit.ID(root), true
+			if again {
+				c.mu.Lock()
+				before = c.resumed[x.id]
+				delete(c.resumed, x.id)
+				c.mu.Unlock()
+			}
+		}
+	}
+	if !x.rooted {
+		n, err := c.number(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("beginning an atomic block: %w: %w", wire.ErrAborted, err)
+		}
+		x.id = commit.ID{Client: n, Seq: c.sequence.Add(1)}
+	}
+	ts := commit.Timestamp{Time: time.Now().UnixNano(), Client: x.id.Client, Seq: x.id.Seq}
+	x.block = commit.NewBlockAfter(x.id, ts, before)
+	return x, nil
+}
+
+// attempt runs the function once and, if it goes well, has the attempt decided.
+func (x *execution) attempt(ctx context.Context) commit.Verdict {
+	x.failed = nil
+	branch := cluster.RootBranch(x.block, x.Addr)
+	name := branch.Holder.Attempt
+	inside, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	x.mu.Lock()
+	x.attempts[name] = &running{branch, stop}
+	x.mu.Unlock()
+	if x.opener != nil {
+		x.opener.Open(branch)
+	}
+	err := x.cl.Run(wire.WithBlock(inside, branch))
+	doom := branch.Err()
+	if err == nil && doom == nil {
+		return x.submit(ctx, branch)
+	}
+	if ctx.Err() != nil {
+		return x.abandon(branch, fmt.Errorf("the caller's context ended: %w", context.Cause(ctx)))
+	}
+	if doom == nil {
+		// The function refused. What it has read may be what another block has not committed yet, or
+		// never will: an answer is given only if it was true.
+		if doom = x.validate(ctx, branch); doom == nil {
+			x.failed = err
+			return x.abandon(branch, err)
+		}
+	}
+	if err != nil && !passing(doom) {
+		x.failed = err
+		return x.abandon(branch, err)
+	}
+	return x.abandon(branch, nil)
+}
+
+// passing says whether an attempt that failed for this reason may go better the next time.
+func passing(doom error) bool {
+	for _, e := range []error{commit.ErrWounded, commit.ErrConflict, commit.ErrContradiction, wire.ErrUnknown, wire.ErrAborted} {
+		if errors.Is(doom, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// abandon ends an attempt that was not submitted.
+func (x *execution) abandon(branch *cluster.Branch, err error) (v commit.Verdict) {
+	branch.With(func(b *commit.Block) {
+		v = b.Abandon(err)
+		if v.Err == nil {
+			v.Err = commit.ErrWounded
+		}
+	})
+	if x.opener != nil {
+		x.opener.Close(branch)
+	}
+	x.end(branch, cluster.Notice{Kind: cluster.NoticeAborted, Attempt: branch.Holder.Attempt})
+	return v
+}
+
+// validate says whether all that the attempt has read is committed and current; conflict if not.
+func (x *execution) validate(ctx context.Context, branch *cluster.Branch) error {
+	var reads []commit.Read
+	branch.With(func(b *commit.Block) { reads = b.Reads() })
+	if len(reads) == 0 {
+		return nil
+	}
+	reply, err := x.Leader.Do(ctx, &cluster.LeaderRequest{Op: cluster.OpValidate, Reads: reads})
+	if err != nil {
+		return fmt.Errorf("validating what was read: %w: %w", commit.ErrConflict, err)
+	}
+	if len(reply.Stale) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %v", commit.ErrConflict, reply.Stale[0].Key)
+}
+
+// submit has the attempt decided. It returns when that is known, or when ctx ends: then the block is in
+// doubt for the caller, and goes on being looked after.
+func (x *execution) submit(ctx context.Context, branch *cluster.Branch) commit.Verdict {
+	var reply []byte
+	var has bool
+	if x.rooted {
+		reply, has = x.cl.Encode(x.opener.Result())
+	}
+	var d commit.Decision
+	var err error
+	branch.With(func(b *commit.Block) { d, err = b.Submit(reply, has) })
+	if err != nil {
+		return x.abandon(branch, nil)
+	}
+	if x.opener != nil {
+		x.opener.Close(branch)
+	}
+	if len(d.Reads)+len(d.Writes)+len(d.Ops) == 0 && !x.rooted {
+		branch.With(func(b *commit.Block) { b.Resolved(commit.Result{Code: commit.Committed, Attempt: d.Attempt}) })
+		x.end(branch, cluster.Notice{Kind: cluster.NoticeCommitted, Attempt: d.Attempt})
+		return commit.Verdict{Action: commit.Answer, Committed: true}
+	}
+	x.tell(branch, cluster.Notice{Kind: cluster.NoticeSubmitted, Attempt: d.Attempt})
+	verdict := make(chan commit.Verdict, 1) // one: the only send never waits
+	x.settle.Add(1)
+	go func() {
+		defer x.settle.Done()
+		deadline, cancel := context.WithTimeout(x.life, x.Settle)
+		defer cancel()
+		verdict <- x.decide(deadline, branch, d)
+	}()
+	select {
+	case v := <-verdict:
+		return v
+	case <-ctx.Done():
+		select {
+		case v := <-verdict:
+			return v
+		default:
+			return commit.Verdict{Action: commit.InDoubt}
+		}
+	}
+}
+
+// decide submits the decision until its outcome is known, and tells the participants.
+func (x *execution) decide(ctx context.Context, branch *cluster.Branch, d commit.Decision) (v commit.Verdict) {
+	var cmd commit.Command = d
+	for {
+		r, err := x.propose(ctx, cmd)
+		branch.With(func(b *commit.Block) {
+			switch {
+			case err == nil:
+				v = b.Resolved(r)
+			case ctx.Err() != nil:
+				v = b.GiveUp(err)
+			default:
+				v = b.Lost()
+			}
+		})
+		if v.Action != commit.Ask {
+			break
+		}
+		cmd = v.Inquire
+	}
+	n := cluster.Notice{Attempt: d.Attempt}
+	switch {
+	case v.Action == commit.InDoubt:
+		n.Kind = cluster.NoticeLost
+	case v.Action == commit.Answer && v.Committed:
+		n.Kind = cluster.NoticeCommitted
+	default:
+		n.Kind, n.Stale = cluster.NoticeAborted, v.Stale
+	}
+	x.end(branch, n)
+	return v
+}
+
+// answered gives the reply of an earlier attempt that has turned out to be committed.
+func (x *execution) answered(v commit.Verdict) error {
+	if !v.HasReply || x.opener == nil {
+		return fmt.Errorf("atomic block %v: %w", x.id, wire.ErrReplyLost)
+	}
+	return x.cl.Restore(x.opener.Result(), v.Reply)
+}
+
+// again waits a little, gives the opener's turn up and gets it back, and begins the next attempt.
+func (x *execution) again(ctx context.Context, v commit.Verdict) error {
+	x.tries++
+	over := func(err error) error {
+		return fmt.Errorf("atomic block %v, after %d tries, the last ended by %w: %w: %w", x.id, x.tries, v.Err, wire.ErrAborted, err)
+	}
+	if x.tries > 1 {
+		// A block that loses keeps its age and will win; the pause only lets the others finish.
+		t := time.NewTimer(time.Duration(rand.Int64N(int64(min(x.tries, 16)) * int64(250*time.Microsecond))))
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return over(context.Cause(ctx))
+		}
+	}
+	x.block.Retry()
+	if x.opener == nil {
+		return nil
+	}
+	if err := x.opener.Yield(ctx, x.block.Holder()); err != nil {
+		return over(err)
+	}
+	return nil
+}
+
+// tell sends a notice to every silo where the attempt was.
+func (c *Coordinator) tell(branch *cluster.Branch, n cluster.Notice) {
+	var participants []commit.Participant
+	branch.With(func(b *commit.Block) { participants = b.Participants() })
+	told := map[string]bool{}
+	for _, p := range participants {
+		if !told[p.Node] {
+			told[p.Node] = true
+			c.Tell(p.Node, n)
+		}
+	}
+	if !told[c.Addr] { // the opener's silo may have been wounded without being a participant
+		c.Tell(c.Addr, n)
+	}
+}
+
+// end records an attempt's outcome and tells it.
+func (c *Coordinator) end(branch *cluster.Branch, n cluster.Notice) {
+	c.mu.Lock()
+	delete(c.attempts, n.Attempt)
+	if len(c.ring) < keptNotices {
+		c.ring = append(c.ring, n.Attempt)
+	} else {
+		delete(c.ended, c.ring[c.oldest])
+		c.ring[c.oldest] = n.Attempt
+		c.oldest = (c.oldest + 1) % keptNotices
+	}
+	c.ended[n.Attempt] = n
+	c.mu.Unlock()
+	c.tell(branch, n)
+}
