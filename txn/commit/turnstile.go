@@ -211,7 +211,7 @@ func (t *Turnstile) Yield(call CallID, next Holder) (granted bool, out []Signal)
 }
 
 // Lock asks for the lock of the transactional state for a call that has the turn. It is true at once
-// where the same attempt holds it already.
+// where the same attempt holds it already. A call that is refused still has its turn, and has to Leave.
 func (t *Turnstile) Lock(call CallID, by Holder) (granted bool, out []Signal) {
 	t.out = t.out[:0]
 	switch {
@@ -237,7 +237,7 @@ func (t *Turnstile) Leave(call CallID) []Signal {
 
 // Release frees what an attempt holds here, when it was submitted or aborted: its lock at once; a turn
 // of its own counts as plain until it ends. Its calls that still wait are refused, and late ones will
-// be.
+// be; so are those of earlier attempts, which are over by then.
 func (t *Turnstile) Release(a Attempt) []Signal {
 	t.out = t.out[:0]
 	t.release(a)
@@ -252,7 +252,7 @@ func (t *Turnstile) release(a Attempt) {
 	if t.turn.holder.Attempt == a {
 		t.turn.opener, t.turn.holder, t.turn.hit = 0, Holder{}, false
 	}
-	t.refuse(func(by Holder) bool { return by.Attempt == a })
+	t.refuse(func(by Holder) bool { return by.Attempt.ID == a.ID && by.Attempt.N <= a.N })
 }
 
 // Cancel says that call waits no longer. Nothing is said of it any more; if it had been granted

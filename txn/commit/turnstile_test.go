@@ -215,6 +215,17 @@ func TestALaterAttemptWoundsItsPredecessor(t *testing.T) {
 	c.arrive(false, 3, first, refused(3)) // a straggler
 }
 
+// A call of an earlier attempt that still waits goes with the later one: nobody else will cancel it.
+func TestReleaseRefusesTheCallsOfEarlierAttempts(t *testing.T) {
+	t.Parallel()
+	c := turnstileCheck{T: t}
+	c.arrive(true, 1, Holder{})
+	c.arrive(false, 2, block(1, 1))
+	c.arrive(false, 3, block(1, 3))
+	c.signals(c.Release(block(1, 2).Attempt), refused(2))
+	c.signals(c.Leave(1), grant(3))
+}
+
 func TestABlockOvertakesYoungerOnesButNoPlainCall(t *testing.T) {
 	t.Parallel()
 	c := turnstileCheck{T: t}
