@@ -132,6 +132,11 @@ func TestEqualStampsAreDecidedByValue(t *testing.T) {
 	m.Join(dn)
 	n.Join(dm)
 	require.True(t, m.Equal(n))
+	for _, replica := range []*RegisterMap[string, string]{m, n} {
+		v, ok = replica.Get("k")
+		require.True(t, ok)
+		require.Equal(t, "b", v)
+	}
 	require.Nil(t, m.Join(gone), "a value wins over a tombstone of the same stamp")
 	require.Nil(t, m.Remove(6, 9, "k"))
 	require.NotNil(t, m.Remove(7, 2, "k"))

@@ -141,6 +141,8 @@ func (s Subject[L]) noveltyLaws(t *rapid.T, h history[L]) {
 	novelty := after.Join(delta)
 	require.True(t, join(state, novelty).Equal(after), "novelty %v of %v in %v", novelty, delta, state)
 	require.Equal(t, delta.LessOrEqual(state), novelty.IsEmpty(), "novelty %v of %v in %v", novelty, delta, state)
+	var none L
+	require.Equal(t, any(novelty) == any(none), novelty.IsEmpty(), "no news is nil: %v", novelty)
 
 	want, whole := s.New(), s.New()
 	for _, part := range delta.Parts() {
