@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/martinelli-go/martinelli/cluster"
+	"github.com/martinelli-go/martinelli/cluster/link"
 	"github.com/martinelli-go/martinelli/grains/wire"
 	"github.com/martinelli-go/martinelli/txn/commit"
 )
@@ -58,8 +58,8 @@ func newActivation(h *Host, id wire.ID, kind *wire.GrainKind) *activation {
 // running is a call to be admitted.
 type running struct {
 	from   *turn
-	chain  []cluster.Link
-	in     *cluster.Branch
+	chain  []link.Link
+	in     *link.Branch
 	root   wire.BlockID
 	retry  bool
 	result any
@@ -99,15 +99,15 @@ func (a *activation) run(ctx context.Context, r running) (ran bool, err error) {
 // within finds the turn of this grain that waits for the call: in one block it is run inside of; else the
 // call would wait for ever.
 func (a *activation) within(t *turn, method string) (commit.CallID, error) {
-	link, found := t.from.waits(a.id, t.in)
+	waiting, found := t.from.waits(a.id, t.in)
 	if !found {
-		link, found = linkOf(t.chain, a.id)
+		waiting, found = linkOf(t.chain, a.id)
 	}
 	if !found {
 		return 0, nil
 	}
-	if link.InBlock {
-		return link.Call, nil
+	if waiting.InBlock {
+		return waiting.Call, nil
 	}
 	var path []string
 	for _, l := range append(t.from.links(t.in), t.chain...) {

@@ -12,7 +12,7 @@
 //
 // # A block's call
 //
-// A context inside an atomic block carries a cluster.Branch. What the turn reads and writes of
+// A context inside an atomic block carries a link.Branch. What the turn reads and writes of
 // transactional state, and its operations on variables, become the activation's record for that attempt,
 // and go back to the coordinator with the reply. The activation then holds the attempt's lock until the
 // coordinator's notice comes; an attempt that nothing is heard of is asked about.

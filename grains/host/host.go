@@ -12,7 +12,7 @@ import (
 
 	"github.com/zeebo/xxh3"
 
-	"github.com/martinelli-go/martinelli/cluster"
+	"github.com/martinelli-go/martinelli/cluster/link"
 	"github.com/martinelli-go/martinelli/cluster/view"
 	"github.com/martinelli-go/martinelli/grains/wire"
 	"github.com/martinelli-go/martinelli/txn/commit"
@@ -31,7 +31,7 @@ type Coordinator interface {
 	Wound(coordinator string, a commit.Attempt)
 	// Ask asks the coordinator at that address how far an attempt is. An error that is
 	// wire.ErrNotExecuted says that there is no coordinator any more.
-	Ask(ctx context.Context, coordinator string, a commit.Attempt) (cluster.Notice, error)
+	Ask(ctx context.Context, coordinator string, a commit.Attempt) (link.Notice, error)
 }
 
 // Opener is the turn that a block is begun in.
@@ -43,8 +43,8 @@ type Opener interface {
 	Result() any
 	// Open, Close and Yield say that the block holds the turn, does no longer, and gives it up to get
 	// it again; Open may wound the attempt at once.
-	Open(b *cluster.Branch)
-	Close(b *cluster.Branch)
+	Open(b *link.Branch)
+	Close(b *link.Branch)
 	Yield(ctx context.Context, next commit.Holder) error
 }
 
@@ -56,7 +56,7 @@ type Config struct {
 	Kinds map[string]wire.Kind
 	// Engine serves what is no call: variables, views.
 	Engine wire.Engine
-	Router *cluster.Router
+	Router *link.Router
 	// Prepare adds to an operation on a variable what it observes, at the nearest replica.
 	Prepare func(ctx context.Context, variable wire.ID, op []byte) ([]byte, error)
 	// Blocks may be set after New, and before the first call.
@@ -204,12 +204,12 @@ var errRefused = errors.New("the activation ended while the call waited")
 // the router.
 func (h *Host) Call(ctx context.Context, to wire.ID, inv wire.Invocation, root wire.BlockID, retry bool) error {
 	from := turnOf(ctx)
-	in := cluster.BranchOf(wire.BlockOf(ctx))
+	in := link.BranchOf(wire.BlockOf(ctx))
 	for {
 		if !h.owns(to) {
-			c := cluster.Calling{Root: root, Retry: retry, Chain: from.links(in), In: in}
+			c := link.Calling{Root: root, Retry: retry, Chain: from.links(in), In: in}
 			err := h.Router.Call(ctx, h.Self, to, inv, c)
-			if err != cluster.ErrMoved {
+			if err != link.ErrMoved {
 				return err
 			}
 		}
@@ -258,54 +258,54 @@ func cause(err error) error {
 	return wire.ErrUnknown
 }
 
-// Serve runs a call that came from another node; it is the handler of cluster.ServiceCalls.
+// Serve runs a call that came from another node; it is the handler of link.ServiceCalls.
 func (h *Host) Serve(ctx context.Context, payload []byte) ([]byte, error) {
-	req, err := cluster.DecodeCallRequest(payload)
+	req, err := link.DecodeCallRequest(payload)
 	if err != nil {
 		return nil, fmt.Errorf("a call: %w", err)
 	}
 	reply := h.serve(ctx, req)
 	b := reply.Append(nil)
 	if len(b) > h.Limit {
-		reply.Status, reply.Result, reply.Error = cluster.StatusResultLost, nil, nil
+		reply.Status, reply.Result, reply.Error = link.StatusResultLost, nil, nil
 		reply.Detail = fmt.Sprintf("it ran, and its reply of %d bytes is over the limit of %d", len(b), h.Limit)
 		b = reply.Append(nil)
 	}
 	return b, nil
 }
 
-func (h *Host) serve(ctx context.Context, req *cluster.CallRequest) *cluster.CallReply {
-	refuse := func(s cluster.Status, detail string) *cluster.CallReply {
-		return &cluster.CallReply{Status: s, Detail: detail, Number: h.Views.Current().Number}
+func (h *Host) serve(ctx context.Context, req *link.CallRequest) *link.CallReply {
+	refuse := func(s link.Status, detail string) *link.CallReply {
+		return &link.CallReply{Status: s, Detail: detail, Number: h.Views.Current().Number}
 	}
 	if h.draining.Load() {
-		return refuse(cluster.StatusRefused, "the silo is stopping")
+		return refuse(link.StatusRefused, "the silo is stopping")
 	}
 	kind, ok := h.Kinds[req.To.Kind()]
 	if !ok || kind.Grain() == nil {
-		return refuse(cluster.StatusNoKind, "silo "+h.Addr+" was not given it: add the Grains() of its package to Config.Grains of every silo")
+		return refuse(link.StatusNoKind, "silo "+h.Addr+" was not given it: add the Grains() of its package to Config.Grains of every silo")
 	}
 	method := kind.Grain().Method(req.Method)
 	if method == nil {
-		return refuse(cluster.StatusNoMethod, fmt.Sprintf("silo %s knows no method number %d", h.Addr, req.Method))
+		return refuse(link.StatusNoMethod, fmt.Sprintf("silo %s knows no method number %d", h.Addr, req.Method))
 	}
 	if !h.owns(req.To) {
-		return refuse(cluster.StatusNotOwner, "")
+		return refuse(link.StatusNotOwner, "")
 	}
 	if req.Retry {
 		reply, again, err := h.Blocks.Resume(ctx, req.Root)
 		switch {
 		case errors.Is(err, wire.ErrReplyLost):
-			return refuse(cluster.StatusReplyLost, "")
+			return refuse(link.StatusReplyLost, "")
 		case err != nil:
-			return refuse(cluster.StatusUnknown, err.Error())
+			return refuse(link.StatusUnknown, err.Error())
 		case !again:
-			return &cluster.CallReply{Status: cluster.StatusOK, Result: reply}
+			return &link.CallReply{Status: link.StatusOK, Result: reply}
 		}
 	}
-	var in *cluster.Branch
+	var in *link.Branch
 	if !req.Block.IsPlain() {
-		in = cluster.NewBranch(req.Block, req.Coordinator)
+		in = link.NewBranch(req.Block, req.Coordinator)
 		ctx = wire.WithBlock(ctx, in)
 	}
 	var result []byte
@@ -318,18 +318,18 @@ func (h *Host) serve(ctx context.Context, req *cluster.CallRequest) *cluster.Cal
 		},
 		name: method.Info().Name,
 	})
-	reply := &cluster.CallReply{Status: cluster.StatusOK, Result: result}
+	reply := &link.CallReply{Status: link.StatusOK, Result: result}
 	var call *wire.CallError
 	switch {
 	case err == nil:
 	case err == errNotOwner && !ran:
-		reply = refuse(cluster.StatusNotOwner, "")
+		reply = refuse(link.StatusNotOwner, "")
 	case errors.As(err, &call) && !ran && call.Cause == wire.ErrCycle:
-		reply = refuse(cluster.StatusCycle, call.Detail)
+		reply = refuse(link.StatusCycle, call.Detail)
 	case !ran:
-		reply = refuse(cluster.StatusRefused, err.Error())
+		reply = refuse(link.StatusRefused, err.Error())
 	default:
-		reply = &cluster.CallReply{Status: cluster.StatusError, Error: wire.AppendError(nil, err, method.ErrorTable())}
+		reply = &link.CallReply{Status: link.StatusError, Error: wire.AppendError(nil, err, method.ErrorTable())}
 	}
 	if in != nil {
 		reply.Record = in.Records()

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/martinelli-go/martinelli/cluster"
+	"github.com/martinelli-go/martinelli/cluster/link"
 	"github.com/martinelli-go/martinelli/grains/wire"
 	"github.com/martinelli-go/martinelli/txn/commit"
 )
@@ -131,7 +131,7 @@ func (p *presence) coordinator(a commit.Attempt) (string, bool) {
 }
 
 // Tell takes a coordinator's notice about an attempt, as often as it comes.
-func (h *Host) Tell(n cluster.Notice) {
+func (h *Host) Tell(n link.Notice) {
 	p := &h.presence
 	p.mu.Lock()
 	t := p.attempts[n.Attempt]
@@ -141,13 +141,13 @@ func (h *Host) Tell(n cluster.Notice) {
 	}
 	t.news = time.Now()
 	switch n.Kind {
-	case cluster.NoticeSubmitted:
+	case link.NoticeSubmitted:
 		if t.submitted {
 			p.mu.Unlock()
 			return
 		}
 		t.submitted = true
-	case cluster.NoticeCommitted, cluster.NoticeAborted, cluster.NoticeLost:
+	case link.NoticeCommitted, link.NoticeAborted, link.NoticeLost:
 		delete(p.attempts, n.Attempt)
 	default:
 		p.mu.Unlock()
@@ -202,7 +202,7 @@ func (h *Host) askAbout(a commit.Attempt, coordinator string) {
 	switch {
 	case errors.Is(err, wire.ErrNotExecuted):
 		// No coordinator: it will submit nothing any more. What it had submitted shows in the ledger.
-		h.Tell(cluster.Notice{Kind: cluster.NoticeLost, Attempt: a})
+		h.Tell(link.Notice{Kind: link.NoticeLost, Attempt: a})
 	case err == nil:
 		h.Tell(n)
 	}

@@ -5,16 +5,16 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/martinelli-go/martinelli/cluster"
+	"github.com/martinelli-go/martinelli/cluster/link"
 	"github.com/martinelli-go/martinelli/grains/wire"
 	"github.com/martinelli-go/martinelli/txn/commit"
 )
 
 // branchIn returns the block that ctx is inside of, for something that t does; missing where there is
 // none.
-func (a *activation) branchIn(ctx context.Context, missing error) (*turn, *cluster.Branch, error) {
+func (a *activation) branchIn(ctx context.Context, missing error) (*turn, *link.Branch, error) {
 	t := turnOf(ctx)
-	in := cluster.BranchOf(wire.BlockOf(ctx))
+	in := link.BranchOf(wire.BlockOf(ctx))
 	switch {
 	case in != nil && t != nil && t.activation == a:
 		return t, in, nil
@@ -51,7 +51,7 @@ func (a *activation) Touch(ctx context.Context, field wire.Cell) error {
 }
 
 // lock waits for the lock of the grain's state.
-func (a *activation) lock(ctx context.Context, t *turn, in *cluster.Branch) error {
+func (a *activation) lock(ctx context.Context, t *turn, in *link.Branch) error {
 	a.host.presence.join(in.Holder.Attempt, in.Coordinator, a)
 	a.mu.Lock()
 	granted, out := a.turnstile.Lock(t.call, in.Holder)
@@ -121,7 +121,7 @@ func (a *activation) Changed(ctx context.Context, field wire.Cell) error {
 }
 
 // report hands what the activation has done for the attempt to the branch.
-func (a *activation) report(in *cluster.Branch) {
+func (a *activation) report(in *link.Branch) {
 	if r, ok := a.host.presence.record(in.Holder.Attempt, a); ok {
 		in.Merge(r)
 	}
@@ -173,28 +173,28 @@ func (a *activation) Atomic(ctx context.Context, c wire.Closure) error {
 // tell takes a coordinator's notice about an attempt that was here. It touches what a cell holds only to
 // install what was submitted, when the block's function has returned: at any other time a turn of the
 // attempt, or of the next that holds the lock, may be at it.
-func (a *activation) tell(n cluster.Notice) {
+func (a *activation) tell(n link.Notice) {
 	a.mu.Lock()
 	by, held := a.turnstile.Held()
 	for _, c := range a.cells {
 		drafted := held && by.Attempt == n.Attempt && c.owner == n.Attempt && c.dirty
 		switch n.Kind {
-		case cluster.NoticeSubmitted:
+		case link.NoticeSubmitted:
 			if drafted {
 				c.dirty = false
 				if c.versions.Submitted(n.Attempt) {
 					c.Install()
 				}
 			}
-		case cluster.NoticeCommitted:
+		case link.NoticeCommitted:
 			if drafted { // the notice of submission was lost
 				c.versions.Unknown()
 			}
 			c.versions.Finished(n.Attempt, true, false)
-		case cluster.NoticeAborted:
+		case link.NoticeAborted:
 			stale := slices.ContainsFunc(n.Stale, func(r commit.Read) bool { return r.Key == c.key })
 			c.versions.Finished(n.Attempt, false, stale)
-		case cluster.NoticeLost:
+		case link.NoticeLost:
 			c.versions.Finished(n.Attempt, false, true)
 		}
 	}

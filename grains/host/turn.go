@@ -4,7 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 
-	"github.com/martinelli-go/martinelli/cluster"
+	"github.com/martinelli-go/martinelli/cluster/link"
 	"github.com/martinelli-go/martinelli/grains/wire"
 	"github.com/martinelli-go/martinelli/txn/commit"
 )
@@ -16,13 +16,13 @@ type turn struct {
 	activation *activation
 	call       commit.CallID
 	from       *turn // the turn in this process that waits for this one
-	chain      []cluster.Link
-	in         *cluster.Branch // the block that the call is made in
+	chain      []link.Link
+	in         *link.Branch // the block that the call is made in
 	root       wire.BlockID
 	retry      bool
 	rooted     atomic.Bool // a block has taken root
 	result     any
-	opened     atomic.Pointer[cluster.Branch] // the block that is open in this turn
+	opened     atomic.Pointer[link.Branch] // the block that is open in this turn
 }
 
 type turnKey struct{}
@@ -53,11 +53,11 @@ func (t *turn) block() (id commit.ID, ok bool) {
 }
 
 // links is the chain that a call made from t in block in takes along, t last.
-func (t *turn) links(in *cluster.Branch) []cluster.Link {
+func (t *turn) links(in *link.Branch) []link.Link {
 	if t == nil {
 		return nil
 	}
-	var links []cluster.Link
+	var links []link.Link
 	if t.from != nil {
 		links = t.from.links(in)
 	} else {
@@ -69,17 +69,17 @@ func (t *turn) links(in *cluster.Branch) []cluster.Link {
 		}
 	}
 	id, ok := t.block()
-	return append(links, cluster.Link{
+	return append(links, link.Link{
 		Grain: t.activation.id, Call: t.call, InBlock: ok && in != nil && id == in.Holder.Attempt.ID,
 	})
 }
 
 // waits looks for a turn of the grain among those that wait for a call made from t in block in.
-func (t *turn) waits(grain wire.ID, in *cluster.Branch) (l cluster.Link, found bool) {
+func (t *turn) waits(grain wire.ID, in *link.Branch) (l link.Link, found bool) {
 	for ; t != nil; t = t.from {
 		if t.activation.id == grain {
 			id, ok := t.block()
-			return cluster.Link{Grain: grain, Call: t.call, InBlock: ok && in != nil && id == in.Holder.Attempt.ID}, true
+			return link.Link{Grain: grain, Call: t.call, InBlock: ok && in != nil && id == in.Holder.Attempt.ID}, true
 		}
 		if t.from == nil {
 			return linkOf(t.chain, grain)
@@ -88,7 +88,7 @@ func (t *turn) waits(grain wire.ID, in *cluster.Branch) (l cluster.Link, found b
 	return l, false
 }
 
-func linkOf(chain []cluster.Link, grain wire.ID) (l cluster.Link, found bool) {
+func linkOf(chain []link.Link, grain wire.ID) (l link.Link, found bool) {
 	for i := len(chain) - 1; i >= 0; i-- {
 		if chain[i].Grain == grain {
 			return chain[i], true
@@ -109,7 +109,7 @@ func (t *turn) Root() (id wire.BlockID, again bool) {
 func (t *turn) Result() any { return t.result }
 
 // Open implements Opener.
-func (t *turn) Open(b *cluster.Branch) {
+func (t *turn) Open(b *link.Branch) {
 	t.opened.Store(b)
 	a := t.activation
 	a.mu.Lock()
@@ -120,7 +120,7 @@ func (t *turn) Open(b *cluster.Branch) {
 }
 
 // Close implements Opener.
-func (t *turn) Close(b *cluster.Branch) {
+func (t *turn) Close(b *link.Branch) {
 	t.opened.CompareAndSwap(b, nil)
 	a := t.activation
 	a.mu.Lock()

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/martinelli-go/martinelli/cluster"
+	"github.com/martinelli-go/martinelli/cluster/link"
 	"github.com/martinelli-go/martinelli/grains/wire"
 	"github.com/martinelli-go/martinelli/txn/commit"
 )
 
 // Status says how far an attempt of this coordinator's is, for a participant that asks.
-func (c *Coordinator) Status(a commit.Attempt) cluster.Notice {
+func (c *Coordinator) Status(a commit.Attempt) link.Notice {
 	c.mu.Lock()
 	r, runs := c.attempts[a]
 	n, over := c.ended[a]
@@ -20,12 +20,12 @@ func (c *Coordinator) Status(a commit.Attempt) cluster.Notice {
 	case over:
 		return n
 	case !runs:
-		return cluster.Notice{Kind: cluster.NoticeLost, Attempt: a}
+		return link.Notice{Kind: link.NoticeLost, Attempt: a}
 	}
-	n = cluster.Notice{Kind: cluster.NoticeRunning, Attempt: a}
+	n = link.Notice{Kind: link.NoticeRunning, Attempt: a}
 	r.branch.With(func(b *commit.Block) {
 		if b.Attempt() == a && b.Phase() != commit.Running {
-			n.Kind = cluster.NoticeSubmitted
+			n.Kind = link.NoticeSubmitted
 		}
 	})
 	return n
@@ -34,7 +34,7 @@ func (c *Coordinator) Status(a commit.Attempt) cluster.Notice {
 // Wound asks the coordinator at an address to stop an attempt.
 func (c *Coordinator) Wound(addr string, a commit.Attempt) {
 	if addr != c.Addr {
-		c.Tell(addr, cluster.Notice{Kind: cluster.NoticeWound, Attempt: a})
+		c.Tell(addr, link.Notice{Kind: link.NoticeWound, Attempt: a})
 		return
 	}
 	c.Wounded(a)
@@ -57,7 +57,7 @@ func (c *Coordinator) Wounded(a commit.Attempt) {
 }
 
 // Ask asks the coordinator at an address how far an attempt is.
-func (c *Coordinator) Ask(ctx context.Context, addr string, a commit.Attempt) (cluster.Notice, error) {
+func (c *Coordinator) Ask(ctx context.Context, addr string, a commit.Attempt) (link.Notice, error) {
 	if addr == c.Addr {
 		return c.Status(a), nil
 	}
@@ -66,7 +66,7 @@ func (c *Coordinator) Ask(ctx context.Context, addr string, a commit.Attempt) (c
 
 // Load reads transactional state at the leader of the log.
 func (c *Coordinator) Load(ctx context.Context, key commit.StateKey) (commit.Attempt, []byte, error) {
-	reply, err := c.Leader.Do(ctx, &cluster.LeaderRequest{Op: cluster.OpLoad, Key: key})
+	reply, err := c.Leader.Do(ctx, &link.LeaderRequest{Op: link.OpLoad, Key: key})
 	if err != nil {
 		return commit.Attempt{}, nil, err
 	}

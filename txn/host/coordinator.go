@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/martinelli-go/martinelli/cluster"
+	"github.com/martinelli-go/martinelli/cluster/link"
 	"github.com/martinelli-go/martinelli/grains/host"
 	"github.com/martinelli-go/martinelli/grains/wire"
 	"github.com/martinelli-go/martinelli/txn/commit"
@@ -21,11 +21,11 @@ type Config struct {
 	// Addr is where participants reach this coordinator.
 	Addr string
 	// Leader takes the decisions.
-	Leader *cluster.Leader
+	Leader *link.Leader
 	// Tell sends a notice to the silo at an address, which may be this one.
-	Tell func(addr string, n cluster.Notice)
+	Tell func(addr string, n link.Notice)
 	// Ask asks the coordinator at an address how far an attempt is.
-	Ask func(ctx context.Context, addr string, a commit.Attempt) (cluster.Notice, error)
+	Ask func(ctx context.Context, addr string, a commit.Attempt) (link.Notice, error)
 	// Prepare adds to an operation on a variable what it observes.
 	Prepare func(ctx context.Context, variable wire.ID, op []byte) ([]byte, error)
 	// Settle is how long a submitted block's outcome is looked for after its caller has gone. Default
@@ -42,7 +42,7 @@ type Coordinator struct {
 	mu       sync.Mutex
 	client   uint64 // number from the log, 0 before the first
 	attempts map[commit.Attempt]*running
-	ended    map[commit.Attempt]cluster.Notice // the last of them, for those who ask
+	ended    map[commit.Attempt]link.Notice // the last of them, for those who ask
 	ring     []commit.Attempt
 	oldest   int
 	resumed  map[commit.ID]uint32 // retried calls: the attempts that were made before
@@ -54,7 +54,7 @@ type Coordinator struct {
 
 // running is an attempt whose outcome is not known.
 type running struct {
-	branch *cluster.Branch
+	branch *link.Branch
 	stop   context.CancelCauseFunc
 }
 
@@ -64,14 +64,14 @@ const keptNotices = 4096
 // New returns a coordinator that runs until Stop.
 func New(c Config) *Coordinator {
 	if c.Settle <= 0 {
-		c.Settle = cluster.DefaultTimeout
+		c.Settle = link.DefaultTimeout
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
 	co := &Coordinator{
 		Config: c, attempts: map[commit.Attempt]*running{},
-		ended: map[commit.Attempt]cluster.Notice{}, resumed: map[commit.ID]uint32{},
+		ended: map[commit.Attempt]link.Notice{}, resumed: map[commit.ID]uint32{},
 	}
 	co.life, co.cancel = context.WithCancel(context.Background())
 	return co
@@ -128,7 +128,7 @@ func (c *Coordinator) NextCall(ctx context.Context) wire.BlockID {
 
 // propose appends one command to the log and returns its result.
 func (c *Coordinator) propose(ctx context.Context, cmd commit.Command) (commit.Result, error) {
-	reply, err := c.Leader.Do(ctx, &cluster.LeaderRequest{Op: cluster.OpPropose, Entry: commit.EncodeEntry(cmd)})
+	reply, err := c.Leader.Do(ctx, &link.LeaderRequest{Op: link.OpPropose, Entry: commit.EncodeEntry(cmd)})
 	if err != nil {
 		return commit.Result{}, err
 	}
@@ -149,7 +149,7 @@ func (c *Coordinator) Atomic(ctx context.Context, cl wire.Closure, opener host.O
 	}
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, cluster.DefaultTimeout)
+		ctx, cancel = context.WithTimeout(ctx, link.DefaultTimeout)
 		defer cancel()
 	}
 	x, err := c.begin(ctx, cl, opener)
@@ -222,7 +222,7 @@ func (c *Coordinator) begin(ctx context.Context, cl wire.Closure, opener host.Op
 // attempt runs the function once and, if it goes well, has the attempt decided.
 func (x *execution) attempt(ctx context.Context) commit.Verdict {
 	x.failed = nil
-	branch := cluster.RootBranch(x.block, x.Addr)
+	branch := link.RootBranch(x.block, x.Addr)
 	name := branch.Holder.Attempt
 	inside, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -266,7 +266,7 @@ func passing(doom error) bool {
 }
 
 // abandon ends an attempt that was not submitted.
-func (x *execution) abandon(branch *cluster.Branch, err error) (v commit.Verdict) {
+func (x *execution) abandon(branch *link.Branch, err error) (v commit.Verdict) {
 	branch.With(func(b *commit.Block) {
 		v = b.Abandon(err)
 		if v.Err == nil {
@@ -276,18 +276,18 @@ func (x *execution) abandon(branch *cluster.Branch, err error) (v commit.Verdict
 	if x.opener != nil {
 		x.opener.Close(branch)
 	}
-	x.end(branch, cluster.Notice{Kind: cluster.NoticeAborted, Attempt: branch.Holder.Attempt})
+	x.end(branch, link.Notice{Kind: link.NoticeAborted, Attempt: branch.Holder.Attempt})
 	return v
 }
 
 // validate says whether all that the attempt has read is committed and current; conflict if not.
-func (x *execution) validate(ctx context.Context, branch *cluster.Branch) error {
+func (x *execution) validate(ctx context.Context, branch *link.Branch) error {
 	var reads []commit.Read
 	branch.With(func(b *commit.Block) { reads = b.Reads() })
 	if len(reads) == 0 {
 		return nil
 	}
-	reply, err := x.Leader.Do(ctx, &cluster.LeaderRequest{Op: cluster.OpValidate, Reads: reads})
+	reply, err := x.Leader.Do(ctx, &link.LeaderRequest{Op: link.OpValidate, Reads: reads})
 	if err != nil {
 		return fmt.Errorf("validating what was read: %w: %w", commit.ErrConflict, err)
 	}
@@ -299,7 +299,7 @@ func (x *execution) validate(ctx context.Context, branch *cluster.Branch) error 
 
 // submit has the attempt decided. It returns when that is known, or when ctx ends: then the block is in
 // doubt for the caller, and goes on being looked after.
-func (x *execution) submit(ctx context.Context, branch *cluster.Branch) commit.Verdict {
+func (x *execution) submit(ctx context.Context, branch *link.Branch) commit.Verdict {
 	var reply []byte
 	var has bool
 	if x.rooted {
@@ -316,10 +316,10 @@ func (x *execution) submit(ctx context.Context, branch *cluster.Branch) commit.V
 	}
 	if len(d.Reads)+len(d.Writes)+len(d.Ops) == 0 && !x.rooted {
 		branch.With(func(b *commit.Block) { b.Resolved(commit.Result{Code: commit.Committed, Attempt: d.Attempt}) })
-		x.end(branch, cluster.Notice{Kind: cluster.NoticeCommitted, Attempt: d.Attempt})
+		x.end(branch, link.Notice{Kind: link.NoticeCommitted, Attempt: d.Attempt})
 		return commit.Verdict{Action: commit.Answer, Committed: true}
 	}
-	x.tell(branch, cluster.Notice{Kind: cluster.NoticeSubmitted, Attempt: d.Attempt})
+	x.tell(branch, link.Notice{Kind: link.NoticeSubmitted, Attempt: d.Attempt})
 	verdict := make(chan commit.Verdict, 1) // one: the only send never waits
 	x.settle.Add(1)
 	go func() {
@@ -342,7 +342,7 @@ func (x *execution) submit(ctx context.Context, branch *cluster.Branch) commit.V
 }
 
 // decide submits the decision until its outcome is known, and tells the participants.
-func (x *execution) decide(ctx context.Context, branch *cluster.Branch, d commit.Decision) (v commit.Verdict) {
+func (x *execution) decide(ctx context.Context, branch *link.Branch, d commit.Decision) (v commit.Verdict) {
 	var cmd commit.Command = d
 	for {
 		r, err := x.propose(ctx, cmd)
@@ -361,14 +361,14 @@ func (x *execution) decide(ctx context.Context, branch *cluster.Branch, d commit
 		}
 		cmd = v.Inquire
 	}
-	n := cluster.Notice{Attempt: d.Attempt}
+	n := link.Notice{Attempt: d.Attempt}
 	switch {
 	case v.Action == commit.InDoubt:
-		n.Kind = cluster.NoticeLost
+		n.Kind = link.NoticeLost
 	case v.Action == commit.Answer && v.Committed:
-		n.Kind = cluster.NoticeCommitted
+		n.Kind = link.NoticeCommitted
 	default:
-		n.Kind, n.Stale = cluster.NoticeAborted, v.Stale
+		n.Kind, n.Stale = link.NoticeAborted, v.Stale
 	}
 	x.end(branch, n)
 	return v
@@ -409,7 +409,7 @@ func (x *execution) again(ctx context.Context, v commit.Verdict) error {
 }
 
 // tell sends a notice to every silo where the attempt was.
-func (c *Coordinator) tell(branch *cluster.Branch, n cluster.Notice) {
+func (c *Coordinator) tell(branch *link.Branch, n link.Notice) {
 	var participants []commit.Participant
 	branch.With(func(b *commit.Block) { participants = b.Participants() })
 	told := map[string]bool{}
@@ -425,7 +425,7 @@ func (c *Coordinator) tell(branch *cluster.Branch, n cluster.Notice) {
 }
 
 // end records an attempt's outcome and tells it.
-func (c *Coordinator) end(branch *cluster.Branch, n cluster.Notice) {
+func (c *Coordinator) end(branch *link.Branch, n link.Notice) {
 	c.mu.Lock()
 	delete(c.attempts, n.Attempt)
 	if len(c.ring) < keptNotices {

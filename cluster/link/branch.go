@@ -1,4 +1,4 @@
-package cluster
+package link
 
 import (
 	"sync"

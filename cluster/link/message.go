@@ -1,4 +1,4 @@
-package cluster
+package link
 
 import (
 	"google.golang.org/protobuf/encoding/protowire"

@@ -1,4 +1,4 @@
-package cluster
+package link
 
 import (
 	"context"
@@ -95,11 +95,14 @@ func (r *Router) attempt(ctx context.Context, owner view.Silo, to wire.ID, inv w
 		e := &wire.CallError{To: to, Method: method, Cause: cause, Detail: detail}
 		if cause == wire.ErrUnknown {
 			e.Call = c.Root
-			if c.In != nil {
-				c.In.Doom(e)
-			}
 		}
 		return e
+	}
+	lost := func(err error) error { // it may have run, and what it did in the block did not arrive
+		if c.In != nil {
+			c.In.Doom(err)
+		}
+		return err
 	}
 	b, err := r.Peers.Node.Request(ctx, owner.Addr, r.Peers.Service, payload)
 	if err != nil {
@@ -107,14 +110,14 @@ func (r *Router) attempt(ctx context.Context, owner view.Silo, to wire.ID, inv w
 		case fate == wire.ErrNotExecuted && ctx.Err() == nil:
 			return false, r.Peers.Views.Current().Number + 1, err
 		case fate == nil:
-			return true, 0, fail(wire.ErrUnknown, err.Error())
+			return true, 0, lost(fail(wire.ErrUnknown, err.Error()))
 		default:
-			return true, 0, fail(fate, "silo "+owner.Addr+": "+err.Error())
+			return true, 0, lost(fail(fate, "silo "+owner.Addr+": "+err.Error()))
 		}
 	}
 	reply, err := DecodeCallReply(b)
 	if err != nil {
-		return true, 0, fail(wire.ErrUnknown, "the reply of "+owner.Addr+": "+err.Error())
+		return true, 0, lost(fail(wire.ErrUnknown, "the reply of "+owner.Addr+": "+err.Error()))
 	}
 	if c.In != nil {
 		c.In.Merge(reply.Record...)
@@ -147,5 +150,5 @@ func (r *Router) attempt(ctx context.Context, owner view.Silo, to wire.ID, inv w
 	case StatusResultLost:
 		return true, 0, fail(wire.ErrTooLarge, reply.Detail)
 	}
-	return true, 0, fail(wire.ErrUnknown, reply.Detail)
+	return true, 0, lost(fail(wire.ErrUnknown, reply.Detail))
 }
