@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/metadb"
 )
 
 // snapshotsKept is how many snapshots stay on disk: the newest, and the one
@@ -48,14 +49,15 @@ type storage struct {
 	log       raft.LogStore
 	stable    raft.StableStore
 	snapshots raft.SnapshotStore
-	closer    io.Closer // nil in memory
+	closers   []io.Closer // none in memory
 }
 
 func (s *storage) Close() error {
-	if s.closer == nil {
-		return nil
+	var err error
+	for _, c := range s.closers {
+		err = errors.Join(err, c.Close())
 	}
-	return s.closer.Close()
+	return err
 }
 
 // openStorage opens a replica's storage and, where it is empty, founds it.
@@ -75,15 +77,19 @@ func openStorage(cfg Config, logger hclog.Logger) (*storage, error) {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, fmt.Errorf("consensus: %w", err)
 		}
-		log, err := wal.Open(dir, wal.WithLogger(logger.Named("wal")))
+		// The log does not close its metadata, and an open one stays locked: the
+		// next opening in this process would wait for ever.
+		meta := &metadb.BoltMetaDB{}
+		log, err := wal.Open(dir, wal.WithLogger(logger.Named("wal")), wal.WithMetaStore(meta))
 		if err != nil {
-			return nil, fmt.Errorf("consensus: opening the log: %w", &Damaged{Dir: dir, Cause: err})
+			return nil, errors.Join(fmt.Errorf("consensus: opening the log: %w", &Damaged{Dir: dir, Cause: err}), meta.Close())
 		}
+		s.closers = []io.Closer{log, meta}
 		snapshots, err := raft.NewFileSnapshotStoreWithLogger(cfg.Dir, snapshotsKept, logger)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("consensus: opening the snapshots in %s: %w", cfg.Dir, err), log.Close())
+			return nil, errors.Join(fmt.Errorf("consensus: opening the snapshots in %s: %w", cfg.Dir, err), s.Close())
 		}
-		s.log, s.stable, s.snapshots, s.closer = log, log, snapshots, log
+		s.log, s.stable, s.snapshots = log, log, snapshots
 	}
 	if err := s.found(cfg.Founders); err != nil {
 		return nil, errors.Join(err, s.Close())
