@@ -43,12 +43,12 @@ type logging struct {
 
 // hooks switch safety off, so that tests can show that it is what keeps them green.
 type hooks struct {
-	keepSession bool                // a new incarnation inherits stream, acknowledgements and repair state
-	noopsStall  bool                // what brings nothing new does not advance the stream
-	noCollapse  bool                // the window grows without end
-	forget      bool                // what overflows the window is dropped and not repaired
-	ackEarly    bool                // acknowledge before Logged
-	hash        func(Object) uint64 // instead of Object.Hash
+	trustOld   bool                // no passes for new incarnations, old acknowledgements hold for them
+	noopsStall bool                // what brings nothing new does not advance the stream
+	noCollapse bool                // the window grows without end
+	forget     bool                // what overflows the window is dropped and not repaired
+	ackEarly   bool                // acknowledge before Logged
+	hash       func(Object) uint64 // instead of Object.Hash
 }
 
 // New returns a machine without variables and neighbours. It panics if Self, Incarnation or Open of the
