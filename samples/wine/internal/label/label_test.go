@@ -8,6 +8,7 @@ import (
 	"image"
 	"image/jpeg"
 	"image/png"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -31,6 +32,15 @@ func builtin(t testing.TB) map[string][]byte {
 	photos, err := catalogue.Builtin(1).Photos()
 	require.NoError(t, err)
 	return photos
+}
+
+// some returns the first n by id.
+func some(photos map[string][]byte, n int) map[string][]byte {
+	out := make(map[string][]byte)
+	for _, wine := range slices.Sorted(maps.Keys(photos))[:n] {
+		out[wine] = photos[wine]
+	}
+	return out
 }
 
 func realPhotos(t testing.TB) map[string][]byte {
@@ -87,7 +97,10 @@ func trial(t testing.TB, photos map[string][]byte, seed uint64) outcome {
 		data []byte
 	}
 	var shots []shot
-	for _, w := range wines {
+	for i, w := range wines {
+		if race && i%8 != 0 {
+			continue
+		}
 		data, err := label.Disturb(photos[w], rng)
 		require.NoError(t, err)
 		shots = append(shots, shot{w, data})
@@ -142,6 +155,9 @@ func TestRealPhotographs(t *testing.T) {
 	for seed := uint64(1); seed <= 2; seed++ {
 		o := trial(t, photos, seed)
 		t.Logf("seed %d: %v", seed, o)
+		if race {
+			return
+		}
 		require.Equal(t, 80, o.Known)
 		require.Equal(t, 23, o.Others)
 		require.GreaterOrEqual(t, o.Right, 77, "seed %d: %v", seed, o)
@@ -154,6 +170,9 @@ func TestDrawnLabels(t *testing.T) {
 	t.Parallel()
 	o := trial(t, builtin(t), 1)
 	t.Log(o)
+	if race {
+		return
+	}
 	require.GreaterOrEqual(t, o.Right, o.Known-2, o.String())
 	require.GreaterOrEqual(t, o.Unsaid, o.Others-1, o.String())
 	require.Zero(t, o.Wrong, o.String())
@@ -161,7 +180,7 @@ func TestDrawnLabels(t *testing.T) {
 
 func TestUndisturbedIsRecognised(t *testing.T) {
 	t.Parallel()
-	photos := builtin(t)
+	photos := some(builtin(t), 8)
 	index, err := label.New(photos)
 	require.NoError(t, err)
 	require.Equal(t, len(photos), index.Wines())
@@ -171,7 +190,6 @@ func TestUndisturbedIsRecognised(t *testing.T) {
 		require.Equal(t, wine, m.Wine)
 		require.True(t, m.Known)
 		require.Greater(t, m.Score, 0.95)
-		break
 	}
 }
 
@@ -273,8 +291,7 @@ func TestHostileSizes(t *testing.T) {
 // Shapes that no camera makes are compared all the same, and not recognised.
 func TestOddPicturesDoNotPanic(t *testing.T) {
 	t.Parallel()
-	photos := builtin(t)
-	index, err := label.New(photos)
+	index, err := label.New(some(builtin(t), 4))
 	require.NoError(t, err)
 	for _, size := range [][2]int{{32, 32}, {32, 2000}, {2000, 32}, {1000, 1000}} {
 		m, err := index.Match(encoded(t, size[0], size[1]))

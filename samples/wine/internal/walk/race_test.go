@@ -1,0 +1,7 @@
+//go:build race
+
+package walk_test
+
+// race says that the detector is on, which makes loops ten times slower: the
+// figures are then taken from a sample, and their bars are left to the plain run.
+const race = true
