@@ -27,7 +27,7 @@ type Lattice[L any] interface {
 	// Since returns what a replica lacks whose Digest that was, nil when it lacks nothing.
 	Since(digest []byte) (L, error)
 	// Parts returns the join-irreducible parts: the state is their join, and none of them is the join of
-	// lesser states. For cutting a large state into messages, and for tests.
+	// lesser states. For tests, and for cutting up deltas of one's own making.
 	Parts() []L
 	// String prints the state for logs.
 	String() string

@@ -253,7 +253,8 @@ func (s *Set[E]) Hash() uint64 {
 }
 
 // Parts returns one set for each seen dot: live with its element, or dead. That is as many as there ever
-// were adds: meant for deltas.
+// were adds, and in a state that a stranger made up as many as it claims, which may be more than memory
+// holds: for one's own deltas and for tests.
 func (s *Set[E]) Parts() []*Set[E] {
 	var parts []*Set[E]
 	for r := range s.Context().Runs() {
