@@ -265,7 +265,7 @@ func (b *Block) Resolved(r Result) Verdict {
 	case Conflict:
 		return Verdict{Action: Again, Stale: r.Stale, Err: ErrConflict}
 	case Aborted, Refused:
-		if r.Attempt.N == AllAttempts {
+		if r.Attempt.N > b.n { // and so would the next attempts be
 			return Verdict{Action: Fail, Err: ErrRefused}
 		}
 		return Verdict{Action: Again, Err: cmp.Or(b.doom, ErrConflict)}

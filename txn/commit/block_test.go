@@ -128,6 +128,7 @@ func TestVerdicts(t *testing.T) {
 		"lost, aborted":        {true, Result{Code: Aborted, Attempt: a}, Verdict{Action: Again, Err: ErrConflict}},
 		"lost, committed":      {true, Result{Code: Committed, Attempt: a}, Verdict{Action: Answer, Committed: true, Attempt: a}},
 		"aborted by another":   {false, Result{Code: Refused, Attempt: attempt(1, 1, AllAttempts)}, Verdict{Action: Fail, Err: ErrRefused}},
+		"taken over":           {false, Result{Code: Refused, Attempt: attempt(1, 1, 9)}, Verdict{Action: Fail, Err: ErrRefused}},
 		"forgotten, sent once": {false, Result{Code: Forgotten}, Verdict{Action: Fail, Err: ErrClientGone}},
 		"forgotten, lost": {true, Result{Code: Forgotten},
 			Verdict{Action: InDoubt, Err: &InDoubtError{ID: a.ID, Err: ErrClientGone}}},
@@ -160,4 +161,12 @@ func TestVerdicts(t *testing.T) {
 	require.ErrorAs(t, v.Err, &doubt)
 	require.Equal(t, ID{1, 1}, doubt.ID)
 	require.EqualError(t, v.Err, "atomic block 1.1: in doubt: it was submitted and its outcome is not known: deadline exceeded")
+}
+
+func TestABlockThatTakesAnIDOver(t *testing.T) {
+	t.Parallel()
+	b := NewBlockAfter(ID{1, 1}, Timestamp{Time: 9, Client: 1, Seq: 1}, 100)
+	require.Equal(t, attempt(1, 1, 101), b.Attempt())
+	require.NoError(t, b.Merge(record("x", 1, 1, attempt(2, 2, 2))))
+	require.Equal(t, []Read{{key("x"), attempt(2, 2, 2)}}, b.Reads())
 }

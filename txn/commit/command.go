@@ -26,6 +26,11 @@ type Register struct{}
 type Inquire struct {
 	ID ID
 	N  uint32 // attempts up to N are aborted, later ones may commit; 0: all that will ever be
+	// Past, if not 0, is for a coordinator that takes an ID over from another, which may still run: N
+	// does not count, and the next Past attempts after the last that is known to be aborted are aborted.
+	// The answer's Attempt.N is given to nobody else: the attempts after it, see [NewBlockAfter], have
+	// names of their own as long as no coordinator makes more than Past of them.
+	Past uint32
 }
 
 // Confirm says that the client needs no results of its sequences up to UpTo any more: they are
@@ -110,6 +115,8 @@ func decodeCommand(n protowire.Number, b []byte) (Command, error) {
 				c.ID.Seq = f.num
 			case 3:
 				c.N, err = f.uint32()
+			case 4:
+				c.Past, err = f.uint32()
 			default:
 				err = unknownField(n, f)
 			}
@@ -173,7 +180,8 @@ func (Register) body(b []byte) []byte { return b }
 func (c Inquire) body(b []byte) []byte {
 	b = appendNum(b, 1, c.ID.Client)
 	b = appendNum(b, 2, c.ID.Seq)
-	return appendNum(b, 3, uint64(c.N))
+	b = appendNum(b, 3, uint64(c.N))
+	return appendNum(b, 4, uint64(c.Past))
 }
 
 func (c Confirm) body(b []byte) []byte {

@@ -325,10 +325,6 @@ func (l *Ledger) quietest() uint64 {
 
 // inquire never says aborted of what may still commit, nor of what it does not remember.
 func (l *Ledger) inquire(q Inquire) Result {
-	n := q.N
-	if n == 0 {
-		n = AllAttempts
-	}
 	if q.ID.Seq == 0 || q.ID.Seq > maxSeq {
 		return invalid("no such sequence")
 	}
@@ -343,11 +339,24 @@ func (l *Ledger) inquire(q Inquire) Result {
 	if !ok && q.ID.Seq > c.highest && q.ID.Seq-c.highest > uint64(l.config.Window) {
 		return invalid("the sequence is too far ahead of its client's") // its record would push out live ones
 	}
-	n = max(n, k.n)
+	n := q.through(k.n)
 	if !l.faults.answerUnlogged {
 		l.keep(q.ID, kept{n: n})
 	}
 	return Result{Code: Aborted, Attempt: Attempt{ID: q.ID, N: n}}
+}
+
+// through is up to which attempt q aborts where those up to n are aborted already.
+func (q Inquire) through(n uint32) uint32 {
+	switch {
+	case q.Past > AllAttempts-n:
+		return AllAttempts
+	case q.Past > 0:
+		return n + q.Past
+	case q.N == 0:
+		return AllAttempts
+	}
+	return max(n, q.N)
 }
 
 func (l *Ledger) confirm(q Confirm) Result {

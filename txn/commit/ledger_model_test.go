@@ -70,6 +70,9 @@ func (m *model) apply(c Command) Result {
 		if n == 0 {
 			n = AllAttempts
 		}
+		if c.Past > 0 {
+			n = uint32(min(uint64(m.aborted[c.ID])+uint64(c.Past), uint64(AllAttempts)))
+		}
 		if highest := m.highest(c.ID.Client); m.aborted[c.ID] == 0 && c.ID.Seq > highest+uint64(m.window) {
 			return invalid("the sequence is too far ahead of its client's")
 		}
@@ -177,7 +180,7 @@ func drawCommand(t *rapid.T, made []Attempt) Command {
 		}
 		return End{id.Client}
 	case "inquire":
-		return Inquire{id, n}
+		return Inquire{id, n, rapid.SampledFrom([]uint32{0, 0, 1, 2}).Draw(t, "past")}
 	}
 	d := Decision{Attempt: Attempt{id, n + 1}, HasReply: rapid.Bool().Draw(t, "has reply")}
 	if d.HasReply {

@@ -108,6 +108,17 @@ func TestLedgerExactlyOnce(t *testing.T) {
 			{Inquire{ID: a1.ID, N: 1}, kept(Committed, a2)},
 			{Inquire{ID: a1.ID}, kept(Committed, a2)},
 		},
+		"taken over, twice": {
+			{Inquire{ID: a1.ID, Past: 100}, Result{Code: Aborted, Attempt: attempt(1, 1, 100)}},
+			{Inquire{ID: a1.ID, Past: 100}, Result{Code: Aborted, Attempt: attempt(1, 1, 200)}},
+			{write(attempt(1, 1, 101), x, none, "1"), Result{Code: Refused, Attempt: attempt(1, 1, 200)}},
+			{write(attempt(1, 1, 201), x, none, "1"), committed(attempt(1, 1, 201))},
+			{Inquire{ID: a1.ID, Past: 100}, kept(Committed, attempt(1, 1, 201))},
+		},
+		"taken over too often": {
+			{Inquire{ID: a1.ID, Past: AllAttempts - 1}, Result{Code: Aborted, Attempt: attempt(1, 1, AllAttempts-1)}},
+			{Inquire{ID: a1.ID, Past: 2}, Result{Code: Aborted, Attempt: attempt(1, 1, AllAttempts)}},
+		},
 		"asked twice": {
 			{Inquire{ID: a1.ID}, Result{Code: Aborted, Attempt: attempt(1, 1, AllAttempts)}},
 			{Inquire{ID: a1.ID, N: 1}, Result{Code: Aborted, Attempt: attempt(1, 1, AllAttempts)}},
@@ -334,7 +345,7 @@ func TestHashTellsDivergedReplicas(t *testing.T) {
 }
 
 func FuzzApply(f *testing.F) {
-	f.Add(EncodeEntry(Register{}, write(attempt(1, 1, 1), key("x"), Attempt{}, "1"), Inquire{ID: ID{1, 2}, N: 3}))
+	f.Add(EncodeEntry(Register{}, write(attempt(1, 1, 1), key("x"), Attempt{}, "1"), Inquire{ID: ID{1, 2}, N: 3}, Inquire{ID: ID{1, 3}, Past: 3}))
 	f.Add(EncodeEntry(Confirm{1, 1 << 60}, End{1}, Logged{"a", 1}))
 	f.Add([]byte{formatV1, 0xff})
 	f.Add([]byte{2})

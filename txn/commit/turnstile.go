@@ -145,6 +145,7 @@ func (t *Turnstile) Arrive(call CallID, by Holder, within CallID) (granted bool,
 	if t.closed || !by.IsPlain() && t.isEnded(by.Attempt) {
 		return false, t.emit(Signal{Kind: Refuse, Call: call})
 	}
+	t.supersede(by)
 	if within != 0 && t.turn.has(within) {
 		t.turn.nested = append(t.turn.nested, call)
 		return true, nil
@@ -195,6 +196,7 @@ func (t *Turnstile) Yield(call CallID, next Holder) (granted bool, out []Signal)
 	if t.closed {
 		return true, nil
 	}
+	t.supersede(next)
 	back := t.turn
 	back.opener, back.holder, back.hit = 0, Holder{}, false
 	t.turn = turn{}

@@ -180,6 +180,22 @@ func (t *Turnstile) end(a Attempt) {
 	t.endedAt = (t.endedAt + 1) % endedRing
 }
 
+// supersede notes that the attempts before by's are over. Those that wait are refused: an earlier one
+// must not wait for a later one, because they may differ in age when their ID was taken over. What one
+// holds stays its own until its Release, and can be wounded.
+func (t *Turnstile) supersede(by Holder) {
+	before := by.Attempt
+	if before.N < 2 {
+		return
+	}
+	before.N--
+	if t.isEnded(before) {
+		return
+	}
+	t.end(before)
+	t.refuse(func(o Holder) bool { return o.Attempt.ID == before.ID && o.Attempt.N <= before.N })
+}
+
 // isEnded also covers the attempts before one that was released, because a block's attempts come in
 // order, and all of a client that was dropped, which is kept with sequence 0.
 func (t *Turnstile) isEnded(a Attempt) bool {

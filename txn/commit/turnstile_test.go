@@ -215,14 +215,30 @@ func TestALaterAttemptWoundsItsPredecessor(t *testing.T) {
 	c.arrive(false, 3, first, refused(3)) // a straggler
 }
 
+// An ID that was taken over has attempts of two ages. Were the earlier one to wait for the later, a third
+// block between them in age could close a ring.
+func TestALaterAttemptRefusesItsPredecessors(t *testing.T) {
+	t.Parallel()
+	c := turnstileCheck{T: t}
+	first, second := block(1, 1), block(1, 2)
+	second.Timestamp.Time = 50
+	c.arrive(true, 1, Holder{})
+	c.arrive(false, 2, first)
+	c.arrive(false, 3, second, refused(2))
+	c.arrive(false, 4, first, refused(4))
+	c.signals(c.Leave(1), grant(3))
+	c.lockFor(true, 3, second)
+	c.arrive(false, 5, first, refused(5))
+}
+
 // A call of an earlier attempt that still waits goes with the later one: nobody else will cancel it.
 func TestReleaseRefusesTheCallsOfEarlierAttempts(t *testing.T) {
 	t.Parallel()
 	c := turnstileCheck{T: t}
 	c.arrive(true, 1, Holder{})
 	c.arrive(false, 2, block(1, 1))
-	c.arrive(false, 3, block(1, 3))
 	c.signals(c.Release(block(1, 2).Attempt), refused(2))
+	c.arrive(false, 3, block(1, 3))
 	c.signals(c.Leave(1), grant(3))
 }
 
