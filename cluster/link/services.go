@@ -8,6 +8,7 @@ import (
 	"github.com/martinelli-go/martinelli/actor"
 	"github.com/martinelli-go/martinelli/cluster/view"
 	"github.com/martinelli-go/martinelli/grains/wire"
+	"github.com/martinelli-go/martinelli/txn/commit"
 )
 
 // The services of a silo; numbers are part of the protocol.
@@ -84,4 +85,25 @@ func Fate(err error) error {
 		return nil
 	}
 	return wire.ErrUnknown
+}
+
+// Told turns an error of a request into one of package wire's, for those who know no package actor.
+func Told(b []byte, err error) ([]byte, error) {
+	if err == nil {
+		return b, nil
+	}
+	if fate := Fate(err); fate != nil {
+		return nil, fmt.Errorf("%w: %w", fate, err)
+	}
+	return nil, err
+}
+
+// AskStatus asks the coordinator at addr how far an attempt is. The error is a wire.ErrNotExecuted where
+// nobody is there to say.
+func AskStatus(ctx context.Context, node *actor.Node, addr string, a commit.Attempt) (Notice, error) {
+	b, err := Told(node.Request(ctx, addr, ServiceStatus, Notice{Kind: NoticeRunning, Attempt: a}.Append(nil)))
+	if err != nil {
+		return Notice{}, err
+	}
+	return DecodeNotice(b)
 }

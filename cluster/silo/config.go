@@ -1,0 +1,151 @@
+package silo
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/martinelli-go/martinelli/actor"
+	"github.com/martinelli-go/martinelli/cluster/consensus"
+	"github.com/martinelli-go/martinelli/grains"
+)
+
+// Config says what a silo hosts and where. Its zero value, but for Grains, is one silo with everything
+// embedded, in memory, reachable from its own process only.
+type Config struct {
+	// Grains is everything that the silo can host: the concatenation of what the packages' Grains()
+	// return. All silos of a cluster must be given the same.
+	Grains []grains.Kind
+
+	// Listen is the host:port where other silos and clients reach this one; the log's traffic has the
+	// next port. Empty: nobody can. There is no encryption in this version: listen on a loopback or
+	// private address.
+	Listen string
+	// Advertise is the host:port by which others reach Listen, where that differs: behind a translator
+	// of addresses, or for a Listen without a host. Default: Listen.
+	Advertise string
+	// Join lists the Advertise addresses of all silos of the cluster, this one's too, separated by
+	// commas; the same list, in any order, for each. The cluster is founded when all have been started
+	// once; from then on most of them must be up. Empty: a cluster of one.
+	Join string
+	// DataDir is where the silo keeps what must survive it. It belongs to this silo alone, and names it
+	// in the cluster: a silo that has lost it cannot come back in this version. Empty: in memory, and
+	// nothing survives.
+	DataDir string
+
+	// MaxMessage is the most bytes that a call's arguments, its result, or one change of a variable may
+	// measure in encoded form; the same on all nodes. More memory is held for each connection the larger
+	// it is. Default 1 MiB.
+	MaxMessage int
+	// IdleAfter is how long a grain stays in memory without calls. Default 10 minutes.
+	IdleAfter time.Duration
+	// Silence is how long nothing must be heard of a silo before it is taken as down and its grains go
+	// elsewhere. Shorter moves on sooner, and moves the grains of silos that were only slow. Default 2
+	// seconds.
+	Silence time.Duration
+	// Logger gets what operators want to know. Default slog.Default().
+	Logger *slog.Logger
+
+	// Network connects silos of one process in memory, instead of Listen; the silo's address there is
+	// Advertise. For tests.
+	Network *Network
+	// Memory is what a silo without DataDir keeps over a restart in one process. For tests.
+	Memory *Memory
+}
+
+func (c Config) withDefaults() Config {
+	if c.MaxMessage <= 0 {
+		c.MaxMessage = 1 << 20
+	}
+	if c.IdleAfter <= 0 {
+		c.IdleAfter = 10 * time.Minute
+	}
+	if c.Silence <= 0 {
+		c.Silence = 2 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Network == nil && c.Listen == "" {
+		c.Network = NewNetwork()
+	}
+	if c.Network != nil && c.Advertise == "" {
+		c.Advertise = "silo:1"
+	}
+	if c.Advertise == "" {
+		c.Advertise = c.Listen
+	}
+	if c.Join == "" {
+		c.Join = c.Advertise
+	}
+	if c.Memory == nil {
+		c.Memory = NewMemory()
+	}
+	return c
+}
+
+// addresses is the list of Join.
+func (c Config) addresses() []string {
+	var all []string
+	for a := range strings.SplitSeq(c.Join, ",") {
+		if a = strings.TrimSpace(a); a != "" {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// ConfigError says which field of a Config is wrong, and how to mend it.
+type ConfigError struct{ Field, Reason string }
+
+func (e *ConfigError) Error() string { return "silo: Config." + e.Field + ": " + e.Reason }
+
+// logAddr is where the log of the silo at addr is reached: at the next port.
+func logAddr(addr string) (string, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", err
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil || n < 1 || n > 65534 {
+		return "", fmt.Errorf("port %q of %s: a number from 1 to 65534 is needed, and the port after it must be free too", port, addr)
+	}
+	return net.JoinHostPort(host, strconv.Itoa(n+1)), nil
+}
+
+// Network connects silos and clients of one process in memory.
+type Network struct {
+	Messages *actor.Network
+	log      *consensus.Network
+}
+
+// NewNetwork returns a network without nodes.
+func NewNetwork() *Network {
+	return &Network{Messages: actor.NewNetwork(), log: consensus.NewNetwork()}
+}
+
+// Kill cuts off the silo at addr for good, as the death of its process would: it answers nothing, and
+// nothing that it does reaches anybody. Start another at the same address to bring it back.
+func (n *Network) Kill(addr string) {
+	n.Messages.Kill(addr)
+	if at, err := logAddr(addr); err == nil {
+		n.log.Kill(at)
+	}
+}
+
+// Memory is the disk of a silo that has none.
+type Memory struct {
+	store *consensus.Store
+	log   *consensus.MemoryStore
+	files vfs.FS
+}
+
+// NewMemory returns an empty disk.
+func NewMemory() *Memory {
+	return &Memory{log: consensus.NewMemoryStore(), files: vfs.NewMem()}
+}

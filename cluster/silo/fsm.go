@@ -1,0 +1,115 @@
+package silo
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/martinelli-go/martinelli/cluster/view"
+	variables "github.com/martinelli-go/martinelli/grains/variable/host"
+	"github.com/martinelli-go/martinelli/txn/commit"
+)
+
+// What an entry of the log is for, by its first byte.
+const (
+	entryView   = 'v'
+	entryCommit = 't'
+)
+
+// fsm is what the log replicates: views, and the ledger of atomic blocks.
+type fsm struct {
+	ledger *commit.Ledger
+	views  *view.Holder
+	apply  func([]variables.Delta) error
+	failed func(error)
+
+	mu      sync.Mutex
+	machine *view.Machine
+}
+
+// Apply implements consensus.FSM.
+func (f *fsm) Apply(pos uint64, entry []byte) []byte {
+	if len(entry) == 0 {
+		return nil
+	}
+	switch entry[0] {
+	case entryView:
+		e, err := view.DecodeEntry(entry[1:])
+		if err == nil {
+			f.mu.Lock()
+			_, err = f.machine.Apply(e)
+			v := f.machine.View()
+			f.mu.Unlock()
+			f.views.Set(v)
+		}
+		if err != nil {
+			return []byte(err.Error())
+		}
+		return nil
+	case entryCommit:
+		result := f.ledger.Apply(pos, entry[1:])
+		f.drain()
+		return result
+	}
+	return nil
+}
+
+// drain hands what blocks did to variables to the replicas here.
+func (f *fsm) drain() {
+	var deltas []variables.Delta
+	f.ledger.Drain(func(d commit.Delta) {
+		deltas = append(deltas, variables.Delta{Variable: d.Variable, Bytes: d.Bytes})
+	})
+	if len(deltas) == 0 {
+		return
+	}
+	if err := f.apply(deltas); err != nil {
+		f.failed(fmt.Errorf("applying what an atomic block did to variables: %w", err))
+	}
+}
+
+// Snapshot implements consensus.FSM.
+func (f *fsm) Snapshot() (func(io.Writer) error, error) {
+	f.mu.Lock()
+	views := f.machine.Snapshot()
+	f.mu.Unlock()
+	ledger := f.ledger.Snapshot()
+	return func(w io.Writer) error {
+		defer ledger.Release()
+		var n [4]byte
+		binary.BigEndian.PutUint32(n[:], uint32(len(views)))
+		for _, b := range [][]byte{n[:], views} {
+			if _, err := w.Write(b); err != nil {
+				return err
+			}
+		}
+		return ledger.Write(w)
+	}, nil
+}
+
+// Restore implements consensus.FSM.
+func (f *fsm) Restore(r io.Reader) error {
+	var n [4]byte
+	if _, err := io.ReadFull(r, n[:]); err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	size := binary.BigEndian.Uint32(n[:])
+	if size > 16<<20 {
+		return errors.New("snapshot: its view is too large to be one")
+	}
+	f.mu.Lock()
+	err := f.machine.Restore(io.LimitReader(r, int64(size)))
+	v := f.machine.View()
+	f.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	if err := f.ledger.Restore(r); err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	f.views.Set(v)
+	f.drain()
+	return nil
+}

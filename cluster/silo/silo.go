@@ -1,0 +1,469 @@
+// Package silo is the process that people start: it hosts grains, variables, operators and processes, and
+// keeps the log with the other silos of its cluster.
+//
+//	s, err := silo.Start(ctx, silo.Config{Grains: wine.Grains(mail)})
+//	order, err := wine.GetUser(s, "alice").Purchase(ctx, "100062")
+//
+// The zero Config is one silo in memory. Three silos on one machine, each with a directory of its own:
+//
+//	silo.Run(ctx, silo.Config{
+//		Grains: wine.Grains(mail), Listen: "127.0.0.1:7000", DataDir: "/var/lib/wine-1",
+//		Join: "127.0.0.1:7000,127.0.0.1:7010,127.0.0.1:7020",
+//	})
+//
+// A cluster is founded once, by all the silos of the list together, and is a fixed set from then on. It
+// goes on while most of them are up: grains of a silo that is not heard of for Config.Silence are
+// activated elsewhere, and it takes its share again when it is back.
+package silo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/martinelli-go/martinelli/actor"
+	"github.com/martinelli-go/martinelli/cluster/consensus"
+	"github.com/martinelli-go/martinelli/cluster/link"
+	"github.com/martinelli-go/martinelli/cluster/view"
+	"github.com/martinelli-go/martinelli/crdt"
+	dataflow "github.com/martinelli-go/martinelli/grains/dataflow/host"
+	grains "github.com/martinelli-go/martinelli/grains/host"
+	variables "github.com/martinelli-go/martinelli/grains/variable/host"
+	"github.com/martinelli-go/martinelli/grains/wire"
+	"github.com/martinelli-go/martinelli/txn/commit"
+	blocks "github.com/martinelli-go/martinelli/txn/host"
+)
+
+type caller = wire.AtCaller
+
+// Silo is a running silo. It is a grains.Caller. Its methods may be called from any goroutine.
+type Silo struct {
+	caller
+	config      Config
+	log         *slog.Logger
+	id          view.SiloID
+	addr        string
+	incarnation uint64
+	kinds       map[string]wire.Kind
+
+	store     *consensus.Store
+	node      *actor.Node
+	peers     link.Peers
+	views     *view.Holder
+	group     *consensus.Group
+	ledger    *commit.Ledger
+	variables *variables.Host
+	grains    *grains.Host
+	blocks    *blocks.Coordinator
+	flows     *dataflow.Host
+	signs     signs
+
+	life    context.Context
+	end     context.CancelFunc
+	done    chan struct{}
+	loops   sync.WaitGroup
+	closers []func(context.Context) error // in the order of opening
+	stop    sync.Once
+	stopped error
+	failure chan error // one: the first that ends the silo
+}
+
+// Start starts a silo and returns when it serves: when its cluster is founded, and most of the silos have
+// agreed that it is up. ctx bounds that, not the silo's life: [Silo.Stop] ends it.
+//
+// Errors: *ConfigError; *actor.PortInUse; *consensus.NotFounded, which names the silos that did not
+// answer; *consensus.ForeignStore and *consensus.WrongList, for a directory or a list that do not belong
+// to the cluster; *consensus.InUse for a directory that another process uses.
+func Start(ctx context.Context, c Config) (_ *Silo, err error) {
+	c = c.withDefaults()
+	kinds, err := kindsOf(c.Grains)
+	if err != nil {
+		return nil, err
+	}
+	s := &Silo{
+		config: c, kinds: kinds, addr: c.Advertise, log: c.Logger.With("silo", c.Advertise),
+		incarnation: uint64(time.Now().UnixNano()), views: &view.Holder{},
+		done: make(chan struct{}), failure: make(chan error, 1),
+		signs: signs{last: map[view.SiloID]sign{}},
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	s.caller = wire.NewCaller(engine{s})
+	defer func() {
+		if err != nil {
+			// The directory is let go whatever happened; ctx may be over.
+			err = errors.Join(err, s.close(context.WithoutCancel(ctx)))
+		}
+	}()
+	for _, step := range []func(context.Context) error{s.open, s.found, s.host, s.serve} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// kindsOf checks what the silo was given to host.
+func kindsOf(list []wire.Kind) (map[string]wire.Kind, error) {
+	kinds := make(map[string]wire.Kind, len(list)+1)
+	for _, k := range append([]wire.Kind{dataflow.OutputsKind()}, list...) {
+		if k.Name() == "" {
+			return nil, &ConfigError{"Grains", "a kind without a name: it was not made by generated code"}
+		}
+		if _, twice := kinds[k.Name()]; twice {
+			return nil, &ConfigError{"Grains", fmt.Sprintf("kind %q is there twice: names are unique in a cluster, and each package's Grains() is listed once (it contains Shared())", k.Name())}
+		}
+		if v := k.Variable(); v != nil && v.Problem != nil {
+			return nil, &ConfigError{"Grains", fmt.Sprintf("variable %q: %v", k.Name(), v.Problem)}
+		}
+		kinds[k.Name()] = k
+	}
+	for _, k := range kinds {
+		if p := k.Process(); p != nil && p.Of != "" {
+			if of, ok := kinds[p.Of]; !ok || of.Variable() == nil {
+				return nil, &ConfigError{"Grains", fmt.Sprintf("process %q runs for each key of %q, which is no variable here", k.Name(), p.Of)}
+			}
+		}
+	}
+	return kinds, nil
+}
+
+// opened notes what has to be closed.
+func (s *Silo) opened(close func(context.Context) error) { s.closers = append(s.closers, close) }
+
+// open takes the directory and the ports.
+func (s *Silo) open(context.Context) (err error) {
+	c := s.config
+	if c.DataDir == "" {
+		if c.Memory.store == nil {
+			if c.Memory.store, err = consensus.OpenStore(""); err != nil {
+				return err
+			}
+		}
+		s.store = c.Memory.store
+		s.log.Warn("this silo has no DataDir: nothing that it keeps survives it")
+	} else {
+		if s.store, err = consensus.OpenStore(c.DataDir); err != nil {
+			return fmt.Errorf("silo: Config.DataDir: %w", err)
+		}
+		s.opened(func(context.Context) error { return s.store.Close() })
+	}
+	s.id = view.SiloID(s.store.ID())
+	config := actor.Config{Advertise: s.addr, Incarnation: s.incarnation, Limit: c.MaxMessage + overhead, Logger: s.log}
+	if c.Network != nil {
+		config.Network, config.Addr = c.Network.Messages, s.addr
+	} else {
+		config.Addr = c.Listen
+	}
+	if s.node, err = actor.Start(config); err != nil {
+		return fmt.Errorf("silo: Config.Listen: %w", err)
+	}
+	s.opened(s.node.Stop)
+	s.peers = link.Peers{Node: s.node, Views: s.views}
+	s.node.Handle(link.ServiceFounding, func(context.Context, actor.Peer, []byte) ([]byte, error) {
+		return consensus.EncodeAnswer(s.store.Answer())
+	})
+	return nil
+}
+
+// overhead is what a message measures besides the arguments or the change that it carries.
+const overhead = 64 << 10
+
+// found founds the cluster with the others, or finds that it is founded.
+func (s *Silo) found(ctx context.Context) error {
+	founders, id, err := consensus.Found(ctx, s.store, s.addr, s.config.addresses(), func(ctx context.Context, addr string) (consensus.Answer, error) {
+		b, err := s.node.Request(ctx, addr, link.ServiceFounding, nil)
+		if err != nil {
+			return consensus.Answer{}, err
+		}
+		return consensus.DecodeAnswer(b)
+	})
+	if err != nil {
+		return fmt.Errorf("silo: Config.Join: %w", err)
+	}
+	silos := make([]view.Silo, len(founders))
+	servers := make([]consensus.Server, len(founders))
+	var self consensus.Server
+	for i, f := range founders {
+		silos[i] = view.Silo{ID: view.SiloID(f.ID), Addr: f.Addr}
+		at, err := logAddr(f.Addr)
+		if err != nil {
+			return &ConfigError{"Join", err.Error()}
+		}
+		servers[i] = consensus.Server{ID: f.ID, Addr: at}
+		if f.ID == s.store.ID() {
+			self = servers[i]
+		}
+	}
+	machine := view.NewMachine(silos)
+	s.views.Set(machine.View())
+	s.ledger = commit.NewLedger(s.ledgerConfig(machine.View()))
+
+	if s.variables, err = variables.Open(ctx, variables.Config{
+		Self: s.id, Incarnation: s.incarnation, Actor: actorOf(s.id), Views: s.views, Kinds: s.kinds,
+		Requests: transport{s.peers.With(link.ServiceVariables)}, Replicas: transport{s.peers.With(link.ServiceReplicas)},
+		Dir: s.dir("variables"), FS: s.files(), Limit: s.config.MaxMessage + overhead/2, Now: time.Now, Logger: s.log,
+	}); err != nil {
+		return fmt.Errorf("silo: %w", err)
+	}
+	s.opened(func(context.Context) error { return s.variables.Close() })
+
+	config := consensus.Config{
+		Self: self, Founders: servers, ClusterID: id, Dir: s.dir("log"), Store: s.config.Memory.log, Logger: s.log,
+		FSM: &fsm{ledger: s.ledger, views: s.views, machine: machine, apply: s.variables.Apply, failed: s.fail},
+	}
+	if s.config.Network != nil {
+		config.Network = s.config.Network.log
+	} else {
+		listen, err := logAddr(s.config.Listen)
+		if err != nil {
+			return &ConfigError{"Listen", err.Error()}
+		}
+		if config.Listener, err = net.Listen("tcp", listen); err != nil {
+			return fmt.Errorf("silo: the log listens at the port after Config.Listen: %w", &actor.PortInUse{Addr: listen, Cause: err})
+		}
+	}
+	if s.group, err = consensus.Open(ctx, config); err != nil {
+		return fmt.Errorf("silo: %w", err)
+	}
+	s.opened(func(context.Context) error { return s.group.Close() })
+	return nil
+}
+
+func (s *Silo) dir(name string) string {
+	if s.config.DataDir == "" {
+		return ""
+	}
+	return filepath.Join(s.config.DataDir, name)
+}
+
+// ledgerActor mints the dots of what atomic blocks do to variables.
+const ledgerActor crdt.Actor = 1
+
+// actorOf is the actor of a store, apart from the ledger's.
+func actorOf(id view.SiloID) crdt.Actor { return crdt.Actor(xxh3.HashString(string(id)) | 1<<63) }
+
+// ledgerConfig is the same on every silo that is given the same kinds.
+func (s *Silo) ledgerConfig(founders *view.View) commit.Config {
+	return commit.Config{
+		Effect: func(variable wire.ID, own, op []byte) (delta, newOwn []byte, err error) {
+			k := s.kinds[variable.Kind()].Variable()
+			if k == nil {
+				return nil, nil, fmt.Errorf("no variable %s", variable)
+			}
+			return k.Lattice.Effect(ledgerActor, own, op)
+		},
+		Replicas: func(variable wire.ID) []string {
+			k := s.kinds[variable.Kind()].Variable()
+			if k == nil {
+				return nil
+			}
+			var ids []string
+			for _, silo := range founders.Replicas(variable, k.Replicas) {
+				ids = append(ids, string(silo.ID))
+			}
+			return ids
+		},
+	}
+}
+
+// host starts what serves calls, variables, views and blocks.
+func (s *Silo) host(context.Context) (err error) {
+	router := &link.Router{Peers: s.peers.With(link.ServiceCalls), Refresh: s.awaitView}
+	s.grains = grains.New(grains.Config{
+		Self: s.id, Addr: s.addr, Views: s.views, Kinds: s.kinds, Engine: engine{s}, Router: router,
+		Prepare: s.variables.Prepare, Limit: s.config.MaxMessage + overhead/2, IdleAfter: s.config.IdleAfter, Logger: s.log,
+	})
+	s.blocks = blocks.New(blocks.Config{
+		Addr: s.addr, Tell: s.tell, Ask: s.ask, Prepare: s.variables.Prepare, Logger: s.log,
+		Leader: &link.Leader{
+			Peers: s.peers.With(link.ServicePropose), Self: s.id, Local: s.lead,
+			Hint: func() (view.SiloID, bool) {
+				leader, ok := s.group.Leader()
+				return view.SiloID(leader.ID), ok
+			},
+		},
+	})
+	s.grains.Blocks = s.blocks
+	s.opened(func(context.Context) error { s.blocks.Stop(); return nil })
+	if s.flows, err = dataflow.New(dataflow.Config{
+		Self: s.id, Incarnation: s.incarnation, Views: s.views, Kinds: s.kinds, Variables: s.variables, Engine: engine{s},
+		Transport: transport{s.peers.With(link.ServiceDataflow)}, Limit: s.config.MaxMessage, Logger: s.log,
+	}); err != nil {
+		return fmt.Errorf("silo: %w", err)
+	}
+	s.opened(func(ctx context.Context) error { return s.flows.Stop(ctx) })
+	s.opened(s.grains.Stop)
+
+	s.node.Handle(link.ServicePropose, s.serveLeader)
+	s.node.Handle(link.ServiceView, s.serveView)
+	s.node.HandleNotify(link.ServiceAlive, s.alive)
+	s.node.Handle(link.ServiceCalls, func(ctx context.Context, _ actor.Peer, b []byte) ([]byte, error) { return s.grains.Serve(ctx, b) })
+	s.node.HandleNotify(link.ServiceBlocks, s.notice)
+	s.node.Handle(link.ServiceStatus, s.serveStatus)
+	s.node.Handle(link.ServiceVariables, func(ctx context.Context, from actor.Peer, b []byte) ([]byte, error) {
+		return s.variables.ServeRequest(ctx, s.siloAt(from), b)
+	})
+	s.node.HandleNotify(link.ServiceReplicas, func(from actor.Peer, b []byte) {
+		if id := s.siloAt(from); id != "" {
+			s.variables.ServeNotify(id, from.Incarnation, b)
+		}
+	})
+	s.node.Handle(link.ServiceDataflow, func(ctx context.Context, from actor.Peer, b []byte) ([]byte, error) {
+		return s.flows.ServeRequest(ctx, from.Addr, b)
+	})
+	s.node.HandleNotify(link.ServiceDataflow, func(from actor.Peer, b []byte) { s.flows.ServeNotify(from.Addr, b) })
+	return nil
+}
+
+// siloAt is the silo that a message came from, "" for a client.
+func (s *Silo) siloAt(from actor.Peer) view.SiloID {
+	silo, ok := s.views.Current().At(from.Addr)
+	if !ok {
+		return ""
+	}
+	return silo.ID
+}
+
+// serve waits until the log has said that this silo is up.
+func (s *Silo) serve(ctx context.Context) error {
+	s.loops.Add(2)
+	go s.live()
+	go s.confirmLogged()
+	select {
+	case <-s.group.Ready():
+	case <-ctx.Done():
+		return fmt.Errorf("silo: replaying the log: %w", context.Cause(ctx))
+	}
+	cancel := s.views.Subscribe(s.moved)
+	s.opened(func(context.Context) error { cancel(); return nil })
+	up := func(v *view.View) bool {
+		self, _ := v.Silo(s.id)
+		return self.Up && self.Incarnation == s.incarnation
+	}
+	for !up(s.views.Current()) {
+		if ctx.Err() != nil {
+			return fmt.Errorf("silo: waiting for most of the silos %s to agree that this one is up: %w", s.views.Current(), context.Cause(ctx))
+		}
+		bounded, cancel := context.WithTimeout(ctx, beat)
+		s.awaitView(bounded, s.views.Current().Number+1)
+		cancel()
+	}
+	return s.flows.Start(ctx)
+}
+
+// moved lets requests to a silo that is down fail at once.
+func (s *Silo) moved(v *view.View) {
+	for _, silo := range v.Silos {
+		if !silo.Up && silo.Incarnation != 0 && silo.ID != s.id {
+			s.node.Fail(silo.Addr)
+		}
+	}
+}
+
+// awaitView waits for a view with at least that number, or for ctx.
+func (s *Silo) awaitView(ctx context.Context, number uint64) {
+	arrived := make(chan struct{}, 1) // one: that there was any is enough
+	cancel := s.views.Subscribe(func(*view.View) {
+		select {
+		case arrived <- struct{}{}:
+		default:
+		}
+	})
+	defer cancel()
+	for s.views.Current().Number < number {
+		select {
+		case <-arrived:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// confirmLogged tells the log up to where the variables here are durable, so that it need not keep what
+// blocks did to them.
+func (s *Silo) confirmLogged() {
+	defer s.loops.Done()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var confirmed uint64
+	for {
+		select {
+		case <-s.done:
+			return
+		case <-tick.C:
+		}
+		at := s.ledger.Pos()
+		if at == confirmed || len(s.ledger.Outbox(confirmed)) == 0 {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(s.life, 5*time.Second)
+		err := s.variables.Durable(ctx)
+		if err == nil {
+			_, err = s.blocks.Leader.Do(ctx, &link.LeaderRequest{
+				Op: link.OpPropose, Entry: commit.EncodeEntry(commit.Logged{Silo: string(s.id), Pos: at}),
+			})
+		}
+		cancel()
+		if err == nil {
+			confirmed = at
+		}
+	}
+}
+
+// fail ends the silo because it cannot go on without lying.
+func (s *Silo) fail(err error) {
+	s.log.Error("the silo stops", "error", err)
+	select {
+	case s.failure <- err:
+	default:
+	}
+}
+
+// Stop stops the silo: new calls are refused, turns that run end, until ctx does; what was acknowledged
+// is kept. It may be called more than once.
+func (s *Silo) Stop(ctx context.Context) error {
+	s.stop.Do(func() { s.stopped = s.close(ctx) })
+	return s.stopped
+}
+
+func (s *Silo) close(ctx context.Context) error {
+	s.end()
+	close(s.done)
+	s.loops.Wait()
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i](ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// Addr is where others reach the silo.
+func (s *Silo) Addr() string { return s.addr }
+
+// Failed yields an error if the silo cannot go on: its disk failed, say. Stop it then.
+func (s *Silo) Failed() <-chan error { return s.failure }
+
+// Run starts a silo and returns when ctx ends, after it has been stopped, or when it cannot go on.
+func Run(ctx context.Context, c Config) error {
+	s, err := Start(ctx, c)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case err = <-s.Failed():
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	return errors.Join(err, s.Stop(bounded))
+}
+
+// stopTimeout is how long Run lets turns end.
+const stopTimeout = 15 * time.Second
