@@ -207,10 +207,10 @@ func (m *Machine) differing(p *peer, s segment) {
 	}
 }
 
-// finishPass ends a pass whose repairs are done, tells the neighbour, and plans the next one.
+// finishPass ends a pass that has compared all, now that its repairs are done, tells the neighbour, and plans the next one.
 func (m *Machine) finishPass(p *peer) {
 	ps := &p.pass
-	if !ps.running || !ps.listed || p.dirty.len() > 0 || len(p.asked) > 0 {
+	if !ps.running || !ps.listed {
 		return
 	}
 	*ps = pass{complete: true}

@@ -21,6 +21,8 @@ type repair struct {
 	asked []*question      // at most maxFlight
 	stuck map[wire.ID]bool // what cannot be brought over
 
+	collapsed bool // a window was given up, and its repair is under way
+
 	caughtUp uint64 // the ticket of the last novelty that the last complete pass brought
 }
 
@@ -80,6 +82,13 @@ func (m *Machine) pumpRepair(p *peer) {
 		if m.ask(p, q); len(q.about) > 0 {
 			p.asked = append(p.asked, q)
 		}
+	}
+	if p.dirty.len() > 0 || len(p.asked) > 0 {
+		return
+	}
+	if p.collapsed {
+		p.collapsed = false
+		m.append(p, frame{})
 	}
 	m.finishPass(p)
 }

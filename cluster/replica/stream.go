@@ -123,7 +123,8 @@ func (m *Machine) append(p *peer, f frame) {
 }
 
 // collapse gives up the window: its variables are repaired instead. The receiver learns from the base of
-// the next message that it need not wait for the numbers that are left out.
+// the next message, which is the mark at the end of the repair if nothing comes before, that it need not
+// wait for the numbers that are left out.
 func (m *Machine) collapse(p *peer) {
 	for p.window.len() > 0 {
 		f := p.window.pop()
@@ -134,6 +135,7 @@ func (m *Machine) collapse(p *peer) {
 	p.window.clear()
 	p.flight.clear()
 	p.bytes, p.base, p.sent = 0, p.next, p.next
+	p.collapsed = true
 	m.touch(p)
 }
 
