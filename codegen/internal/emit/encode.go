@@ -311,9 +311,7 @@ func (e *emitter) clonedInline(t *check.Type, v string) string {
 	case check.Map:
 		return fmt.Sprintf("%s.CloneMap(%s, %s)", e.wire(), v, elem)
 	case check.Pointer:
-		if _, named := t.Go.(interface{ Obj() any }); !named {
-			return fmt.Sprintf("%s.ClonePointer(%s, %s)", e.wire(), v, elem)
-		}
+		return fmt.Sprintf("%s.ClonePointer(%s, %s)", e.wire(), v, elem)
 	case check.Array:
 		return fmt.Sprintf("func() (c %s) {\nfor i := range %s {\nc[i] = %s(%s[i])\n}\nreturn c\n}()", e.typ(t.Go), v, elem, v)
 	case check.Bytes:

@@ -71,9 +71,12 @@ type Program struct {
 }
 
 type loader struct {
+	ctx  context.Context
+	dir  string
 	fset *token.FileSet
 	// exported is what export data has been read into.
 	exported map[string]*types.Package
+	files    map[string]string // of export data, by package path
 	listed   map[string]*packages.Package
 	program  *Program
 }
@@ -85,23 +88,28 @@ func Load(ctx context.Context, dir string, patterns []string) (*Program, error) 
 	cfg := &packages.Config{
 		Context: ctx, Dir: dir, Fset: fset,
 		Mode: packages.NeedName | packages.NeedFiles | packages.NeedCompiledGoFiles | packages.NeedImports |
-			packages.NeedDeps | packages.NeedExportFile | packages.NeedModule,
+			packages.NeedDeps | packages.NeedModule,
 	}
+	// The root packages are those that match the patterns, and the one whose names the stubs use.
 	roots, err := packages.Load(cfg, append(slices.Clone(patterns), grainsPath)...)
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", strings.Join(patterns, " "), err)
 	}
-	asked, err := names(ctx, dir, patterns)
-	if err != nil {
-		return nil, err
+	asked := map[string]bool{}
+	for _, p := range roots {
+		asked[p.PkgPath] = p.PkgPath != grainsPath
 	}
 	l := &loader{
-		fset:     fset,
+		ctx: ctx, dir: dir, fset: fset,
 		exported: map[string]*types.Package{"unsafe": types.Unsafe},
+		files:    map[string]string{},
 		listed:   map[string]*packages.Package{},
 		program:  &Program{Fset: fset, Source: map[string]*Package{}},
 	}
 	packages.Visit(roots, nil, func(p *packages.Package) { l.listed[p.PkgPath] = p })
+	if err := l.exportFiles(asked); err != nil {
+		return nil, err
+	}
 	packages.Visit(roots, nil, func(p *packages.Package) {
 		if err == nil && (fromSource(p) || asked[p.PkgPath]) {
 			err = l.check(p, asked[p.PkgPath])
@@ -119,17 +127,40 @@ func Load(ctx context.Context, dir string, patterns []string) (*Program, error) 
 	return l.program, nil
 }
 
-// names returns the paths of the packages that match.
-func names(ctx context.Context, dir string, patterns []string) (map[string]bool, error) {
-	found, err := packages.Load(&packages.Config{Context: ctx, Dir: dir, Mode: packages.NeedName}, patterns...)
+// exportFiles finds the export data of the packages of other modules that are imported directly; those
+// of the main module, which may not compile yet, are not built.
+func (l *loader) exportFiles(asked map[string]bool) error {
+	var paths []string
+	for _, p := range l.listed {
+		if !fromSource(p) && !asked[p.PkgPath] {
+			continue
+		}
+		for _, i := range p.Imports {
+			if !fromSource(i) && !asked[i.PkgPath] && i.PkgPath != "unsafe" && len(i.CompiledGoFiles) > 0 {
+				paths = append(paths, i.PkgPath)
+			}
+		}
+	}
+	if p := l.listed[grainsPath]; p != nil && !fromSource(p) {
+		paths = append(paths, grainsPath)
+	}
+	if len(paths) == 0 {
+		return nil
+	}
+	slices.Sort(paths)
+	return l.listExports(slices.Compact(paths))
+}
+
+func (l *loader) listExports(paths []string) error {
+	cfg := &packages.Config{Context: l.ctx, Dir: l.dir, Mode: packages.NeedName | packages.NeedExportFile}
+	found, err := packages.Load(cfg, paths...)
 	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", strings.Join(patterns, " "), err)
+		return fmt.Errorf("export data of imported packages: %w", err)
 	}
-	paths := map[string]bool{}
 	for _, p := range found {
-		paths[p.PkgPath] = true
+		l.files[p.PkgPath] = p.ExportFile
 	}
-	return paths, nil
+	return nil
 }
 
 func fromSource(p *packages.Package) bool { return p.Module != nil && p.Module.Main }
@@ -261,14 +292,20 @@ func (l *loader) export(p *packages.Package) (*types.Package, error) {
 	if t := l.exported[p.PkgPath]; t != nil && t.Complete() {
 		return t, nil
 	}
-	if p.ExportFile == "" {
+	if _, listed := l.files[p.PkgPath]; !listed {
+		// No package of the main module imports it, but a stub does.
+		if err := l.listExports([]string{p.PkgPath}); err != nil {
+			return nil, err
+		}
+	}
+	if l.files[p.PkgPath] == "" {
 		text := "it does not compile"
 		if len(p.Errors) > 0 {
 			text = p.Errors[0].Msg
 		}
 		return nil, fmt.Errorf("package %s cannot be used: %s", p.PkgPath, text)
 	}
-	f, err := os.Open(p.ExportFile)
+	f, err := os.Open(l.files[p.PkgPath])
 	if err != nil {
 		return nil, fmt.Errorf("export data of %s: %w", p.PkgPath, err)
 	}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const golden = "testdata/ok"
+
+var goldenPackages = []string{"hello", "wine", "shop", "shop/server", "rich"}
+
+var fingerprint = regexp.MustCompile("0x[0-9a-f]{16}")
+
+// command runs grainc in dir.
+func command(t *testing.T, dir string, args ...string) (code int, out, errs string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code = run(t.Context(), dir, args, &stdout, &stderr)
+	return code, stdout.String(), stderr.String()
+}
+
+// scratch makes an empty directory inside the module, where packages can import what they need.
+func scratch(t *testing.T) (dir, importPath string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("testdata", "scratch-")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	dir, err = filepath.Abs(dir)
+	require.NoError(t, err)
+	return dir, "github.com/martinelli-go/martinelli/codegen/grainc/testdata/" + filepath.Base(dir)
+}
+
+func write(t *testing.T, text string, path ...string) {
+	t.Helper()
+	name := filepath.Join(path...)
+	require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o755))
+	require.NoError(t, os.WriteFile(name, []byte(text), 0o644))
+}
+
+func read(t *testing.T, path ...string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(path...))
+	require.NoError(t, err)
+	return string(text)
+}
+
+// The generated files that are committed are compiled by this package's other tests.
+func TestGoldenIsUpToDate(t *testing.T) {
+	t.Parallel()
+	var patterns []string
+	for _, p := range goldenPackages {
+		patterns = append(patterns, "./"+golden+"/"+p)
+	}
+	code, _, errs := command(t, ".", append([]string{"-check"}, patterns...)...)
+	require.Empty(t, errs, "run go run ./codegen/grainc on the packages in testdata/ok and look at the difference")
+	require.Zero(t, code)
+}
+
+// Nothing of what grainc writes is needed for it to write that.
+func TestBootstrapAndIdempotence(t *testing.T) {
+	t.Parallel()
+	dir, path := scratch(t)
+	goldenPath := "github.com/martinelli-go/martinelli/codegen/grainc/" + golden
+	broken := map[string]string{"wine": "package wine\n<<<<<<< HEAD\n", "shop": "package shop\nfunc GetTill() { undefined() }\n", "rich": ""}
+	for _, p := range goldenPackages {
+		sources, err := filepath.Glob(filepath.Join(golden, p, "*.go"))
+		require.NoError(t, err)
+		for _, s := range sources {
+			if filepath.Base(s) != "grain_gen.go" {
+				write(t, strings.ReplaceAll(read(t, s), goldenPath, path), dir, p, filepath.Base(s))
+			}
+		}
+		if text, ok := broken[p]; ok && text != "" {
+			write(t, text, dir, p, "grain_gen.go")
+		}
+	}
+	code, _, errs := command(t, dir, "./...")
+	require.Zero(t, code, errs)
+	for _, p := range goldenPackages {
+		got := strings.ReplaceAll(read(t, dir, p, "grain_gen.go"), path, goldenPath)
+		// A fingerprint covers the paths of packages, which differ here.
+		require.Equal(t, fingerprint.ReplaceAllString(read(t, golden, p, "grain_gen.go"), "0x"), fingerprint.ReplaceAllString(got, "0x"), p)
+		if _, err := os.Stat(filepath.Join(golden, p, "grain_gen.lock")); err == nil {
+			require.Equal(t, read(t, golden, p, "grain_gen.lock"), read(t, dir, p, "grain_gen.lock"), p)
+		}
+	}
+	code, _, errs = command(t, dir, "-check", "./...")
+	require.Zero(t, code, "a second run would change something: %s", errs)
+}
+
+func TestCheckListsWhatIsStaleAndWritesNothing(t *testing.T) {
+	t.Parallel()
+	dir, _ := scratch(t)
+	write(t, counter, dir, "counter.go")
+	code, _, errs := command(t, dir, "-check", ".")
+	require.Equal(t, 1, code)
+	require.Equal(t, "grain_gen.go is not up to date: run go generate\ngrain_gen.lock is not up to date: run go generate\n", errs)
+	require.NoFileExists(t, filepath.Join(dir, "grain_gen.go"))
+
+	code, _, errs = command(t, dir)
+	require.Zero(t, code, errs)
+	write(t, strings.Replace(counter, "Get(", "Value(", 1), dir, "counter.go")
+	code, _, errs = command(t, dir, "-check", ".")
+	require.Equal(t, 1, code)
+	require.Contains(t, errs, "grain_gen.go is not up to date")
+	require.NotContains(t, read(t, dir, "grain_gen.go"), "Value(ctx")
+}
+
+func TestCommandLine(t *testing.T) {
+	t.Parallel()
+	code, out, _ := command(t, ".", "--help")
+	require.Zero(t, code)
+	require.Contains(t, out, "-check")
+	code, _, errs := command(t, ".", "-chekc")
+	require.Equal(t, 2, code)
+	require.Contains(t, errs, "-chekc")
+	require.Contains(t, errs, "usage: go tool grainc")
+	code, _, errs = command(t, ".", ".", "-check")
+	require.Equal(t, 2, code)
+	require.Contains(t, errs, "put it first")
+	code, _, errs = command(t, ".", "./testdata/nowhere")
+	require.Equal(t, 1, code)
+	require.Contains(t, errs, "nowhere")
+}
+
+// A package without grains is left alone, and a generated file that is not needed any more goes away.
+func TestNothingToGenerate(t *testing.T) {
+	t.Parallel()
+	dir, _ := scratch(t)
+	write(t, "package plain\n", dir, "plain.go")
+	write(t, "// Code generated by grainc. DO NOT EDIT.\n\npackage plain\n", dir, "grain_gen.go")
+	code, _, errs := command(t, dir, ".")
+	require.Zero(t, code, errs)
+	require.NoFileExists(t, filepath.Join(dir, "grain_gen.go"))
+	require.NoFileExists(t, filepath.Join(dir, "grain_gen.lock"))
+}
+
+const counter = `package counter
+
+import (
+	"context"
+
+	"github.com/martinelli-go/martinelli/grains"
+)
+
+type Counter interface {
+	grains.Keyed[string]
+	Add(ctx context.Context, n int) error
+	Get(ctx context.Context) (Value, error)
+}
+
+type Value struct {
+	N    int
+	Unit string
+}
+`

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// refusals holds a package for each thing that grainc refuses, and what it says of it: the line, and
+// the reason with the fix.
+var refusals = []struct {
+	name, source string
+	want         []string
+}{
+	{"nocontext", `type X interface { grains.Keyed[string]; F(n int) error }`,
+		[]string{"method X.F must take a context first: F(ctx context.Context, …)"}},
+	{"noerror", `type X interface { grains.Keyed[string]; F(ctx context.Context) int; G(ctx context.Context) }`,
+		[]string{"method X.F must return an error last, since every call can fail: (int, error)", "method X.G must return an error last, since every call can fail: add the result error"}},
+	{"tworesults", `type X interface { grains.Keyed[string]; F(ctx context.Context) (int, int, error) }`,
+		[]string{"method X.F returns 2 values and an error: return one struct of them and an error"}},
+	{"variadic", `type X interface { grains.Keyed[string]; F(ctx context.Context, a ...int) error }`,
+		[]string{"method X.F is variadic: take a slice"}},
+	{"unexportedmethod", `type X interface { grains.Keyed[string]; f(ctx context.Context) error }`,
+		[]string{"method X.f is not exported, so no other package could implement it: rename it to F"}},
+	{"channel", `type X interface { grains.Keyed[string]; F(ctx context.Context, a chan int) error }`,
+		[]string{"argument a of X.F: a channel (chan int) cannot be sent: send the values one by one"}},
+	{"function", `type X interface { grains.Keyed[string]; F(ctx context.Context) (func(), error) }`,
+		[]string{"the result of X.F: a function (func()) cannot be sent: send what it decides on as data"}},
+	{"anything", `type X interface { grains.Keyed[string]; F(ctx context.Context, a any) error }`,
+		[]string{"argument a of X.F: an interface (any) has no encoding, since what is in it is not known: use a struct with a field for each case"}},
+	{"reference", `type X interface { grains.Keyed[string]; F(ctx context.Context, a X) error }`,
+		[]string{"argument a of X.F: a reference to a grain (X) cannot be sent in this version: send its key and call GetX there"}},
+	{"complexnumber", `type X interface { grains.Keyed[string]; F(ctx context.Context, a complex128) error }`,
+		[]string{"complex numbers (complex128) have no encoding: use a struct of two floats"}},
+	{"pointers", `import "unsafe"
+type X interface { grains.Keyed[string]; F(ctx context.Context, a unsafe.Pointer, b uintptr) error }`,
+		[]string{"argument a of X.F: unsafe.Pointer is an address", "argument b of X.F: uintptr is an address"}},
+	{"lost", `type S struct { A int; b int }
+type T struct { Many []S }
+type X interface { grains.Keyed[string]; F(ctx context.Context, a map[string]T) error }`,
+		[]string{"argument a of X.F, in Many: field b of S is not exported, so it would be lost: export it"}},
+	{"foreignlost", `import "net/netip"
+type X interface { grains.Keyed[string]; F(ctx context.Context, a netip.Addr) error }`,
+		[]string{"of netip.Addr is not exported, so it would be lost"}},
+	{"mutex", `import "sync"
+type S struct { Mu sync.Mutex }
+type X interface { grains.Keyed[string]; F(ctx context.Context, a *S) error }`,
+		[]string{"argument a of X.F, in Mu: sync.Mutex holds a sync.Mutex, which must not be copied"}},
+	{"anonymous", `type X interface { grains.Keyed[string]; F(ctx context.Context, a struct{ A int }) error }`,
+		[]string{"a struct without a name has no place for its numbers in the lock file: declare a type for it"}},
+	{"protovalue", `import "google.golang.org/protobuf/types/known/durationpb"
+type X interface { grains.Keyed[string]; F(ctx context.Context, a durationpb.Duration) error }`,
+		[]string{"durationpb.Duration is a protobuf message, which must not be copied: use *durationpb.Duration"}},
+	{"floatkey", `type X interface { grains.Keyed[string]; F(ctx context.Context, a map[float64]int) error }`,
+		[]string{"the key of map[float64]int contains a float64, and a NaN never equals itself: use an integer"}},
+	{"generic", `type X[T any] interface { grains.Keyed[string]; F(ctx context.Context, a T) error }`,
+		[]string{"grain interface X is generic: a kind of grains is one type"}},
+	{"badkey", `type K struct { A string; F float64 }
+type X interface { grains.Keyed[K]; F(ctx context.Context) error }
+type Y interface { grains.Keyed[int32]; F(ctx context.Context) error }
+type H struct { a string }
+type Z interface { grains.Keyed[H]; F(ctx context.Context) error }`,
+		[]string{"the key of X (K) contains a float64 (field F): a key is a string, an int64, a [16]byte", "the key of Y (int32) is a int32, not an int64", "the key of Z (H) has the field a, which is not exported"}},
+	{"twoimpls", `type X interface { grains.Keyed[string]; F(ctx context.Context) error }
+type a struct { grains.Implements[X] }
+func (*a) F(context.Context) error { return nil }
+type b struct { grains.Implements[X] }
+func (*b) F(context.Context) error { return nil }`,
+		[]string{"X is implemented twice, by a and by b: a silo could not choose; remove one or move it to another package"}},
+	{"lacking", `type X interface { grains.Keyed[string]; F(ctx context.Context) error; G(ctx context.Context, n int) (string, error) }
+type a struct { grains.Implements[X] }
+func (*a) F(context.Context, int) error { return nil }`,
+		[]string{"a lacks method G of X: add func (*a) G(ctx context.Context, n int) (string, error)", "method F of a does not fit X: it should be func (*a) F(ctx context.Context) error"}},
+	{"nograin", `type X interface { F(ctx context.Context) error }
+type a struct { grains.Implements[X] }
+func (*a) F(context.Context) error { return nil }`,
+		[]string{"a embeds grains.Implements[X], which is no grain interface: embed grains.Keyed[K] in X"}},
+	{"genericimpl", `type X interface { grains.Keyed[string]; F(ctx context.Context) error }
+type a[T any] struct { grains.Implements[X]; t T }
+func (*a[T]) F(context.Context) error { return nil }`,
+		[]string{"a implements a grain and is generic: declare a struct for each instance"}},
+	{"hiddenstate", `import "github.com/martinelli-go/martinelli/txn"
+type X interface { grains.Keyed[string]; F(ctx context.Context) error }
+type inner struct { s txn.State[int] }
+type a struct { grains.Implements[X]; in inner; all []txn.State[int] }
+func (*a) F(context.Context) error { return nil }`,
+		[]string{"field in of a holds a txn.State inside of another type, where no silo would find it: make the txn.State a field of a itself", "field all of a holds"}},
+	{"badstate", `import "github.com/martinelli-go/martinelli/txn"
+type X interface { grains.Keyed[string]; F(ctx context.Context) error }
+type a struct { grains.Implements[X]; s txn.State[func()] }
+func (*a) F(context.Context) error { return nil }`,
+		[]string{"the state s of a: a function (func()) cannot be sent"}},
+	{"constructor", `type X interface { grains.Keyed[string]; F(ctx context.Context) error }
+type a struct { grains.Implements[X] }
+func newA() (*a, error) { return nil, nil }
+func (*a) F(context.Context) error { return nil }`,
+		[]string{"newA is taken for the constructor of a and must return *a alone: what can fail belongs into OnActivate(ctx) error"}},
+	{"constructorparams", `type X interface { grains.Keyed[string]; F(ctx context.Context) error }
+type Y interface { grains.Keyed[string]; F(ctx context.Context) error }
+type a struct { grains.Implements[X] }
+type b struct { grains.Implements[Y] }
+func newA(n int, _ string) *a { return nil }
+func newB(n string) *b { return nil }
+func (*a) F(context.Context) error { return nil }
+func (*b) F(context.Context) error { return nil }`,
+		[]string{"a parameter of constructor newA has no name", "constructors take n both as int and as string"}},
+	{"constructorvariadic", `type X interface { grains.Keyed[string]; F(ctx context.Context) error }
+type a struct { grains.Implements[X] }
+func newA(n ...int) *a { return nil }
+func (*a) F(context.Context) error { return nil }`,
+		[]string{"constructor newA is variadic or generic"}},
+	{"directive", `type X interface { grains.Keyed[string]
+	//grain:readonyl
+	F(ctx context.Context) error
+}
+//grain:readonly
+type S struct{}
+//grain:was Old
+func f() {}
+//grain:was
+var v int`,
+		[]string{"//grain:readonyl is not known: did you mean //grain:readonly?", "//grain:readonly belongs directly above a method of a grain interface", "//grain:was belongs directly above what has a number", "//grain:was needs the old name"}},
+	{"typeerror", `type X interface { grains.Keyed[string]; F(ctx context.Context) error }
+var _ = GetX(nil, 7)
+func f() { undefinedThing() }`,
+		[]string{"undefined: undefinedThing", "cannot use 7"}},
+	{"taken", `type X interface { grains.Keyed[string]; F(ctx context.Context, n int) error }
+func GetX() {}
+type xRef int
+func codecInt() {}`,
+		[]string{"GetX is a name that grainc declares in grain_gen.go: rename this one", "xRef is a name", "codecInt is a name"}},
+	{"errorstruct", `type X interface { grains.Keyed[string]; F(ctx context.Context) error }
+type Bad struct { C chan int }
+func (Bad) Error() string { return "" }`,
+		[]string{"error Bad, in C: a channel (chan int) cannot be sent"}},
+	{"elements", `import "time"
+import "github.com/martinelli-go/martinelli/grains/variable"
+type P struct { At time.Time }
+var A = variable.Set[float64]("a")
+var B = variable.By[string](variable.Set[P]("b"))
+var C = variable.Register[*int]("c")
+var D = variable.Set[any]("d")
+var E = variable.By[bool](variable.Counter("e"))`,
+		[]string{"an element of A (float64) contains a float64", "an element of B (P) contains a time.Time, whose == compares location and clock reading (At): use int64(t.UnixNano())", "the value of C (*int) contains a pointer, which compares by address: use the value", "an element of D (any) contains an interface", "the key of E (bool) is no key: a key is a string"}},
+	{"names", `import "github.com/martinelli-go/martinelli/grains/variable"
+var name = "x"
+var A = variable.Counter("a")
+var B = variable.Set[string]("a")
+var C = variable.Counter(name)
+var D = variable.Counter("")
+var _ = variable.Counter("e")
+var F variable.Var[*variable.CounterHandle]
+var G = make()
+func make() variable.Var[*variable.CounterHandle] { return A }`,
+		[]string{"A and B both have the name \"a\": names are unique in a cluster", "the name of C must be a constant", "D has an empty name", "assigned to _ cannot be hosted: give it a name", "F is not declared by a call of its own", "G must be declared by a direct call of package variable, flow or dataflow"}},
+	{"captures", `import "github.com/martinelli-go/martinelli/grains/variable"
+import "github.com/martinelli-go/martinelli/crdt/flow"
+var least = 3
+var A = variable.Set[int]("a")
+var B = flow.Filter("b", flow.From(A), func(n int) bool { return n > least })
+var C = flow.Filter("c", B, big)
+func big(n int) bool { return bigger(n) }
+func bigger(n int) bool { return n > least }
+var D = flow.Filter("d", flow.Filter("e", B, big), over(5))
+func over(m int) func(int) bool { return func(n int) bool { return n > m } }
+type T int
+func (t T) less(n int) bool { return n < int(t) }
+var F = flow.Filter("f", B, T(7).less)`,
+		[]string{"a function of B uses the variable least: functions of a graph are pure", "a function of C (in bigger) uses the variable least", "this input of D is a node without a variable, so it could not be hosted: declare a package-level variable for it", "a function of D is neither a function literal nor a declared function", "a function of F is a method of a value, which it captures"}},
+	{"floatnode", `import "github.com/martinelli-go/martinelli/grains/variable"
+import "github.com/martinelli-go/martinelli/crdt/flow"
+var A = variable.Set[int]("a")
+var B = flow.Map("b", flow.From(A), func(n int) flow.Pair[int, float64] { return flow.Pair[int, float64]{A: n} })`,
+		[]string{"an element of B (flow.Pair[int, float64]) contains a float64"}},
+	{"syntax", `type X interface {`, []string{"expected '}'"}},
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	dir, _ := scratch(t)
+	var args []string
+	for _, r := range refusals {
+		imports, body := "", r.source
+		for strings.HasPrefix(body, "import") {
+			line, rest, _ := strings.Cut(body, "\n")
+			imports, body = imports+line+"\n", rest
+		}
+		for _, always := range []string{"context", "github.com/martinelli-go/martinelli/grains"} {
+			if name := always[strings.LastIndexByte(always, '/')+1:]; strings.Contains(body, name+".") {
+				imports += "import \"" + always + "\"\n"
+			}
+		}
+		write(t, "package x\n"+imports+body+"\n", dir, r.name, "x.go")
+		args = append(args, "./"+r.name)
+	}
+	code, _, errs := command(t, dir, args...)
+	require.Equal(t, 1, code)
+	lines := map[string][]string{}
+	for line := range strings.Lines(errs) {
+		name, rest, _ := strings.Cut(line, "/x.go:")
+		name = name[strings.LastIndexByte(name, '/')+1:]
+		require.NotEmpty(t, rest, "a message without a position: %s", line)
+		lines[name] = append(lines[name], strings.TrimSpace(rest))
+	}
+	for _, r := range refusals {
+		t.Run(r.name, func(t *testing.T) {
+			all := strings.Join(lines[r.name], "\n")
+			for _, want := range r.want {
+				require.Contains(t, all, want)
+			}
+			if r.name != "syntax" && r.name != "typeerror" {
+				require.Len(t, lines[r.name], len(r.want), "no more than these:\n%s", all)
+			}
+		})
+	}
+}
