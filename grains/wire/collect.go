@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"slices"
 
@@ -213,7 +214,7 @@ func FillArray[T any](to, from []T) error {
 		return nil
 	}
 	if len(from) != len(to) {
-		return (Field{}).Errorf("%d elements where %d are expected", len(from), len(to))
+		return fmt.Errorf("%d elements where %d are expected", len(from), len(to))
 	}
 	copy(to, from)
 	return nil

@@ -247,7 +247,7 @@ func (e *emitter) decodeField(f part, in *check.Type) {
 	case check.Slice, check.Array:
 		if t.Class == check.Array {
 			target = fmt.Sprintf("&a%d", f.number)
-			e.p("if len(a%d) > %d {\nreturn %s.At(%q, f.Errorf(%q))\n}", f.number, t.Len, w, f.path, fmt.Sprintf("more than %d elements", t.Len))
+			e.p("if len(a%d) >= %d {\nreturn %s.At(%q, f.Errorf(%q))\n}", f.number, t.Len, w, f.path, fmt.Sprintf("more than %d elements", t.Len))
 		}
 		call := fmt.Sprintf("DecodeRepeated(f, %s, %s)", target, "%s")
 		switch {

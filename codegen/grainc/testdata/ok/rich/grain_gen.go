@@ -286,12 +286,12 @@ func decodeEverything(b []byte) (v Everything, err error) {
 				return wire.At("Everything.Long", err)
 			}
 		case 17:
-			if len(a17) > 2 {
+			if len(a17) >= 2 {
 				return wire.At("Everything.Grid", f.Errorf("more than 2 elements"))
 			}
 			err = wire.At("Everything.Grid", wire.DecodeRepeated(f, &a17, decodeArray3OfInt32))
 		case 18:
-			if len(a18) > 2 {
+			if len(a18) >= 2 {
 				return wire.At("Everything.Two", f.Errorf("more than 2 elements"))
 			}
 			err = wire.At("Everything.Two", wire.DecodeRepeated(f, &a18, decodeInner))
@@ -639,7 +639,7 @@ func decodeArray3OfInt32(b []byte) (v [3]int32, err error) {
 	err = wire.EachField(b, func(f wire.Field) (err error) {
 		switch f.Number {
 		case 1:
-			if len(a1) > 3 {
+			if len(a1) >= 3 {
 				return wire.At("Array3OfInt32", f.Errorf("more than 3 elements"))
 			}
 			err = wire.At("Array3OfInt32", wire.DecodeInts(f, &a1))
@@ -973,7 +973,7 @@ func decodeArray2OfInner(b []byte) (v [2]Inner, err error) {
 	err = wire.EachField(b, func(f wire.Field) (err error) {
 		switch f.Number {
 		case 1:
-			if len(a1) > 2 {
+			if len(a1) >= 2 {
 				return wire.At("Array2OfInner", f.Errorf("more than 2 elements"))
 			}
 			err = wire.At("Array2OfInner", wire.DecodeRepeated(f, &a1, decodeInner))
