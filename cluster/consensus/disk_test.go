@@ -205,6 +205,72 @@ func TestDirectoryOfAnotherReplicaIsRefused(t *testing.T) {
 	}
 }
 
+// From empty directories to a cluster, and again after all were stopped.
+func TestFoundedOnDisk(t *testing.T) {
+	t.Parallel()
+	var (
+		s         silos
+		addrs     []string
+		dirs      []string
+		listeners []net.Listener
+	)
+	for range 3 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		listeners, addrs, dirs = append(listeners, l), append(addrs, l.Addr().String()), append(dirs, t.TempDir())
+	}
+	for round := range 2 {
+		groups := make([]*Group, 3)
+		for i := range 3 {
+			s.up(t, addrs[i], dirs[i])
+		}
+		var wg sync.WaitGroup
+		for i := range 3 {
+			wg.Go(func() {
+				s.mu.Lock()
+				store := s.stores[addrs[i]]
+				s.mu.Unlock()
+				founders, cluster, err := Found(within(t, patienceOfTests), store, addrs[i], addrs, s.ask)
+				if err == nil {
+					groups[i], err = Open(t.Context(), Config{
+						Self: Server{ID: store.ID(), Addr: addrs[i]}, Founders: founders, ClusterID: cluster, Dir: dirs[i],
+						Listener: listeners[i], FSM: &journal{}, Logger: slog.New(slog.DiscardHandler),
+					})
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		require.False(t, t.Failed())
+		l := 0
+		eventually(t, func() bool {
+			for i, g := range groups {
+				if g.IsLeader() {
+					l = i
+					return true
+				}
+			}
+			return false
+		})
+		result, err := groups[l].Propose(within(t, patienceOfTests), []byte("x"))
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprint(round+1), string(result))
+		for i, g := range groups {
+			require.NoError(t, g.Close())
+			s.down(addrs[i])
+			eventually(t, func() bool {
+				listeners[i], err = net.Listen("tcp", addrs[i])
+				return err == nil
+			})
+		}
+	}
+	for _, l := range listeners {
+		_ = l.Close()
+	}
+}
+
 // Whoever does not begin with this cluster's greeting never reaches raft.
 func TestForeignConnectionsAreRefused(t *testing.T) {
 	t.Parallel()

@@ -376,6 +376,7 @@ func (g *Group) Close() error {
 		err := g.raft.Shutdown().Error()
 		g.queue.abandon()
 		g.tasks.Wait()
+		g.refresh()
 		g.err = errors.Join(err, g.net.Close(), g.storage.Close())
 		close(g.done)
 	})

@@ -397,6 +397,9 @@ func TestStepDownHandsLeadershipOver(t *testing.T) {
 	c := newTrio(t, 3, nil)
 	l := c.leader()
 	c.propose(l, "a")
+	state, err := c.groups[(l+1)%3].AwaitLeader(within(t, patienceOfTests))
+	require.NoError(t, err)
+	require.Equal(t, c.founders[l], state.Leader)
 	_, changed := c.groups[l].Leadership()
 	require.NoError(t, c.groups[l].StepDown())
 	waitClosed(t, changed)
@@ -436,6 +439,11 @@ func TestCloseRefusesWhatFollows(t *testing.T) {
 	_, err = g.ReadIndex(t.Context())
 	require.ErrorIs(t, err, ErrClosed)
 	require.ErrorIs(t, g.WaitApplied(t.Context(), 99), ErrClosed)
+	_, err = g.AwaitLeader(t.Context())
+	require.ErrorIs(t, err, ErrClosed)
+	state, _ := g.Leadership()
+	require.False(t, state.Self)
+	require.Equal(t, Server{}, state.Leader)
 }
 
 func TestOpenRefusesWhatDoesNotFit(t *testing.T) {

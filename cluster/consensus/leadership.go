@@ -1,6 +1,8 @@
 package consensus
 
 import (
+	"context"
+	"fmt"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -19,11 +21,29 @@ func (g *Group) Leader() (Server, bool) {
 func (g *Group) IsLeader() bool { return g.proposable() == nil }
 
 // Leadership returns the state of now and a channel that is closed when it has
-// been replaced.
+// been replaced. On a closed group there is no leader.
 func (g *Group) Leadership() (Leadership, <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.state, g.changed
+}
+
+// AwaitLeader returns when a leader is known, this replica only once it is
+// confirmed.
+func (g *Group) AwaitLeader(ctx context.Context) (Leadership, error) {
+	for {
+		state, changed := g.Leadership()
+		if state.Leader != (Server{}) && (state.Self || state.Leader != g.cfg.Self) {
+			return state, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return state, fmt.Errorf("no leader of the consensus group is known: %w", ctx.Err())
+		case <-g.closed:
+			return state, ErrClosed
+		}
+	}
 }
 
 // Silent returns, on the leader, the other replicas whose heartbeats fail, and
@@ -156,6 +176,9 @@ func (g *Group) confirm() {
 
 func (g *Group) refresh() {
 	now := Leadership{Leader: g.knownLeader(), Self: g.IsLeader(), Term: g.raft.CurrentTerm()}
+	if g.isClosed() {
+		now.Leader, now.Self = Server{}, false
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if now == g.state {
