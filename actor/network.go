@@ -39,8 +39,9 @@ type line struct {
 }
 
 type delayed struct {
-	due time.Time
-	env []byte
+	due  time.Time
+	from *Node
+	env  []byte
 }
 
 var errUnreachable = errors.New("no node at this address")
@@ -143,6 +144,7 @@ func (w *Network) leave(n *Node) {
 	}
 	w.mu.Unlock()
 	for _, o := range others {
+		o.peer(n.addr).incarnation.Store(0)
 		o.callerLost(n.addr)
 	}
 }
@@ -178,7 +180,7 @@ func (m *memory) send(o outgoing) error {
 	if lost || r.drop {
 		return nil
 	}
-	w.line(l).push(w, l, encoded, r.delay)
+	w.line(l).push(w, l, delayed{time.Now().Add(r.delay), m.node, encoded}, r.delay > 0)
 	if o.call != nil && w.node(l.to) != target {
 		// It left between our look and our push, perhaps before this call
 		// could be seen to have begun.
@@ -212,14 +214,14 @@ func (w *Network) line(l link) *line {
 }
 
 // push delivers at once, or behind what waits.
-func (q *line) push(w *Network, l link, env []byte, delay time.Duration) {
+func (q *line) push(w *Network, l link, d delayed, wait bool) {
 	q.mu.Lock()
-	if delay <= 0 && !q.running {
+	if !wait && !q.running {
 		q.mu.Unlock()
-		w.deliver(l, env)
+		w.deliver(l, d)
 		return
 	}
-	q.waiting = append(q.waiting, delayed{time.Now().Add(delay), env})
+	q.waiting = append(q.waiting, d)
 	if !q.running {
 		q.running = true
 		go q.run(w, l)
@@ -242,27 +244,57 @@ func (q *line) run(w *Network, l link) {
 		if wait := time.Until(next.due); wait > 0 {
 			time.Sleep(wait)
 		}
-		w.deliver(l, next.env)
+		w.deliver(l, next)
 	}
 }
 
-// deliver hands a message to whoever has the address now; a cut made since it
-// was sent still loses it.
-func (w *Network) deliver(l link, encoded []byte) {
+// deliver hands a message to whoever has the address now. A cut made since it
+// was sent still loses it, and so does its sender's end.
+func (w *Network) deliver(l link, d delayed) {
 	w.mu.RLock()
-	target, lost := w.nodes[l.to], w.cut[l]
+	target, lost := w.nodes[l.to], w.cut[l] || w.nodes[l.from] != d.from
 	w.mu.RUnlock()
 	if target == nil || lost {
 		return
 	}
 	env := new(Envelope)
-	if err := proto.Unmarshal(encoded, env); err != nil {
+	if err := proto.Unmarshal(d.env, env); err != nil {
 		target.garbage("an envelope that does not decode", nil)
 		return
 	}
 	target.receive(env)
 }
 
-func (m *memory) reset(string)          {}
-func (m *memory) flush(context.Context) {} // what is sent has arrived, delays apart
-func (m *memory) close()                { m.network.leave(m.node) }
+func (m *memory) reset(string) {}
+
+// flush waits for what is delayed.
+func (m *memory) flush(ctx context.Context) {
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for m.network.delays(m.node.addr) {
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// delays reports whether anything sent from addr is on its way.
+func (w *Network) delays(addr string) bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	for l, q := range w.lines {
+		if l.from == addr {
+			q.mu.Lock()
+			running := q.running
+			q.mu.Unlock()
+			if running {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (m *memory) close() { m.network.leave(m.node) }

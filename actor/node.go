@@ -6,6 +6,7 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+	"unicode/utf8"
 )
 
 // Handler answers requests. It runs on a goroutine of its own. ctx carries the
@@ -73,6 +74,9 @@ type peer struct {
 // Start opens a node. Requests that arrive before their service has a handler
 // are refused as not executed. A taken port is a [*PortInUse].
 func Start(cfg Config) (*Node, error) {
+	if len(cfg.Advertise) > maxAddr || !utf8.ValidString(cfg.Advertise) || len(cfg.Addr) > maxAddr || !utf8.ValidString(cfg.Addr) {
+		return nil, fmt.Errorf("actor: an address must be UTF-8 of at most %d bytes: %q, %q", maxAddr, cfg.Advertise, cfg.Addr)
+	}
 	n := &Node{cfg: cfg.withDefaults()}
 	n.calls.init()
 	n.served.init()

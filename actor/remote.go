@@ -1,8 +1,204 @@
 package actor
 
-import "errors"
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
 
-// startRemote opens a node over TCP.
-func startRemote(*Node) error {
-	return errors.New("actor: this build has no TCP transport: set Config.Network")
+	proto "github.com/asynkron/protoactor-go/actor"
+	"github.com/asynkron/protoactor-go/eventstream"
+	"github.com/asynkron/protoactor-go/remote"
+)
+
+// gateway is the name of the one process that others may send to.
+const gateway = "martinelli"
+
+// tcp is a node's end of the network between processes: one link for each
+// address that it sends to.
+type tcp struct {
+	node    *Node
+	system  *proto.ActorSystem
+	remote  *remote.Remote
+	events  *eventstream.Subscription
+	links   sync.Map // address → *tcpLink
+	tickets tickets
+	closed  atomic.Bool
 }
+
+// startRemote opens a node over TCP and sets its address and transport before
+// anybody can find it.
+func startRemote(n *Node) error {
+	host, port, err := claim(n)
+	if err != nil {
+		return err
+	}
+	t := &tcp{node: n}
+	t.system = proto.NewActorSystem(func(c *proto.Config) {
+		c.LoggerFactory = func(*proto.ActorSystem) *slog.Logger { return slog.New(demoted{n.cfg.Logger.Handler()}) }
+	})
+	n.transport = t
+	t.system.ProcessRegistry.Add(receiver{n}, gateway)
+	t.remote = remote.NewRemote(t.system, remote.Configure(host, port, append(t.guards(),
+		remote.WithAdvertisedHost(n.addr),
+		// The writer's queue is bounded by each link; these are its ring's
+		// first size and how many messages it takes at a time.
+		remote.WithEndpointWriterQueueSize(1024),
+		remote.WithEndpointWriterBatchSize(512),
+		// It waits two seconds after each failed attempt. An attempt starts
+		// from a connection that is already open, so one is enough.
+		func(c *remote.Config) { c.MaxRetryCount = 1 },
+	)...))
+	if err := t.start(); err != nil {
+		return &PortInUse{Addr: net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(port)), Cause: err}
+	}
+	t.events = t.system.EventStream.Subscribe(func(event any) {
+		if e, ok := event.(*remote.EndpointTerminatedEvent); ok {
+			if l, ok := t.links.Load(e.Address); ok {
+				l.(*tcpLink).terminated()
+			}
+		}
+	})
+	return nil
+}
+
+// claim finds out that the port is free, and sets the node's address. remote
+// listens for itself and panics when it cannot: what is returned is free now,
+// and start turns a lost race into an error.
+func claim(n *Node) (host string, port int, err error) {
+	l := n.cfg.Listener
+	if l == nil {
+		if l, err = net.Listen("tcp", n.cfg.Addr); errors.Is(err, syscall.EADDRINUSE) {
+			return "", 0, &PortInUse{Addr: n.cfg.Addr, Cause: err}
+		} else if err != nil {
+			return "", 0, fmt.Errorf("actor: listening on %q: %w", n.cfg.Addr, err)
+		}
+	}
+	a, ok := l.Addr().(*net.TCPAddr)
+	if err := l.Close(); err != nil {
+		return "", 0, fmt.Errorf("actor: handing over the listener on %v: %w", l.Addr(), err)
+	}
+	if !ok {
+		return "", 0, fmt.Errorf("actor: Config.Listener is on %v, which is not TCP", l.Addr())
+	}
+	n.addr = n.cfg.Advertise
+	if n.addr == "" {
+		if a.IP.IsUnspecified() {
+			return "", 0, fmt.Errorf("actor: %v is all interfaces, at which nobody can reach this node: set Config.Advertise", a)
+		}
+		n.addr = a.String()
+	}
+	host = a.IP.String()
+	if a.IP.To4() == nil {
+		host = "[" + host + "]"
+	}
+	return host, a.Port, nil
+}
+
+// start runs remote.Start, which panics when something is wrong.
+func (t *tcp) start() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("remote did not start: %v", r)
+		}
+	}()
+	t.remote.Start()
+	return nil
+}
+
+func (t *tcp) send(o outgoing) error {
+	if t.closed.Load() {
+		return errStopped
+	}
+	if o.to == t.node.addr {
+		if o.begin() {
+			o.env.Payload = bytes.Clone(o.env.Payload)
+			t.node.receive(o.env)
+		}
+		return nil
+	}
+	return t.link(o.to).send(o)
+}
+
+var errStopped = errors.New("this node has stopped")
+
+func (t *tcp) link(addr string) *tcpLink {
+	if l, ok := t.links.Load(addr); ok {
+		return l.(*tcpLink)
+	}
+	l, _ := t.links.LoadOrStore(addr, &tcpLink{tcp: t, addr: addr, pid: proto.NewPID(addr, gateway)})
+	return l.(*tcpLink)
+}
+
+func (t *tcp) reset(addr string) {
+	if l, ok := t.links.Load(addr); ok {
+		l.(*tcpLink).reset()
+	}
+}
+
+// flush ends the stream on each link behind what was sent and waits until the
+// other end has read it all, two seconds at most: a peer that is gone in
+// silence must not hold up a departure.
+func (t *tcp) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	var all sync.WaitGroup
+	t.links.Range(func(_, l any) bool {
+		all.Go(func() { l.(*tcpLink).flush(ctx) })
+		return true
+	})
+	all.Wait()
+}
+
+// close leaves remote's own actors behind: its graceful way out waits for its
+// peers, and tells them so that they see two terminations, the second of which
+// would hit a successor at this address.
+func (t *tcp) close() {
+	t.closed.Store(true)
+	t.system.EventStream.Unsubscribe(t.events)
+	t.links.Range(func(_, l any) bool {
+		l.(*tcpLink).close()
+		return true
+	})
+	t.remote.Shutdown(false)
+	t.system.Shutdown()
+}
+
+// receiver is the gateway: it takes envelopes in on the connection's own
+// goroutine, without a mailbox, because Node.receive never blocks.
+type receiver struct{ node *Node }
+
+func (r receiver) SendUserMessage(_ *proto.PID, message any) {
+	if _, m, _ := proto.UnwrapEnvelope(message); m != nil {
+		if env, ok := m.(*Envelope); ok {
+			r.node.receive(env)
+		}
+	}
+}
+
+func (receiver) SendSystemMessage(*proto.PID, any) {}
+func (receiver) Stop(*proto.PID)                   {}
+
+// demoted logs what remote says at Debug: to it each lost connection is an
+// error.
+type demoted struct{ slog.Handler }
+
+func (d demoted) Enabled(ctx context.Context, _ slog.Level) bool {
+	return d.Handler.Enabled(ctx, slog.LevelDebug)
+}
+
+func (d demoted) Handle(ctx context.Context, r slog.Record) error {
+	r.Level = slog.LevelDebug
+	return d.Handler.Handle(ctx, r)
+}
+
+func (d demoted) WithAttrs(a []slog.Attr) slog.Handler { return demoted{d.Handler.WithAttrs(a)} }
+func (d demoted) WithGroup(g string) slog.Handler      { return demoted{d.Handler.WithGroup(g)} }

@@ -1,0 +1,366 @@
+package actor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	proto "github.com/asynkron/protoactor-go/actor"
+	pb "google.golang.org/protobuf/proto"
+)
+
+const (
+	// patience bounds the wait for remote to let go of a lost connection
+	// before what waits is refused. It usually takes a millisecond.
+	patience = 150 * time.Millisecond
+	// oblivion is when a link stops waiting for it at all: longer than the two
+	// seconds for which remote sleeps after a failed attempt.
+	oblivion = 5 * time.Second
+	// queueOverhead is what an envelope costs in a queue beyond its payload.
+	queueOverhead = 256
+)
+
+// tcpLink is what a node has to one address. remote makes its endpoint for an
+// address on the first message and drops it when it says so by an event; the
+// link dials, hands the open connection to it, and keeps messages back while
+// an earlier endpoint is still there, since that would lose them.
+type tcpLink struct {
+	tcp  *tcp
+	addr string
+	pid  *proto.PID
+
+	mu      sync.RWMutex // taken after nothing else of this package
+	state   linkState
+	gen     *generation // while up or broken
+	waiting []outgoing  // in order, while dialing or broken
+	bytes   int         // of waiting
+}
+
+type linkState uint8
+
+const (
+	linkIdle    linkState = iota // nothing is connected
+	linkDialing                  // a goroutine runs dial
+	linkUp                       // remote has the connection
+	linkBroken                   // the connection is lost, remote has not said so yet
+	linkClosed
+)
+
+// generation is one connection of a link.
+type generation struct {
+	link   *tcpLink
+	conn   *watched
+	queued atomic.Int64 // bytes given to remote and not yet to the connection
+	wrote  atomic.Bool  // an envelope may have been written
+	stream atomic.Pointer[outStream]
+	ended  bool          // remote has said so; guarded by link.mu
+	over   chan struct{} // closed when the connection is
+}
+
+var (
+	errQueueFull = errors.New("overloaded: too much waits for the connection to this peer, try again later")
+	errBroken    = errors.New("the connection was just lost, try again")
+)
+
+func (l *tcpLink) send(o outgoing) error {
+	l.mu.RLock()
+	if l.state == linkUp {
+		defer l.mu.RUnlock()
+		return l.pass(o)
+	}
+	l.mu.RUnlock()
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch l.state {
+	case linkUp:
+		return l.pass(o)
+	case linkClosed:
+		return errStopped
+	}
+	size := len(o.env.Payload) + queueOverhead
+	if l.bytes+size > l.tcp.node.cfg.PeerQueueBytes {
+		return errQueueFull
+	}
+	l.waiting, l.bytes = append(l.waiting, o), l.bytes+size
+	if l.state == linkIdle {
+		l.state = linkDialing
+		go l.dial()
+	}
+	return nil
+}
+
+// pass gives o to remote. l.mu is held, for reading at least, and l is up.
+// Replies have twice the room, so that requests cannot starve them; a peer
+// that takes nothing in loses its connection then, which tells it that answers
+// are missing.
+func (l *tcpLink) pass(o outgoing) error {
+	size, room := int64(pb.Size(o.env)+queueOverhead), int64(l.tcp.node.cfg.PeerQueueBytes)
+	reply := o.env.Kind == Kind_KIND_REPLY
+	if reply {
+		room *= 2
+	}
+	if l.gen.queued.Add(size) > room {
+		l.gen.queued.Add(-size)
+		if reply {
+			go l.gen.conn.end()
+		}
+		return errQueueFull
+	}
+	if !o.begin() {
+		l.gen.queued.Add(-size)
+		return nil
+	}
+	l.tcp.system.Root.Send(l.pid, o.env)
+	return nil
+}
+
+// dial connects and sends what waits, or refuses it.
+func (l *tcpLink) dial() {
+	g := &generation{link: l, over: make(chan struct{})}
+	conn, err := open(l.addr, l.tcp.node.cfg.DialTimeout)
+	l.mu.Lock()
+	if l.state != linkDialing { // closed meanwhile
+		l.mu.Unlock()
+		if err == nil {
+			_ = conn.Close()
+		}
+		return
+	}
+	waiting := l.waiting
+	l.waiting, l.bytes = nil, 0
+	if err != nil {
+		l.state = linkIdle
+		l.mu.Unlock()
+		l.refuse(waiting, err)
+		return
+	}
+	conn.ended, g.conn, l.gen = g.lost, conn, g
+	l.tcp.tickets.put(l.addr, conn)
+	l.state = linkUp
+	n := l.tcp.node
+	n.peer(l.addr).incarnation.Store(0) // whoever speaks next is at the other end of this connection
+	_ = l.pass(outgoing{to: l.addr, env: &Envelope{Codec: codec, Kind: Kind_KIND_HELLO, Sender: n.addr, SenderIncarnation: n.cfg.Incarnation}})
+	var refused []outgoing
+	for _, o := range waiting {
+		if err = l.pass(o); err != nil {
+			refused = append(refused, o)
+		}
+	}
+	l.mu.Unlock()
+	l.refuse(refused, err)
+}
+
+// open dials and waits for the first byte, which a gRPC server sends unasked:
+// a kernel also accepts connections for a process that is stopped or dying, and
+// remote would spend two seconds on finding out.
+func open(addr string, timeout time.Duration) (*watched, error) {
+	until := time.Now().Add(timeout)
+	conn, err := net.DialTimeout("tcp", addr, timeout)
+	if err != nil {
+		return nil, err
+	}
+	w := &watched{Conn: conn, peeked: make([]byte, 1), ended: func() {}}
+	_ = conn.SetReadDeadline(until)
+	if _, err := conn.Read(w.peeked); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("%s accepts connections but does not answer: %w", addr, err)
+	}
+	_ = conn.SetReadDeadline(time.Time{})
+	return w, nil
+}
+
+func (l *tcpLink) refuse(waiting []outgoing, why error) {
+	for _, o := range waiting {
+		l.tcp.node.refuse(o, why)
+	}
+}
+
+// lost is told once by the connection that it is closed.
+func (g *generation) lost() {
+	l := g.link
+	close(g.over)
+	l.tcp.tickets.drop(l.addr, g.conn)
+	l.mu.Lock()
+	if l.gen != g || l.state != linkUp {
+		l.mu.Unlock()
+		return
+	}
+	l.state = linkBroken
+	if g.ended {
+		l.state, l.gen = linkIdle, nil
+	} else {
+		time.AfterFunc(patience, func() { l.giveUp(g, false) })
+		time.AfterFunc(oblivion, func() { l.giveUp(g, true) })
+	}
+	l.mu.Unlock()
+	l.tcp.node.peerLost(l.addr, g.wrote.Load())
+}
+
+// terminated is told by remote, by an event, that it has dropped its endpoint.
+func (l *tcpLink) terminated() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch l.state {
+	case linkUp: // the stream ended before its connection
+		l.gen.ended = true
+		go l.gen.conn.end()
+	case linkBroken:
+		l.renew()
+	}
+}
+
+// renew dials for what waits. l.mu is held, l is broken and remote's endpoint
+// is no more.
+func (l *tcpLink) renew() {
+	l.state, l.gen = linkIdle, nil
+	if len(l.waiting) > 0 {
+		l.state = linkDialing
+		go l.dial()
+	}
+}
+
+// giveUp refuses what waits behind a connection that remote holds on to.
+func (l *tcpLink) giveUp(g *generation, forget bool) {
+	l.mu.Lock()
+	if l.gen != g || l.state != linkBroken {
+		l.mu.Unlock()
+		return
+	}
+	waiting := l.waiting
+	l.waiting, l.bytes = nil, 0
+	if forget {
+		l.renew()
+	} else {
+		time.AfterFunc(patience, func() { l.giveUp(g, false) })
+	}
+	l.mu.Unlock()
+	l.refuse(waiting, errBroken)
+}
+
+// reset ends the connection, if there is one.
+func (l *tcpLink) reset() {
+	l.mu.RLock()
+	g := l.gen
+	l.mu.RUnlock()
+	if g != nil {
+		g.conn.end()
+	}
+}
+
+func (l *tcpLink) flush(ctx context.Context) {
+	l.mu.RLock()
+	g, up := l.gen, l.state == linkUp
+	l.mu.RUnlock()
+	if !up {
+		return
+	}
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for g.queued.Load() > 0 || g.stream.Load() == nil {
+		select {
+		case <-poll.C:
+		case <-g.over:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+	s := g.stream.Load()
+	if s.CloseSend() != nil {
+		return
+	}
+	select {
+	case <-s.ended:
+	case <-g.over:
+	case <-ctx.Done():
+	}
+}
+
+func (l *tcpLink) close() {
+	l.mu.Lock()
+	g, waiting := l.gen, l.waiting
+	l.state, l.gen, l.waiting, l.bytes = linkClosed, nil, nil, 0
+	l.mu.Unlock()
+	if g != nil {
+		g.conn.end()
+	}
+	l.refuse(waiting, errStopped)
+}
+
+// watched is a connection that tells when it ends, however it does.
+type watched struct {
+	net.Conn
+	once   sync.Once
+	ended  func()
+	peeked []byte // read already
+}
+
+func (w *watched) Read(b []byte) (int, error) {
+	if len(w.peeked) > 0 {
+		n := copy(b, w.peeked)
+		w.peeked = w.peeked[n:]
+		return n, nil
+	}
+	n, err := w.Conn.Read(b)
+	if err != nil {
+		var timeout net.Error
+		if !errors.As(err, &timeout) || !timeout.Timeout() {
+			w.end()
+		}
+	}
+	return n, err
+}
+
+func (w *watched) Close() error {
+	err := w.Conn.Close()
+	w.end()
+	return err
+}
+
+// end closes first, so that nothing can be written once ended is told.
+func (w *watched) end() {
+	w.once.Do(func() {
+		_ = w.Conn.Close()
+		w.ended()
+	})
+}
+
+// tickets hold open connections until gRPC asks for them, by address. It never
+// dials by itself.
+type tickets struct {
+	mu    sync.Mutex
+	conns map[string]*watched
+}
+
+func (t *tickets) put(addr string, c *watched) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conns == nil {
+		t.conns = map[string]*watched{}
+	}
+	t.conns[addr] = c
+}
+
+func (t *tickets) drop(addr string, c *watched) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conns[addr] == c {
+		delete(t.conns, addr)
+	}
+}
+
+func (t *tickets) take(_ context.Context, addr string) (net.Conn, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.conns[addr]
+	if c == nil {
+		return nil, errors.New("no open connection: the link dials")
+	}
+	delete(t.conns, addr)
+	return c, nil
+}
