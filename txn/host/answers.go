@@ -126,23 +126,20 @@ const attemptsBetween = 1 << 16
 // true.
 func (c *Coordinator) Resume(ctx context.Context, root wire.BlockID) (reply []byte, again bool, err error) {
 	id := commit.ID(root)
-	var before uint32
-	for _, step := range []uint32{1, attemptsBetween} {
-		r, err := c.inquire(ctx, commit.Inquire{ID: id, N: before + step})
-		switch {
-		case err != nil:
-			return nil, false, err
-		case r.Code == commit.Committed && r.HasReply:
-			return r.Reply, false, nil
-		case r.Code == commit.Committed:
-			return nil, false, wire.ErrReplyLost
-		case r.Code == commit.Aborted && r.Attempt.N == commit.AllAttempts:
-			return nil, false, fmt.Errorf("its outcome was asked for, and it is aborted: call anew: %w", wire.ErrAborted)
-		case r.Code != commit.Aborted:
-			return nil, false, fmt.Errorf("its outcome is %v %s: %w", r.Code, r.Reason, wire.ErrUnknown)
-		}
-		before = r.Attempt.N
+	r, err := c.inquire(ctx, commit.Inquire{ID: id, Past: attemptsBetween})
+	switch {
+	case err != nil:
+		return nil, false, err
+	case r.Code == commit.Committed && r.HasReply:
+		return r.Reply, false, nil
+	case r.Code == commit.Committed:
+		return nil, false, wire.ErrReplyLost
+	case r.Code == commit.Aborted && r.Attempt.N == commit.AllAttempts:
+		return nil, false, fmt.Errorf("its outcome was asked for, and it is aborted: call anew: %w", wire.ErrAborted)
+	case r.Code != commit.Aborted:
+		return nil, false, fmt.Errorf("its outcome is %v %s: %w", r.Code, r.Reason, wire.ErrUnknown)
 	}
+	before := r.Attempt.N
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.resumed[id] = before
