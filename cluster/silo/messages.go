@@ -2,15 +2,11 @@ package silo
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/martinelli-go/martinelli/actor"
 	"github.com/martinelli-go/martinelli/cluster/link"
-	"github.com/martinelli-go/martinelli/cluster/view"
-	"github.com/martinelli-go/martinelli/grains/wire"
 	"github.com/martinelli-go/martinelli/txn/commit"
 )
 
@@ -19,27 +15,6 @@ func (s *Silo) files() vfs.FS {
 		return nil
 	}
 	return s.config.Memory.files
-}
-
-// transport carries the messages of a host that knows no package actor.
-type transport struct{ peers link.Peers }
-
-// Request implements the hosts' Transport.
-func (t transport) Request(ctx context.Context, to view.SiloID, payload []byte) ([]byte, error) {
-	return link.Told(t.peers.Request(ctx, to, payload))
-}
-
-// Notify implements the hosts' Transport.
-func (t transport) Notify(to view.SiloID, payload []byte) error { return t.peers.Notify(to, payload) }
-
-// RequestAt and NotifyAt send to an address, which may be a client's.
-func (t transport) RequestAt(ctx context.Context, addr string, payload []byte) ([]byte, error) {
-	return link.Told(t.peers.Node.Request(ctx, addr, t.peers.Service, payload))
-}
-
-// NotifyAt sends a notification to an address.
-func (t transport) NotifyAt(addr string, payload []byte) error {
-	return t.peers.Node.Notify(addr, t.peers.Service, payload)
 }
 
 // serveView is the handler of link.ServiceView.

@@ -207,7 +207,7 @@ func (s *Silo) found(ctx context.Context) error {
 
 	if s.variables, err = variables.Open(ctx, variables.Config{
 		Self: s.id, Incarnation: s.incarnation, Actor: actorOf(s.id), Views: s.views, Kinds: s.kinds,
-		Requests: transport{s.peers.With(link.ServiceVariables)}, Replicas: transport{s.peers.With(link.ServiceReplicas)},
+		Requests: link.Transport{Peers: s.peers.With(link.ServiceVariables)}, Replicas: link.Transport{Peers: s.peers.With(link.ServiceReplicas)},
 		Dir: s.dir("variables"), FS: s.files(), Limit: s.config.MaxMessage + overhead/2, Now: time.Now, Logger: s.log,
 	}); err != nil {
 		return fmt.Errorf("silo: %w", err)
@@ -294,7 +294,7 @@ func (s *Silo) host(context.Context) (err error) {
 	s.opened(func(context.Context) error { s.blocks.Stop(); return nil })
 	if s.flows, err = dataflow.New(dataflow.Config{
 		Self: s.id, Incarnation: s.incarnation, Views: s.views, Kinds: s.kinds, Variables: s.variables, Engine: engine{s},
-		Transport: transport{s.peers.With(link.ServiceDataflow)}, Limit: s.config.MaxMessage, Logger: s.log,
+		Transport: link.Transport{Peers: s.peers.With(link.ServiceDataflow)}, Limit: s.config.MaxMessage, Logger: s.log,
 	}); err != nil {
 		return fmt.Errorf("silo: %w", err)
 	}
