@@ -265,8 +265,11 @@ func (b *Block) Resolved(r Result) Verdict {
 	case Conflict:
 		return Verdict{Action: Again, Stale: r.Stale, Err: ErrConflict}
 	case Aborted, Refused:
-		if r.Attempt.N > b.n { // and so would the next attempts be
+		if r.Attempt.N == AllAttempts {
 			return Verdict{Action: Fail, Err: ErrRefused}
+		}
+		if r.Attempt.N > b.n { // the next attempts would be refused too, and those of another may commit
+			return b.GiveUp(ErrTakenOver)
 		}
 		return Verdict{Action: Again, Err: cmp.Or(b.doom, ErrConflict)}
 	case Invalid:

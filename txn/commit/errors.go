@@ -15,9 +15,11 @@ var (
 	// ErrConflict says that something that the attempt had read was changed by another; the block runs
 	// again.
 	ErrConflict = errors.New("a state that was read has changed")
-	// ErrRefused says that someone who asked for the block's outcome had its abort recorded, or that
-	// another coordinator has taken its ID over.
+	// ErrRefused says that someone who asked for the block's outcome had its abort recorded.
 	ErrRefused = errors.New("the block had been aborted by an inquiry")
+	// ErrTakenOver says that another coordinator goes on with the block's ID: what becomes of it is in
+	// doubt here.
+	ErrTakenOver = errors.New("another coordinator has taken the block over")
 	// ErrClientGone says that the coordinator's number has ended: it must register again.
 	ErrClientGone = errors.New("the coordinator's client number has ended")
 )

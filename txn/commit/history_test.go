@@ -21,6 +21,9 @@ type told struct {
 	outcome  outcome
 	attempt  Attempt // the one that was said to be committed
 	tried    map[uint32]*trace
+	steps    []simStep
+	active   int // coordinators that are at it, or died being so
+	takers   int // coordinators that have taken it over
 }
 
 type outcome string
@@ -49,7 +52,12 @@ func (h *history) begin(id ID, now time.Duration) *told {
 	return b
 }
 
+// answer notes what a user was told. Who asked for it to be taken over waits for the taker's answer; that
+// of another is not its outcome unless it says committed.
 func (b *told) answer(o outcome, a Attempt, now time.Duration) {
+	if b.outcome == saidCommitted {
+		return
+	}
 	b.outcome, b.attempt, b.answered = o, a, now
 }
 

@@ -20,8 +20,9 @@ type coordinator struct {
 	w      *simWorld
 	client uint64
 	seq    uint64
-	runs   map[uint64]*simRun // by sequence
-	over   map[Attempt]bool   // committed
+	runs   map[ID]*simRun
+	mine   map[Attempt]bool // all that were begun in this life
+	over   map[Attempt]bool // committed
 	req    uint64
 	waits  map[uint64]func(Result) // by request
 	valids map[uint64]func([]Read)
@@ -37,6 +38,7 @@ type simRun struct {
 	c       *coordinator
 	block   *Block
 	told    *told
+	taker   int // which of the block's takers; 0: its first coordinator
 	steps   []simStep
 	at      int
 	no      uint64 // of the last call
@@ -48,7 +50,7 @@ type simRun struct {
 }
 
 func (w *simWorld) bootCoordinator(env *sim.Env[message]) sim.Handler[message] {
-	c := &coordinator{env: env, w: w, runs: map[uint64]*simRun{}, over: map[Attempt]bool{},
+	c := &coordinator{env: env, w: w, runs: map[ID]*simRun{}, mine: map[Attempt]bool{}, over: map[Attempt]bool{},
 		req: uint64(env.Incarnation()) << 32, waits: map[uint64]func(Result){}, valids: map[uint64]func([]Read){}}
 	c.register()
 	return c
@@ -57,7 +59,6 @@ func (w *simWorld) bootCoordinator(env *sim.Env[message]) sim.Handler[message] {
 func (c *coordinator) register() {
 	c.submit(Register{}, func(r Result) {
 		c.client = r.Client
-		c.w.home[r.Client] = c.env.ID()
 		for range 2 {
 			c.begin()
 		}
@@ -82,12 +83,61 @@ func (c *coordinator) begin() {
 	if c.w.stopped {
 		return
 	}
+	rnd := c.env.Rand()
+	if n := len(c.w.history.blocks); n > 0 && rnd.IntN(10) == 0 {
+		c.takeOver(c.w.history.blocks[n-1-rnd.IntN(min(n, 12))])
+		return
+	}
 	c.seq++
 	id := ID{c.client, c.seq}
-	c.w.begun++
 	r := &simRun{c: c, told: c.w.history.begin(id, c.w.sim.Now()),
 		block: NewBlock(id, Timestamp{Time: int64(c.env.Now()), Client: id.Client, Seq: id.Seq})}
-	rnd := c.env.Rand()
+	r.plan()
+	c.runs[id] = r
+	r.told.active++
+	r.start()
+}
+
+// takeOver goes on with a block of another coordinator, which may be gone, or may still be at it.
+func (c *coordinator) takeOver(b *told) {
+	later := func() { c.env.After(time.Duration(c.env.Rand().IntN(20))*time.Millisecond, c.begin) }
+	if b.id.Client == c.client || b.outcome == saidCommitted || b.outcome == saidAborted || c.runs[b.id] != nil {
+		later()
+		return
+	}
+	b.takers++
+	taker := b.takers
+	q := Inquire{ID: b.id, Past: 1000}
+	if c.w.sharedNames {
+		q = Inquire{ID: b.id, N: 1}
+	}
+	c.submit(q, func(r Result) {
+		switch {
+		case r.Code == Committed:
+			c.over[r.Attempt] = true
+			b.answer(saidCommitted, r.Attempt, c.w.sim.Now())
+			later()
+		case r.Code != Aborted || r.Attempt.N == AllAttempts || c.runs[b.id] != nil:
+			later()
+		default:
+			run := &simRun{c: c, told: b, taker: taker,
+				block: NewBlockAfter(b.id, Timestamp{Time: int64(c.env.Now()), Client: b.id.Client, Seq: b.id.Seq}, r.Attempt.N)}
+			run.plan()
+			c.runs[b.id] = run
+			b.active++
+			run.start()
+		}
+	}, later)
+}
+
+// plan says what the block does: a taker does the same.
+func (r *simRun) plan() {
+	if r.told.steps != nil {
+		r.steps = r.told.steps
+		return
+	}
+	defer func() { r.told.steps = r.steps }()
+	rnd := r.c.env.Rand()
 	from, to, n := rnd.IntN(simGrains), rnd.IntN(simGrains), 1+rnd.IntN(40)
 	switch rnd.IntN(5) {
 	case 0:
@@ -102,19 +152,18 @@ func (c *coordinator) begin() {
 			r.steps = append(r.steps, simStep{grain: rnd.IntN(simGrains)}, simStep{grain: from})
 		}
 	}
-	c.runs[id.Seq] = r
-	r.start()
 }
 
 func (r *simRun) start() {
 	r.at, r.where, r.tries, r.asked = 0, map[int]machine.NodeID{}, r.tries+1, 0
+	r.c.mine[r.block.Attempt()] = true
 	r.trace = &trace{saw: map[int][]Attempt{}, writes: map[int]bool{}}
 	r.next()
 }
 
 // live says whether the run still is at this attempt and call.
 func (r *simRun) live(a Attempt, no uint64) bool {
-	return r.c.runs[a.ID.Seq] == r && r.block.Attempt() == a && r.no == no
+	return r.c.runs[a.ID] == r && r.block.Attempt() == a && r.no == no
 }
 
 func (r *simRun) next() {
@@ -252,6 +301,12 @@ func (r *simRun) tell(committed bool, stale []Read) {
 func (r *simRun) verdict(v Verdict) {
 	a := r.block.Attempt()
 	now := r.c.w.sim.Now()
+	said := func(o outcome) {
+		if o == saidAborted && r.taker != r.told.takers {
+			o = saidInDoubt // another is at it
+		}
+		r.told.answer(o, a, now)
+	}
 	switch v.Action {
 	case Answer:
 		r.c.over[v.Attempt] = true
@@ -263,17 +318,17 @@ func (r *simRun) verdict(v Verdict) {
 			r.again()
 			return
 		}
-		r.told.answer(saidAborted, a, now)
+		said(saidAborted)
 	case Fail:
 		r.tell(false, nil)
-		r.told.answer(saidAborted, a, now)
+		said(saidAborted)
 	case InDoubt:
 		all := make([]Read, 0, simGrains)
 		for g := range simGrains {
 			all = append(all, Read{Key: simKey(g)})
 		}
 		r.tell(false, all)
-		r.told.answer(saidInDoubt, a, 0)
+		said(saidInDoubt)
 	}
 	r.end()
 }
@@ -314,14 +369,12 @@ func (r *simRun) verdictOfAbandon(v Verdict) {
 
 func (r *simRun) end() {
 	c := r.c
-	delete(c.runs, r.told.id.Seq)
+	delete(c.runs, r.told.id)
+	r.told.active--
 	if rnd := c.env.Rand(); rnd.IntN(5) == 0 { // results are needed only while a block is on its way
 		upTo := c.seq
-		for seq := range c.runs {
-			upTo = min(upTo, seq-1)
-		}
 		for _, b := range c.w.history.blocks {
-			if b.id.Client == c.client && b.outcome == saidInDoubt {
+			if b.id.Client == c.client && (b.outcome == saidNothing || b.outcome == saidInDoubt || b.active > 0) {
 				upTo = min(upTo, b.id.Seq-1)
 			}
 		}
@@ -333,7 +386,7 @@ func (r *simRun) end() {
 func (c *coordinator) Receive(from machine.NodeID, m message) {
 	switch m := m.(type) {
 	case replyMsg:
-		if r := c.runs[m.attempt.ID.Seq]; r != nil && m.attempt.ID.Client == c.client {
+		if r := c.runs[m.attempt.ID]; r != nil {
 			r.answered(m)
 		}
 	case askMsg:
@@ -357,10 +410,10 @@ func (c *coordinator) Receive(from machine.NodeID, m message) {
 
 // asked answers a silo in which an attempt holds something.
 func (c *coordinator) asked(from machine.NodeID, m askMsg) {
-	switch r := c.runs[m.attempt.ID.Seq]; {
+	switch r := c.runs[m.attempt.ID]; {
 	case c.client == 0:
-	case m.attempt.ID.Client != c.client:
-		c.env.Send(from, goneMsg{m.attempt.ID.Client}) // of an earlier life
+	case r == nil && !c.mine[m.attempt]:
+		c.env.Send(from, goneMsg{m.attempt, m.grain}) // of an earlier life
 	case r == nil || m.attempt.N < r.block.Attempt().N:
 		c.env.Send(from, finishedMsg{m.attempt, m.grain, c.over[m.attempt], false})
 	case r.block.Phase() != Running:

@@ -39,7 +39,10 @@ type (
 		grain   int
 		wound   bool
 	}
-	goneMsg   struct{ client uint64 }
+	goneMsg struct { // the coordinator knows nothing of it: it has died since
+		attempt Attempt
+		grain   int
+	}
 	submitMsg struct {
 		req   uint64
 		entry []byte
@@ -114,6 +117,7 @@ type activation struct {
 	versions Versions
 	value    account
 	work     map[Attempt]*working
+	asks     map[Attempt]machine.NodeID // whose an attempt is
 	calls    map[CallID]*simCall
 	inTurn   map[CallID]bool
 	loading  bool
@@ -138,7 +142,7 @@ func (s *silo) activation(grain int) *activation {
 	a := s.acts[grain]
 	if a == nil {
 		s.w.activations++
-		a = &activation{s: s, grain: grain, id: s.w.activations, work: map[Attempt]*working{},
+		a = &activation{s: s, grain: grain, id: s.w.activations, work: map[Attempt]*working{}, asks: map[Attempt]machine.NodeID{},
 			calls: map[CallID]*simCall{}, inTurn: map[CallID]bool{}, seen: map[string]bool{}}
 		s.acts[grain] = a
 	}
@@ -156,9 +160,7 @@ func (s *silo) Receive(_ machine.NodeID, m message) {
 	case finishedMsg:
 		s.activation(m.grain).finished(m)
 	case goneMsg:
-		for _, g := range slices.Sorted(maps.Keys(s.acts)) {
-			s.acts[g].drop(m.client)
-		}
+		s.activation(m.grain).finished(finishedMsg{attempt: m.attempt, stale: true})
 	case loadedMsg:
 		s.activation(m.grain).loaded(m)
 	}
@@ -170,10 +172,10 @@ func (s *silo) ask() {
 		a := s.acts[g]
 		wounded := a.ts.Wounded()
 		for _, at := range wounded {
-			s.env.Send(s.w.home[at.ID.Client], askMsg{at, g, true})
+			s.env.Send(a.asks[at], askMsg{at, g, true})
 		}
 		if h, ok := a.ts.Held(); ok && !slices.Contains(wounded, h.Attempt) {
-			s.env.Send(s.w.home[h.Attempt.ID.Client], askMsg{h.Attempt, g, false})
+			s.env.Send(a.asks[h.Attempt], askMsg{h.Attempt, g, false})
 		}
 		if a.loading {
 			s.env.Send(logNode, loadMsg{g})
@@ -193,6 +195,7 @@ func (a *activation) arrive(c simCall) {
 	a.last++
 	id := a.last
 	a.calls[id] = &c
+	a.asks[c.holder.Attempt] = c.from
 	granted, out := a.ts.Arrive(id, c.holder, 0)
 	if granted {
 		a.inTurn[id] = true
@@ -215,7 +218,7 @@ func (a *activation) signals(out []Signal) {
 	for _, s := range slices.Clone(out) {
 		switch s.Kind {
 		case Wound:
-			a.s.env.Send(a.s.w.home[s.Attempt.ID.Client], askMsg{s.Attempt, a.grain, true})
+			a.s.env.Send(a.asks[s.Attempt], askMsg{s.Attempt, a.grain, true})
 		case Refuse:
 			delete(a.calls, s.Call)
 			if a.inTurn[s.Call] { // it was to have the lock
@@ -322,17 +325,4 @@ func (a *activation) end(over func(Attempt) bool) {
 			a.leave(id)
 		}
 	}
-}
-
-func (a *activation) drop(client uint64) {
-	for at, w := range a.work {
-		if at.ID.Client == client {
-			delete(a.work, at)
-			if w.submitted {
-				a.versions.Unknown()
-			}
-		}
-	}
-	a.end(func(at Attempt) bool { return at.ID.Client == client })
-	a.signals(a.ts.Drop(client))
 }

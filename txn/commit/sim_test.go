@@ -29,12 +29,11 @@ const (
 type simWorld struct {
 	sim         *sim.Sim[message]
 	history     *history
-	home        map[uint64]machine.NodeID // of each client number
-	ledger      *Ledger                   // of the log's present life
+	ledger      *Ledger // of the log's present life
 	faults      faults
 	numbers     map[StateKey]map[Attempt]int
+	sharedNames bool // a fault: who takes a block over names its attempts as the other does
 	activations uint64
-	begun       int
 	stopped     bool
 }
 
@@ -43,7 +42,7 @@ func simNetwork() sim.Config[message] {
 }
 
 func newSimWorld(s *sim.Sim[message], break_ func(*simWorld)) *simWorld {
-	w := &simWorld{sim: s, history: newHistory(), home: map[uint64]machine.NodeID{}, numbers: map[StateKey]map[Attempt]int{}}
+	w := &simWorld{sim: s, history: newHistory(), numbers: map[StateKey]map[Attempt]int{}}
 	for g := range simGrains {
 		w.numbers[simKey(g)] = map[Attempt]int{{}: 0}
 	}
@@ -219,6 +218,7 @@ func TestCommitProtocolSeesBrokenLedgers(t *testing.T) {
 	for name, break_ := range map[string]func(*simWorld){
 		"versions are not checked":             func(w *simWorld) { w.faults.skipVersions = true },
 		"aborted is said without recording it": func(w *simWorld) { w.faults.answerUnlogged = true },
+		"two coordinators use one name":        func(w *simWorld) { w.sharedNames = true },
 		"versions are numbers, not their makers": func(w *simWorld) {
 			w.faults.sameVersion = func(k StateKey, current, read Attempt) bool {
 				return w.numbers[k][current] == w.numbers[k][read]

@@ -145,7 +145,9 @@ func (t *Turnstile) Arrive(call CallID, by Holder, within CallID) (granted bool,
 	if t.closed || !by.IsPlain() && t.isEnded(by.Attempt) {
 		return false, t.emit(Signal{Kind: Refuse, Call: call})
 	}
-	t.supersede(by)
+	if by.Attempt.N > 1 {
+		t.supersede(by)
+	}
 	if within != 0 && t.turn.has(within) {
 		t.turn.nested = append(t.turn.nested, call)
 		return true, nil
@@ -232,6 +234,10 @@ func (t *Turnstile) Lock(call CallID, by Holder) (granted bool, out []Signal) {
 // Leave says that call's turn ended. A lock that its attempt took stays.
 func (t *Turnstile) Leave(call CallID) []Signal {
 	t.out = t.out[:0]
+	if t.Waiting() == 0 {
+		t.turn.remove(call)
+		return nil
+	}
 	t.dropWaiting(call)
 	t.turn.remove(call)
 	return t.settle()

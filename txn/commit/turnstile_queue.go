@@ -83,13 +83,11 @@ func (t *Turnstile) unqueue(pick int) {
 
 // woundForWaiters wounds a holder that an older block waits for, once.
 func (t *Turnstile) woundForWaiters() []Signal {
-	if len(t.queue) > 0 || len(t.inside) > 0 {
-		for _, w := range t.queue {
-			t.woundFor(w.by, true)
-		}
-		for _, w := range t.inside {
-			t.woundFor(w.by, false)
-		}
+	for i := range t.queue {
+		t.woundFor(t.queue[i].by, true)
+	}
+	for i := range t.inside {
+		t.woundFor(t.inside[i].by, false)
 	}
 	return t.out
 }

@@ -28,7 +28,8 @@ func (v *Versions) Loaded(version Attempt) (keep bool) {
 }
 
 // Submitted installs the version that a made upon the current one; the host replaces the value that it
-// keeps by a's. It returns false, and the host keeps none, where the current version is not known any
+// keeps by a's. A's own coordinator must have said so: from here on a changes the state no more, or one
+// name would stand for two values. It returns false, and the host keeps none, where the current version is not known any
 // more: the attempt read something that has turned out stale, and will fail.
 func (v *Versions) Submitted(a Attempt) (keep bool) {
 	if !v.known {
