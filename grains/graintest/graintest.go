@@ -1,0 +1,141 @@
+// Package graintest runs whole clusters inside of tests: silos and a client in one process, in memory.
+//
+//	func TestPurchase(t *testing.T) {
+//		c := graintest.Start(t, 3, wine.Grains(labels))
+//		c.Kill(0)
+//		_, err := wine.GetUser(c, "alice").Purchase(t.Context(), "100062")
+//		require.ErrorIs(t, err, wine.ErrNoMoney)
+//	}
+package graintest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/martinelli-go/martinelli/cluster"
+	"github.com/martinelli-go/martinelli/cluster/silo"
+	"github.com/martinelli-go/martinelli/grains"
+)
+
+// Cluster is a cluster in memory. It is a client of itself: a grains.Caller. It is stopped when the test
+// ends.
+type Cluster struct {
+	*cluster.Client
+	t       testing.TB
+	network *silo.Network
+	silos   []*member
+	logger  *slog.Logger
+}
+
+type member struct {
+	config silo.Config
+	silo   *silo.Silo // nil while it is down
+}
+
+// timeout bounds every step, so that a cluster that hangs fails its test.
+const timeout = 30 * time.Second
+
+// Start starts a cluster of that many silos, each given kinds, and fails the test if it does not serve.
+func Start(t testing.TB, silos int, kinds []grains.Kind) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t, network: silo.NewNetwork(), logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	var addrs []string
+	for i := range silos {
+		addrs = append(addrs, fmt.Sprintf("silo-%d:%d", i, 7000+10*i))
+	}
+	for i := range silos {
+		c.silos = append(c.silos, &member{config: silo.Config{
+			Grains: kinds, Advertise: addrs[i], Join: strings.Join(addrs, ","),
+			Network: c.network, Memory: silo.NewMemory(), Logger: c.logger,
+		}})
+	}
+	t.Cleanup(c.stop)
+	c.each(func(m *member) { c.start(m) })
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	client, err := cluster.Connect(ctx, cluster.Config{Silos: strings.Join(addrs, ","), Grains: kinds, Network: c.network.Messages, Logger: c.logger})
+	require.NoError(t, err)
+	c.Client = client
+	c.await(silos)
+	return c
+}
+
+// each calls f for all silos at once: a cluster is founded by all together.
+func (c *Cluster) each(f func(*member)) {
+	var wg sync.WaitGroup
+	for _, m := range c.silos {
+		wg.Go(func() { f(m) })
+	}
+	wg.Wait()
+	for _, m := range c.silos {
+		require.NotNil(c.t, m.silo, "a silo did not start")
+	}
+}
+
+func (c *Cluster) start(m *member) {
+	ctx, cancel := context.WithTimeout(c.t.Context(), timeout)
+	defer cancel()
+	s, err := silo.Start(ctx, m.config)
+	if err != nil {
+		c.t.Errorf("starting silo %s: %v", m.config.Advertise, err)
+		return
+	}
+	m.silo = s
+}
+
+// await waits until the client knows that so many silos are up.
+func (c *Cluster) await(up int) {
+	c.t.Helper()
+	require.Eventually(c.t, func() bool { return c.View().UpCount() == up }, timeout, 10*time.Millisecond, "waiting for %d silos to be up", up)
+}
+
+// Silo returns the i-th silo, for calls from there; nil while it is down.
+func (c *Cluster) Silo(i int) *silo.Silo { return c.silos[i].silo }
+
+// Kill ends the i-th silo as SIGKILL would: nothing that it has not said by now is ever heard. What it
+// had made durable is there for Restart. Kill does not wait until the others have noticed.
+func (c *Cluster) Kill(i int) {
+	c.t.Helper()
+	m := c.silos[i]
+	require.NotNil(c.t, m.silo, "silo %d is down already", i)
+	c.network.Kill(m.config.Advertise)
+	c.halt(m)
+}
+
+func (c *Cluster) halt(m *member) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	if err := m.silo.Stop(ctx); err != nil {
+		c.t.Errorf("stopping silo %s: %v", m.config.Advertise, err)
+	}
+	m.silo = nil
+}
+
+// Restart starts the i-th silo again, with what it had made durable, and waits until it serves.
+func (c *Cluster) Restart(i int) {
+	c.t.Helper()
+	m := c.silos[i]
+	require.Nil(c.t, m.silo, "silo %d is up", i)
+	c.start(m)
+	require.NotNil(c.t, m.silo)
+}
+
+func (c *Cluster) stop() {
+	if c.Client != nil {
+		if err := c.Client.Close(); err != nil {
+			c.t.Errorf("closing the client: %v", err)
+		}
+	}
+	for _, m := range c.silos {
+		if m.silo != nil {
+			c.halt(m)
+		}
+	}
+}
