@@ -90,6 +90,15 @@ func NewBlock(id ID, ts Timestamp) *Block {
 	return b
 }
 
+// NewBlockAfter begins a block whose attempts up to n were made by another coordinator of the same ID
+// and are aborted. N is the answer to an [Inquire] with Past: only so are the names of its attempts its
+// own.
+func NewBlockAfter(id ID, ts Timestamp, n uint32) *Block {
+	b := &Block{id: id, ts: ts, n: n}
+	b.begin()
+	return b
+}
+
 func (b *Block) begin() {
 	b.n++
 	b.phase, b.doom, b.unsure = Running, nil, false
@@ -177,6 +186,16 @@ func (b *Block) Participants() []Participant {
 		ps = append(ps, b.records[g].Participant)
 	}
 	return ps
+}
+
+// Reads lists what the attempt's records have read so far, in no order; a state that two participants
+// read is there twice.
+func (b *Block) Reads() []Read {
+	var reads []Read
+	for _, g := range b.order {
+		reads = append(reads, b.records[g].Reads...)
+	}
+	return reads
 }
 
 // Submit closes the attempt and returns its decision, with keys in order. From here on it cannot be

@@ -316,5 +316,8 @@ func (t *Turnstile) Idle() bool {
 	return t.turn.free() && t.lock.IsPlain() && len(t.queue) == 0
 }
 
+// Running says whether any call has the turn.
+func (t *Turnstile) Running() bool { return !t.turn.free() }
+
 // Waiting is how many calls wait.
 func (t *Turnstile) Waiting() int { return len(t.queue) + len(t.inside) }
