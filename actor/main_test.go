@@ -56,7 +56,7 @@ type process struct {
 }
 
 // spawn starts a child at addr and waits until it serves.
-func spawn(t *testing.T, addr string) *process {
+func spawn(t testing.TB, addr string) *process {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), childEnv+"="+addr)
