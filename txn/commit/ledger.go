@@ -2,7 +2,9 @@ package commit
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"sync"
 
@@ -26,7 +28,7 @@ type Config struct {
 	// ones are Forgotten. Default 65,536. More costs memory, fewer forgets blocks that run for long
 	// beside many short ones.
 	Window int
-	// Clients is how many clients are remembered; the one that was quiet for longest gives way.
+	// Clients is how many clients are remembered; those that were quiet for longest give way.
 	// Default 65,536.
 	Clients int
 	// KeptBytes bounds the kept replies of one client; the lowest sequences give way. Default 16 MiB.
@@ -304,8 +306,8 @@ func (d Decision) check() string {
 }
 
 func (l *Ledger) register() Result {
-	for len(l.clients) >= l.config.Clients {
-		l.forget(l.quietest())
+	if len(l.clients) >= l.config.Clients {
+		l.makeRoom()
 	}
 	n := l.nextClient
 	l.nextClient++
@@ -313,14 +315,14 @@ func (l *Ledger) register() Result {
 	return Result{Code: Done, Client: n}
 }
 
-func (l *Ledger) quietest() uint64 {
-	var quietest, at uint64
-	for n, c := range l.clients {
-		if quietest == 0 || c.touched < at || c.touched == at && n < quietest {
-			quietest, at = n, c.touched
-		}
+// makeRoom forgets the clients that were quiet for longest: one in 64, because finding them looks at all.
+func (l *Ledger) makeRoom() {
+	quiet := slices.SortedFunc(maps.Keys(l.clients), func(a, b uint64) int {
+		return cmp.Or(cmp.Compare(l.clients[a].touched, l.clients[b].touched), cmp.Compare(a, b))
+	})
+	for _, n := range quiet[:max(len(quiet)-l.config.Clients+1, l.config.Clients/64)] {
+		l.forget(n)
 	}
-	return quietest
 }
 
 // inquire never says aborted of what may still commit, nor of what it does not remember.
