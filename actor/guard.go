@@ -66,14 +66,14 @@ func rejectUnary(_ context.Context, _ any, info *grpc.UnaryServerInfo, _ grpc.Un
 // serveStream stands before remote's reader: a panic in it ends the stream and
 // not the process, and when the stream ends those who wait for its sender know.
 func (t *tcp) serveStream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
-	in := &inStream{ServerStream: ss, node: t.node}
+	in := &inStream{ServerStream: ss, tcp: t, node: t.node}
 	defer func() {
 		if r := recover(); r != nil {
 			t.node.cfg.Logger.Error("an incoming stream panicked", slog.String("node", t.node.addr),
 				slog.String("from", in.sender), slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
 			err = status.Error(codes.Internal, "panic")
 		}
-		if in.sender != "" {
+		if t.inputs.CompareAndDelete(in.sender, in) { // else it speaks on a later stream
 			t.node.callerLost(in.sender)
 		}
 	}()
@@ -85,6 +85,7 @@ func (t *tcp) serveStream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInf
 // any process of the system.
 type inStream struct {
 	grpc.ServerStream
+	tcp    *tcp
 	node   *Node
 	sender string // who speaks here; known from its hello
 }
@@ -116,6 +117,7 @@ func (s *inStream) filter(batch *remote.MessageBatch) {
 		}
 		if s.sender == "" && len(sender) <= maxAddr {
 			s.sender = string(sender)
+			s.tcp.inputs.Store(s.sender, s)
 		}
 		kept = append(kept, e)
 	}

@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	proto "github.com/asynkron/protoactor-go/actor"
-	pb "google.golang.org/protobuf/proto"
+	protoactor "github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/proto"
 )
 
 const (
@@ -31,9 +31,9 @@ const (
 type tcpLink struct {
 	tcp  *tcp
 	addr string
-	pid  *proto.PID
+	pid  *protoactor.PID
 
-	mu      sync.RWMutex // taken after nothing else of this package
+	mu      sync.RWMutex // taken before the shards of Node.calls, after nothing
 	state   linkState
 	gen     *generation // while up or broken
 	waiting []outgoing  // in order, while dialing or broken
@@ -99,7 +99,7 @@ func (l *tcpLink) send(o outgoing) error {
 // that takes nothing in loses its connection then, which tells it that answers
 // are missing.
 func (l *tcpLink) pass(o outgoing) error {
-	size, room := int64(pb.Size(o.env)+queueOverhead), int64(l.tcp.node.cfg.PeerQueueBytes)
+	size, room := int64(proto.Size(o.env)+queueOverhead), int64(l.tcp.node.cfg.PeerQueueBytes)
 	reply := o.env.Kind == Kind_KIND_REPLY
 	if reply {
 		room *= 2
@@ -197,8 +197,11 @@ func (g *generation) lost() {
 		time.AfterFunc(patience, func() { l.giveUp(g, false) })
 		time.AfterFunc(oblivion, func() { l.giveUp(g, true) })
 	}
+	// Under the lock, so that no request on a later connection is among them.
+	// The connection is closed: what is not written by now never will be.
+	l.tcp.node.failCalls(l.addr, g.wrote.Load())
 	l.mu.Unlock()
-	l.tcp.node.peerLost(l.addr, g.wrote.Load())
+	l.tcp.node.peerGone(l.addr)
 }
 
 // terminated is told by remote, by an event, that it has dropped its endpoint.

@@ -128,3 +128,47 @@ func TestMemorySharesNothing(t *testing.T) {
 	require.Equal(t, "question", string(sent))
 	require.Equal(t, "answer", string(own))
 }
+
+func TestMemoryTamper(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, a, b := pair(t, Config{}, Config{})
+		testServices(b)
+		w.Tamper(func(from, _ string, s Service) (bool, time.Duration) {
+			return s == fail, time.Second
+		})
+		began := time.Now()
+		_, err := a.Request(t.Context(), "b", echo, nil)
+		require.NoError(t, err)
+		require.Equal(t, 2*time.Second, time.Since(began)) // there and back
+		_, err = a.Request(t.Context(), "b", fail, nil)
+		require.ErrorIs(t, err, ErrUnknown)
+		w.Tamper(nil)
+		began = time.Now()
+		_, err = a.Request(t.Context(), "b", echo, nil)
+		require.NoError(t, err)
+		require.Zero(t, time.Since(began))
+	})
+}
+
+// An earlier run's answers must not end a later run's requests.
+func TestMemoryRestartWhileAnswersAreDelayed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, a, b := pair(t, Config{}, Config{})
+		testServices(a)
+		testServices(b)
+		w.Delay("b", "a", time.Second)
+		old := make(chan error, 1)
+		go func() { _, err := b.Request(context.Background(), "a", hang, nil); old <- err }()
+		synctest.Wait()
+		w.Kill("b")
+		require.ErrorIs(t, <-old, ErrUnknown)
+		again := start(t, Config{Network: w, Addr: "b"})
+		testServices(again)
+		_, err := a.Request(t.Context(), "b", echo, nil)
+		require.NoError(t, err)
+		_, err = a.RequestPeer(t.Context(), Peer{"b", b.Incarnation()}, echo, nil)
+		require.ErrorIs(t, err, ErrNotExecuted)
+	})
+}

@@ -40,8 +40,8 @@ type Node struct {
 	dropped atomic.Uint64
 }
 
-// transport carries envelopes. Its calls back are Node.receive and
-// Node.peerLost, and outgoing's started and refuse.
+// transport carries envelopes. It calls back Node.receive, failCalls, peerGone
+// and callerLost, outgoing.begin and Node.refuse.
 type transport interface {
 	// send takes o over. An error says that it was not sent and never will be;
 	// otherwise o is on its way, or is refused later. It does not block on the
@@ -167,14 +167,15 @@ func (n *Node) Fail(addr string) {
 	n.served.cancelFrom(addr)
 }
 
-// peerLost is told by the transport that a connection to or from addr ended.
-// delivered says whether any request may have been written to it.
-func (n *Node) peerLost(addr string, delivered bool) {
-	if n.left.Load() {
-		return
-	}
+// failCalls ends what has begun and waits for addr, since the connection to it
+// is lost. delivered says whether any of it may have been written.
+func (n *Node) failCalls(addr string, delivered bool) {
 	n.calls.fail(addr, "the connection was lost", delivered)
-	if fs := n.onGone.Load(); fs != nil {
+}
+
+// peerGone tells those who asked.
+func (n *Node) peerGone(addr string) {
+	if fs := n.onGone.Load(); fs != nil && !n.left.Load() {
 		for _, f := range *fs {
 			go f(addr)
 		}
@@ -185,7 +186,8 @@ func (n *Node) peerLost(addr string, delivered bool) {
 // answers to us are lost, and nobody waits for ours.
 func (n *Node) callerLost(addr string) {
 	n.served.cancelFrom(addr)
-	n.peerLost(addr, true)
+	n.failCalls(addr, true)
+	n.peerGone(addr)
 }
 
 func (n *Node) peer(addr string) *peer {

@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	proto "github.com/asynkron/protoactor-go/actor"
+	protoactor "github.com/asynkron/protoactor-go/actor"
 	"github.com/asynkron/protoactor-go/eventstream"
 	"github.com/asynkron/protoactor-go/remote"
 )
@@ -26,11 +26,12 @@ const gateway = "martinelli"
 // address that it sends to.
 type tcp struct {
 	node    *Node
-	system  *proto.ActorSystem
+	system  *protoactor.ActorSystem
 	remote  *remote.Remote
 	events  *eventstream.Subscription
 	links   sync.Map // address → *tcpLink
 	tickets tickets
+	inputs  sync.Map // address → *inStream, the latest from there
 	closed  atomic.Bool
 }
 
@@ -42,8 +43,8 @@ func startRemote(n *Node) error {
 		return err
 	}
 	t := &tcp{node: n}
-	t.system = proto.NewActorSystem(func(c *proto.Config) {
-		c.LoggerFactory = func(*proto.ActorSystem) *slog.Logger { return slog.New(demoted{n.cfg.Logger.Handler()}) }
+	t.system = protoactor.NewActorSystem(func(c *protoactor.Config) {
+		c.LoggerFactory = func(*protoactor.ActorSystem) *slog.Logger { return slog.New(demoted{n.cfg.Logger.Handler()}) }
 	})
 	n.transport = t
 	t.system.ProcessRegistry.Add(receiver{n}, gateway)
@@ -134,7 +135,7 @@ func (t *tcp) link(addr string) *tcpLink {
 	if l, ok := t.links.Load(addr); ok {
 		return l.(*tcpLink)
 	}
-	l, _ := t.links.LoadOrStore(addr, &tcpLink{tcp: t, addr: addr, pid: proto.NewPID(addr, gateway)})
+	l, _ := t.links.LoadOrStore(addr, &tcpLink{tcp: t, addr: addr, pid: protoactor.NewPID(addr, gateway)})
 	return l.(*tcpLink)
 }
 
@@ -176,16 +177,16 @@ func (t *tcp) close() {
 // goroutine, without a mailbox, because Node.receive never blocks.
 type receiver struct{ node *Node }
 
-func (r receiver) SendUserMessage(_ *proto.PID, message any) {
-	if _, m, _ := proto.UnwrapEnvelope(message); m != nil {
+func (r receiver) SendUserMessage(_ *protoactor.PID, message any) {
+	if _, m, _ := protoactor.UnwrapEnvelope(message); m != nil {
 		if env, ok := m.(*Envelope); ok {
 			r.node.receive(env)
 		}
 	}
 }
 
-func (receiver) SendSystemMessage(*proto.PID, any) {}
-func (receiver) Stop(*proto.PID)                   {}
+func (receiver) SendSystemMessage(*protoactor.PID, any) {}
+func (receiver) Stop(*protoactor.PID)                   {}
 
 // demoted logs what remote says at Debug: to it each lost connection is an
 // error.

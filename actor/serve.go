@@ -62,8 +62,7 @@ func (n *Node) meet(env *Envelope) {
 	}
 	if p.incarnation.CompareAndSwap(before, env.SenderIncarnation) && before != 0 && env.Sender != n.addr {
 		n.transport.reset(env.Sender)
-		n.served.cancelFrom(env.Sender)
-		n.peerLost(env.Sender, true)
+		n.callerLost(env.Sender)
 	}
 }
 
