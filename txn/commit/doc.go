@@ -21,9 +21,11 @@
 //
 // # What it promises
 //
-// Committed blocks are strictly serializable, in the order of the log. That rests on the ledger alone:
-// the check by version name makes a stale activation, a lost lock or a crashed participant harmless.
-// Locks are there so that blocks seldom fail.
+// Committed blocks are strictly serializable, in the order of the log. That rests on two things: the
+// ledger's check by version name, which makes a stale activation, a lost lock or a crashed participant
+// harmless, and that a name stands for one value: an attempt is made by one coordinator, once (see
+// [Inquire] for taking a block over), and changes nothing after its submission. Locks are there so that
+// blocks seldom fail.
 //
 // At most one attempt of an ID commits. An attempt that was refused once stays refused. Whoever asks
 // for an unknown ID has its abort recorded before the answer. What was dropped is Forgotten, never
