@@ -144,6 +144,7 @@ func TestMemoryTamper(t *testing.T) {
 		_, err = a.Request(t.Context(), "b", fail, nil)
 		require.ErrorIs(t, err, ErrUnknown)
 		w.Tamper(nil)
+		time.Sleep(2 * time.Second) // the cancellation was delayed too, and what follows waits behind it
 		began = time.Now()
 		_, err = a.Request(t.Context(), "b", echo, nil)
 		require.NoError(t, err)
