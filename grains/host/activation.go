@@ -61,7 +61,7 @@ type running struct {
 	chain  []link.Link
 	in     *link.Branch
 	root   wire.BlockID
-	retry  bool
+	after  uint32
 	result any
 	name   string
 	method func(ctx context.Context, impl any) error
@@ -72,7 +72,7 @@ type running struct {
 func (a *activation) run(ctx context.Context, r running) (ran bool, err error) {
 	t := &turn{
 		Context: ctx, activation: a, call: commit.CallID(a.host.calls.Add(1)),
-		from: r.from, chain: r.chain, in: r.in, root: r.root, retry: r.retry, result: r.result,
+		from: r.from, chain: r.chain, in: r.in, root: r.root, after: r.after, result: r.result,
 	}
 	within, err := a.within(t, r.name)
 	if err != nil {

@@ -22,9 +22,9 @@ import (
 type Coordinator interface {
 	// Atomic runs a block that is begun in the turn of opener.
 	Atomic(ctx context.Context, c wire.Closure, opener Opener) error
-	// Resume tells the reply of a call that is retried; again is true where the call shall run, its
-	// block continuing after the attempts that were made.
-	Resume(ctx context.Context, id wire.BlockID) (reply []byte, again bool, err error)
+	// Resume tells the reply of a call that is retried, if that is done; else the call shall run, its
+	// block's attempts numbered after those.
+	Resume(ctx context.Context, id wire.BlockID) (reply []byte, after uint32, done bool, err error)
 	// Load reads transactional state from the ledger, as of now or later.
 	Load(ctx context.Context, key commit.StateKey) (version commit.Attempt, value []byte, err error)
 	// Wound asks the coordinator at that address to stop an attempt.
@@ -36,9 +36,9 @@ type Coordinator interface {
 
 // Opener is the turn that a block is begun in.
 type Opener interface {
-	// Root names the call from outside that the turn serves, if it serves one; again says that it is
-	// a retry. Only the first block of a turn gets it.
-	Root() (id wire.BlockID, again bool)
+	// Root names the call from outside that the turn serves, if it serves one, and which attempts of
+	// its block were made before it was retried. Only the first block of a turn gets it.
+	Root() (id wire.BlockID, after uint32)
 	// Result is the codec of the turn's method.
 	Result() any
 	// Open, Close and Yield say that the block holds the turn, does no longer, and gives it up to get
@@ -218,21 +218,23 @@ func (h *Host) Call(ctx context.Context, to wire.ID, inv wire.Invocation, root w
 			return &wire.CallError{To: to, Method: inv.Method().Name, Cause: wire.ErrNoSuchKind,
 				Detail: "add the Grains() of its package to the Config.Grains of every silo"}
 		}
+		var after uint32
 		if retry {
-			reply, again, err := h.Blocks.Resume(ctx, root)
+			reply, tried, done, err := h.Blocks.Resume(ctx, root)
 			if err != nil {
 				return &wire.CallError{To: to, Method: inv.Method().Name, Cause: cause(err), Call: root, Detail: err.Error()}
 			}
-			if !again {
+			if done {
 				return inv.DecodeResult(reply)
 			}
+			after = tried
 		}
 		a := h.activation(to, kind.Grain())
 		if in != nil {
 			in.Join(commit.Participant{Node: h.Addr, Grain: to, Activation: a.number})
 		}
 		ran, err := a.run(ctx, running{
-			from: from, in: in, root: root, retry: retry, result: inv.Method().Result,
+			from: from, in: in, root: root, after: after, result: inv.Method().Result,
 			method: func(ctx context.Context, impl any) error { return inv.Run(ctx, impl) },
 			name:   inv.Method().Name,
 		})
@@ -292,16 +294,18 @@ func (h *Host) serve(ctx context.Context, req *link.CallRequest) *link.CallReply
 	if !h.owns(req.To) {
 		return refuse(link.StatusNotOwner, "")
 	}
+	var after uint32
 	if req.Retry {
-		reply, again, err := h.Blocks.Resume(ctx, req.Root)
+		reply, tried, done, err := h.Blocks.Resume(ctx, req.Root)
 		switch {
 		case errors.Is(err, wire.ErrReplyLost):
 			return refuse(link.StatusReplyLost, "")
 		case err != nil:
 			return refuse(link.StatusUnknown, err.Error())
-		case !again:
+		case done:
 			return &link.CallReply{Status: link.StatusOK, Result: reply}
 		}
+		after = tried
 	}
 	var in *link.Branch
 	if !req.Block.IsPlain() {
@@ -311,7 +315,7 @@ func (h *Host) serve(ctx context.Context, req *link.CallRequest) *link.CallReply
 	var result []byte
 	a := h.activation(req.To, kind.Grain())
 	ran, err := a.run(ctx, running{
-		chain: req.Chain, in: in, root: req.Root, retry: req.Retry, result: method.Info().Result,
+		chain: req.Chain, in: in, root: req.Root, after: after, result: method.Info().Result,
 		method: func(ctx context.Context, impl any) (err error) {
 			result, err = method.Serve(ctx, impl, req.Args, nil)
 			return err

@@ -19,7 +19,7 @@ type turn struct {
 	chain      []link.Link
 	in         *link.Branch // the block that the call is made in
 	root       wire.BlockID
-	retry      bool
+	after      uint32      // attempts of root that were made before
 	rooted     atomic.Bool // a block has taken root
 	result     any
 	opened     atomic.Pointer[link.Branch] // the block that is open in this turn
@@ -98,11 +98,11 @@ func linkOf(chain []link.Link, grain wire.ID) (l link.Link, found bool) {
 }
 
 // Root implements Opener.
-func (t *turn) Root() (id wire.BlockID, again bool) {
+func (t *turn) Root() (id wire.BlockID, after uint32) {
 	if t.root.IsZero() || t.in != nil || t.rooted.Swap(true) {
-		return wire.BlockID{}, false
+		return wire.BlockID{}, 0
 	}
-	return t.root, t.retry
+	return t.root, t.after
 }
 
 // Result implements Opener.

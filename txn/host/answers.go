@@ -122,26 +122,20 @@ const window = 1 << 15
 const attemptsBetween = 1 << 16
 
 // Resume asks what became of a call that is made again under its id. Where it has committed it returns
-// the kept reply; else it makes sure that what was tried before cannot commit any more, and again is
-// true.
-func (c *Coordinator) Resume(ctx context.Context, root wire.BlockID) (reply []byte, again bool, err error) {
-	id := commit.ID(root)
-	r, err := c.inquire(ctx, commit.Inquire{ID: id, Past: attemptsBetween})
+// the kept reply and done; else it makes sure that what was tried before cannot commit any more, and
+// returns up to which attempt that is: the caller's own, which no other that resumes the call is told.
+func (c *Coordinator) Resume(ctx context.Context, root wire.BlockID) (reply []byte, after uint32, done bool, err error) {
+	r, err := c.inquire(ctx, commit.Inquire{ID: commit.ID(root), Past: attemptsBetween})
 	switch {
 	case err != nil:
-		return nil, false, err
 	case r.Code == commit.Committed && r.HasReply:
-		return r.Reply, false, nil
+		return r.Reply, 0, true, nil
 	case r.Code == commit.Committed:
-		return nil, false, wire.ErrReplyLost
+		err = wire.ErrReplyLost
 	case r.Code == commit.Aborted && r.Attempt.N == commit.AllAttempts:
-		return nil, false, fmt.Errorf("its outcome was asked for, and it is aborted: call anew: %w", wire.ErrAborted)
+		err = fmt.Errorf("its outcome was asked for, and it is aborted: call anew: %w", wire.ErrAborted)
 	case r.Code != commit.Aborted:
-		return nil, false, fmt.Errorf("its outcome is %v %s: %w", r.Code, r.Reason, wire.ErrUnknown)
+		err = fmt.Errorf("its outcome is %v %s: %w", r.Code, r.Reason, wire.ErrUnknown)
 	}
-	before := r.Attempt.N
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.resumed[id] = before
-	return nil, true, nil
+	return nil, r.Attempt.N, false, err
 }

@@ -45,7 +45,6 @@ type Coordinator struct {
 	ended    map[commit.Attempt]link.Notice // the last of them, for those who ask
 	ring     []commit.Attempt
 	oldest   int
-	resumed  map[commit.ID]uint32 // retried calls: the attempts that were made before
 
 	life   context.Context
 	cancel context.CancelFunc
@@ -71,7 +70,7 @@ func New(c Config) *Coordinator {
 	}
 	co := &Coordinator{
 		Config: c, attempts: map[commit.Attempt]*running{},
-		ended: map[commit.Attempt]link.Notice{}, resumed: map[commit.ID]uint32{},
+		ended: map[commit.Attempt]link.Notice{},
 	}
 	co.life, co.cancel = context.WithCancel(context.Background())
 	return co
@@ -197,14 +196,9 @@ func (c *Coordinator) begin(ctx context.Context, cl wire.Closure, opener host.Op
 	x := &execution{Coordinator: c, cl: cl, opener: opener}
 	var before uint32
 	if opener != nil {
-		if root, again := opener.Root(); !root.IsZero() {
+		var root wire.BlockID
+		if root, before = opener.Root(); !root.IsZero() {
 			x.id, x.rooted = commit.ID(root), true
-			if again {
-				c.mu.Lock()
-				before = c.resumed[x.id]
-				delete(c.resumed, x.id)
-				c.mu.Unlock()
-			}
 		}
 	}
 	if !x.rooted {
