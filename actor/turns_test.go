@@ -2,6 +2,7 @@ package actor
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -110,4 +111,24 @@ func BenchmarkUncontended(b *testing.B) {
 			mu.Unlock()
 		}
 	})
+}
+
+// A turn that is granted to a waiter just as it gives up goes on to the next.
+func TestTurnGrantedToOneWhoGaveUp(t *testing.T) {
+	t.Parallel()
+	var turns Turns
+	for range 2000 {
+		require.True(t, turns.TryLock(), "a turn was lost")
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error)
+		go func() { done <- turns.Lock(ctx) }()
+		for turns.state.Load()&turnWaiters == 0 {
+			runtime.Gosched()
+		}
+		cancel()
+		turns.Unlock()
+		if <-done == nil {
+			turns.Unlock()
+		}
+	}
 }
