@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 
@@ -34,12 +35,12 @@ func main() {
 	}
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context) (err error) {
 	s, err := silo.Start(ctx, silo.Config{Grains: Grains()})
 	if err != nil {
 		return err
 	}
-	defer s.Stop(ctx)
+	defer func() { err = errors.Join(err, s.Stop(ctx)) }()
 	for range 2 {
 		text, err := GetGreeter(s, "Ada").Hello(ctx)
 		if err != nil {

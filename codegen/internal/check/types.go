@@ -277,7 +277,7 @@ func (ts *Types) Element(t types.Type) (*Type, *refusal) {
 	if r != nil {
 		return nil, r
 	}
-	k := &Type{Go: t, Class: class, Key: key, Elem: elem, Name: ts.name(t)}
+	k := &Type{Go: t, Class: class, Key: key, Elem: elem, Name: "Element" + ts.name(t)}
 	ts.entries[id] = k
 	return k, nil
 }

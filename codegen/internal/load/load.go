@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"go/ast"
+	gc "go/importer"
 	"go/parser"
 	"go/token"
 	"go/types"
@@ -21,7 +22,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/tools/go/gcexportdata"
 	"golang.org/x/tools/go/packages"
 )
 
@@ -71,14 +71,14 @@ type Program struct {
 }
 
 type loader struct {
-	ctx  context.Context
-	dir  string
-	fset *token.FileSet
-	// exported is what export data has been read into.
-	exported map[string]*types.Package
-	files    map[string]string // of export data, by package path
-	listed   map[string]*packages.Package
-	program  *Program
+	ctx   context.Context
+	dir   string
+	fset  *token.FileSet
+	files map[string]string // of export data, by package path
+	// exports imports packages of other modules.
+	exports types.Importer
+	listed  map[string]*packages.Package
+	program *Program
 }
 
 // Load lists the packages that match the patterns, seen from dir, and type-checks them. What is wrong
@@ -101,11 +101,11 @@ func Load(ctx context.Context, dir string, patterns []string) (*Program, error) 
 	}
 	l := &loader{
 		ctx: ctx, dir: dir, fset: fset,
-		exported: map[string]*types.Package{"unsafe": types.Unsafe},
-		files:    map[string]string{},
-		listed:   map[string]*packages.Package{},
-		program:  &Program{Fset: fset, Source: map[string]*Package{}},
+		files:   map[string]string{},
+		listed:  map[string]*packages.Package{},
+		program: &Program{Fset: fset, Source: map[string]*Package{}},
 	}
+	l.exports = gc.ForCompiler(fset, "gc", l.exportFile)
 	packages.Visit(roots, nil, func(p *packages.Package) { l.listed[p.PkgPath] = p })
 	if err := l.exportFiles(asked); err != nil {
 		return nil, err
@@ -182,13 +182,12 @@ func (l *loader) check(listed *packages.Package, target bool) error {
 			continue
 		}
 		f, err := parser.ParseFile(l.fset, name, nil, parser.ParseComments|parser.SkipObjectResolution)
-		if err != nil && f == nil {
-			return fmt.Errorf("read %s: %w", name, err)
-		}
 		if err != nil {
 			p.Problems = append(p.Problems, Problem{Text: err.Error()})
 		}
-		p.Files = append(p.Files, f)
+		if f != nil {
+			p.Files = append(p.Files, f)
+		}
 	}
 	if len(p.Problems) > 0 && target {
 		p.Types = types.NewPackage(p.Path, p.Name)
@@ -284,39 +283,24 @@ func (i importer) Import(path string) (*types.Package, error) {
 		}
 		return s.Types, nil
 	}
-	return i.l.export(p)
+	return i.l.exports.Import(p.PkgPath)
 }
 
-// export reads the export data of a package of another module.
-func (l *loader) export(p *packages.Package) (*types.Package, error) {
-	if t := l.exported[p.PkgPath]; t != nil && t.Complete() {
-		return t, nil
-	}
-	if _, listed := l.files[p.PkgPath]; !listed {
+// exportFile opens the export data of a package of another module, for the importer of the standard
+// library.
+func (l *loader) exportFile(path string) (io.ReadCloser, error) {
+	if _, listed := l.files[path]; !listed {
 		// No package of the main module imports it, but a stub does.
-		if err := l.listExports([]string{p.PkgPath}); err != nil {
+		if err := l.listExports([]string{path}); err != nil {
 			return nil, err
 		}
 	}
-	if l.files[p.PkgPath] == "" {
+	if l.files[path] == "" {
 		text := "it does not compile"
-		if len(p.Errors) > 0 {
+		if p := l.listed[path]; p != nil && len(p.Errors) > 0 {
 			text = p.Errors[0].Msg
 		}
-		return nil, fmt.Errorf("package %s cannot be used: %s", p.PkgPath, text)
+		return nil, fmt.Errorf("package %s cannot be used: %s", path, text)
 	}
-	f, err := os.Open(l.files[p.PkgPath])
-	if err != nil {
-		return nil, fmt.Errorf("export data of %s: %w", p.PkgPath, err)
-	}
-	defer func() { _ = f.Close() }()
-	r, err := gcexportdata.NewReader(f)
-	if err != nil {
-		return nil, fmt.Errorf("export data of %s: %w", p.PkgPath, err)
-	}
-	t, err := gcexportdata.Read(io.Reader(r), l.fset, l.exported, p.PkgPath)
-	if err != nil {
-		return nil, fmt.Errorf("export data of %s: %w", p.PkgPath, err)
-	}
-	return t, nil
+	return os.Open(l.files[path])
 }

@@ -182,9 +182,9 @@ func Shared() []grains.Kind {
 		variable.CounterKind(Total),
 		variable.RegisterKind(Front, codecBottle),
 		variable.SetKind(Orders, codecOrder),
-		wire.NewNode(Likes, codecFlowEntryOfWineIDAndInt64, 0xf4a97dcf30542eeb),
-		wire.NewNode(Together, codecFlowEntryOfFlowPairOfStringAndStringAndInt64, 0x84d7e0ec1ae51328),
-		wire.NewNode(Popular, codecFlowEntryOfWineIDAndInt64, 0x127cd14c6d652b06),
+		wire.NewNode(Likes, codecElementFlowEntryOfWineIDAndInt64, 0xf4a97dcf30542eeb),
+		wire.NewNode(Together, codecElementFlowEntryOfFlowPairOfStringAndStringAndInt64, 0x84d7e0ec1ae51328),
+		wire.NewNode(Popular, codecElementFlowEntryOfWineIDAndInt64, 0x127cd14c6d652b06),
 	}
 }
 
@@ -286,19 +286,19 @@ func decodeBottle(b []byte) (v Bottle, err error) {
 }
 
 var (
-	codecBottle                                       = wire.Codec[Bottle]{Append: appendBottle, Decode: decodeBottle}
-	codecBytes                                        = wire.BytesCodec[[]byte]()
-	codecFlowEntryOfFlowPairOfStringAndStringAndInt64 = flow.EntryCodec(codecFlowPairOfStringAndString, codecInt64)
-	codecFlowEntryOfWineIDAndInt64                    = flow.EntryCodec(codecWineID, codecInt64)
-	codecFlowPairOfStringAndString                    = flow.PairCodec(codecString, codecString)
-	codecInt                                          = wire.IntCodec[int]()
-	codecInt64                                        = wire.IntCodec[int64]()
-	codecMatch                                        = wire.Codec[Match]{Append: appendMatch, Decode: decodeMatch}
-	codecMoney                                        = wire.IntCodec[Money]()
-	codecOrder                                        = wire.Codec[Order]{Append: appendOrder, Decode: decodeOrder}
-	codecString                                       = wire.StringCodec[string]()
-	codecWallet                                       = wire.Codec[Wallet]{Append: appendWallet, Decode: decodeWallet}
-	codecWineID                                       = wire.StringCodec[WineID]()
+	codecBottle                                              = wire.Codec[Bottle]{Append: appendBottle, Decode: decodeBottle}
+	codecBytes                                               = wire.BytesCodec[[]byte]()
+	codecElementFlowEntryOfFlowPairOfStringAndStringAndInt64 = flow.EntryCodec(codecElementFlowPairOfStringAndString, codecInt64)
+	codecElementFlowEntryOfWineIDAndInt64                    = flow.EntryCodec(codecWineID, codecInt64)
+	codecElementFlowPairOfStringAndString                    = flow.PairCodec(codecString, codecString)
+	codecInt                                                 = wire.IntCodec[int]()
+	codecInt64                                               = wire.IntCodec[int64]()
+	codecMatch                                               = wire.Codec[Match]{Append: appendMatch, Decode: decodeMatch}
+	codecMoney                                               = wire.IntCodec[Money]()
+	codecOrder                                               = wire.Codec[Order]{Append: appendOrder, Decode: decodeOrder}
+	codecString                                              = wire.StringCodec[string]()
+	codecWallet                                              = wire.Codec[Wallet]{Append: appendWallet, Decode: decodeWallet}
+	codecWineID                                              = wire.StringCodec[WineID]()
 )
 
 var keyOfBottle = wire.MustKeyCodec[Bottle]()
