@@ -1,0 +1,203 @@
+package host
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/martinelli-go/martinelli/crdt"
+	"github.com/martinelli-go/martinelli/grains/wire"
+)
+
+// The layout: under metaKey the store's actor; for each variable, under its prefix, its base (a state),
+// the log of deltas since, by sequence number, and its own record.
+var (
+	metaKey       = []byte{0, 'a'}
+	variablesFrom = []byte{1}
+	variablesTo   = []byte{2}
+)
+
+const (
+	partBase = 'b'
+	partLog  = 'l'
+	partOwn  = 'o'
+)
+
+// prefix is what the records of a variable begin with. Lengths come first, so that no variable's prefix
+// begins another's.
+func prefix(id wire.ID) []byte {
+	b := append(make([]byte, 0, len(id.Kind())+len(id.Key())+16), variablesFrom...)
+	b = binary.AppendUvarint(b, uint64(len(id.Kind())))
+	b = append(b, id.Kind()...)
+	b = binary.AppendUvarint(b, uint64(len(id.Key())))
+	return append(b, id.Key()...)
+}
+
+func part(prefix []byte, what byte) []byte { return append(prefix[:len(prefix):len(prefix)], what) }
+
+func logKey(prefix []byte, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(part(prefix, partLog), seq)
+}
+
+func parseKey(b []byte) (id wire.ID, what byte, seq uint64, err error) {
+	bad := fmt.Errorf("record with a malformed name %x", b)
+	text := func() (string, bool) {
+		n, used := binary.Uvarint(b)
+		if used <= 0 || n > uint64(len(b)-used) {
+			return "", false
+		}
+		s := string(b[used:][:n])
+		b = b[used+int(n):]
+		return s, true
+	}
+	b = b[1:]
+	kind, ok := text()
+	if !ok {
+		return id, 0, 0, bad
+	}
+	key, ok := text()
+	if !ok || len(b) == 0 {
+		return id, 0, 0, bad
+	}
+	id, what, b = wire.NewID(kind, key), b[0], b[1:]
+	switch {
+	case what == partLog && len(b) == 8:
+		return id, what, binary.BigEndian.Uint64(b), nil
+	case (what == partBase || what == partOwn) && len(b) == 0:
+		return id, what, 0, nil
+	}
+	return id, 0, 0, bad
+}
+
+// store is the database. Its methods but failure belong to one goroutine.
+type store struct {
+	dir     string
+	db      *pebble.DB
+	failure atomic.Pointer[error] // set once: the database is not to be used any more
+}
+
+// events is what pebble writes its log to.
+type events struct {
+	store  *store
+	logger *slog.Logger
+}
+
+func (e events) Infof(string, ...any) {}
+
+func (e events) Errorf(format string, args ...any) {
+	e.logger.Error("variable store: "+fmt.Sprintf(format, args...), "dir", e.store.dir)
+}
+
+// Fatalf returns, although pebble does not expect it to: a host that fails must not take down the process
+// before it has told those who wait. What pebble does next is discarded, because failure is looked at
+// after every commit.
+func (e events) Fatalf(format string, args ...any) {
+	err := fmt.Errorf(format, args...)
+	e.store.failure.CompareAndSwap(nil, &err)
+	e.Errorf(format, args...)
+}
+
+func openStore(cfg Config) (*store, error) {
+	s := &store{dir: cfg.Dir}
+	if err := cfg.FS.MkdirAll(cfg.Dir, 0o755); err != nil {
+		return nil, &StoreError{Dir: cfg.Dir, What: "cannot make the directory", Err: err}
+	}
+	cache := pebble.NewCache(8 << 20)
+	defer cache.Unref()
+	db, err := pebble.Open(cfg.Dir, &pebble.Options{
+		FS: cfg.FS, Cache: cache, Logger: events{s, cfg.Logger},
+		MemTableSize:       16 << 20,
+		FormatMajorVersion: pebble.FormatNewest,
+	})
+	if err != nil {
+		return nil, &StoreError{Dir: cfg.Dir, What: "cannot open", Err: err}
+	}
+	s.db = db
+	if err := s.claim(cfg.Actor); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return s, nil
+}
+
+// claim makes sure that the store is the actor's.
+func (s *store) claim(actor crdt.Actor) error {
+	b, closer, err := s.db.Get(metaKey)
+	if errors.Is(err, pebble.ErrNotFound) {
+		b := s.db.NewBatch()
+		_ = b.Set(metaKey, binary.BigEndian.AppendUint64(nil, uint64(actor)), nil)
+		return s.commit(b, pebble.Sync)
+	}
+	if err != nil {
+		return &StoreError{Dir: s.dir, What: "cannot read whose it is", Err: err}
+	}
+	defer closer.Close()
+	if len(b) != 8 {
+		return &StoreError{Dir: s.dir, What: "cannot read whose it is", Err: fmt.Errorf("%d bytes instead of 8", len(b))}
+	}
+	if found := crdt.Actor(binary.BigEndian.Uint64(b)); found != actor {
+		return &ForeignStore{Dir: s.dir, Found: found, Want: actor}
+	}
+	return nil
+}
+
+// each calls f with every stored record, variable by variable, of each first the base, then the log in
+// its order, then the own record. value is valid during the call.
+func (s *store) each(f func(id wire.ID, what byte, seq uint64, value []byte) error) error {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: variablesFrom, UpperBound: variablesTo})
+	if err != nil {
+		return &StoreError{Dir: s.dir, What: "cannot read", Err: err}
+	}
+	defer it.Close()
+	for ok := it.First(); ok; ok = it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return &StoreError{Dir: s.dir, What: "cannot read", Err: err}
+		}
+		id, what, seq, err := parseKey(it.Key())
+		if err != nil {
+			return &StoreError{Dir: s.dir, What: "cannot read", Err: err}
+		}
+		if err := f(id, what, seq, value); err != nil {
+			return err
+		}
+	}
+	if err := it.Error(); err != nil {
+		return &StoreError{Dir: s.dir, What: "cannot read", Err: err}
+	}
+	return nil
+}
+
+// commit writes a batch, and with pebble.Sync everything before it, durably.
+func (s *store) commit(b *pebble.Batch, o *pebble.WriteOptions) error {
+	err := s.err()
+	if err == nil {
+		err = b.Commit(o)
+	}
+	if err == nil {
+		err = s.err()
+	}
+	if err != nil {
+		return &StoreError{Dir: s.dir, What: "cannot write", Err: err}
+	}
+	return b.Close()
+}
+
+func (s *store) err() error {
+	if err := s.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// close closes the database, unless it has failed: then pebble's locks may be held for ever, and what it
+// would still write is not wanted.
+func (s *store) close() error {
+	if s.err() != nil {
+		return nil
+	}
+	return s.db.Close()
+}

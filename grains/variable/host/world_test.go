@@ -1,0 +1,290 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/stretchr/testify/require"
+
+	"github.com/martinelli-go/martinelli/cluster/view"
+	"github.com/martinelli-go/martinelli/crdt"
+	declare "github.com/martinelli-go/martinelli/grains/variable"
+	"github.com/martinelli-go/martinelli/grains/wire"
+)
+
+var (
+	text  = wire.Codec[string]{Append: func(b []byte, s string) []byte { return append(b, s...) }, Decode: func(b []byte) (string, error) { return string(b), nil }}
+	bag   = declare.Set[string]("test.Bag", declare.Everywhere)
+	bags  = declare.By[string](declare.Set[string]("test.Bags", declare.Replicas(2)))
+	lone  = declare.By[string](declare.Set[string]("test.Lone", declare.Replicas(1)))
+	count = declare.By[string](declare.Counter("test.Count"))
+	reg   = declare.By[string](declare.Register[string]("test.Reg"))
+)
+
+func kinds() map[string]wire.Kind {
+	all := map[string]wire.Kind{}
+	for _, k := range []wire.Kind{
+		declare.SetKind(bag, text), declare.SetKindBy(bags, text), declare.SetKindBy(lone, text),
+		declare.CounterKindBy(count), declare.RegisterKindBy(reg, text),
+	} {
+		all[k.Name()] = k
+	}
+	return all
+}
+
+// world is some silos' hosts and the network between them.
+type world struct {
+	t     testing.TB
+	views *view.Holder
+	limit int
+	hooks hooks
+
+	mu    sync.Mutex
+	rng   *rand.Rand
+	nodes []*node
+	cut   map[[2]int]bool // no message from the first to the second
+	// chances of a notification to be lost, doubled, or delivered after the next one
+	drop, double, swap float64
+	requests           map[int]int // served, by node
+	lose               bool        // requests are executed and their answers lost
+}
+
+type node struct {
+	w           *world
+	i           int
+	id          view.SiloID
+	incarnation uint64
+	fs          vfs.FS
+	host        *Host // nil: down
+	fatal       chan error
+	held        map[int][]byte // notifications that are delivered after the next one
+}
+
+func newWorld(t testing.TB, n int, seed uint64) *world {
+	w := &world{t: t, views: &view.Holder{}, rng: rand.New(rand.NewPCG(seed, 0)), cut: map[[2]int]bool{}, requests: map[int]int{}}
+	var silos []view.Silo
+	for i := range n {
+		w.nodes = append(w.nodes, &node{w: w, i: i, id: view.SiloID(fmt.Sprintf("store-%d", i)), fs: vfs.NewCrashableMem(), held: map[int][]byte{}})
+		silos = append(silos, view.Silo{ID: w.nodes[i].id, Addr: fmt.Sprintf("silo-%d", i)})
+	}
+	w.views.Set(view.New(1, silos))
+	t.Cleanup(func() {
+		for i := range w.nodes {
+			w.close(i)
+		}
+	})
+	return w
+}
+
+func (w *world) config(i int) Config {
+	n := w.nodes[i]
+	n.fatal = make(chan error, 1)
+	return Config{
+		Self: n.id, Incarnation: n.incarnation, Actor: crdt.Actor(100 + i), Views: w.views, Kinds: kinds(),
+		Requests: wires{w, i}, Replicas: wires{w, i}, FS: n.fs, Limit: w.limit,
+		Logger: slog.New(slog.DiscardHandler), Fatal: func(err error) { n.fatal <- err }, hooks: w.hooks,
+	}
+}
+
+// start opens the host of a node, and then says that it is up.
+func (w *world) start(i int) *Host {
+	w.nodes[i].incarnation++
+	h, err := Open(context.Background(), w.config(i))
+	require.NoError(w.t, err)
+	w.mu.Lock()
+	w.nodes[i].host = h
+	w.mu.Unlock()
+	w.tell(i, true)
+	return h
+}
+
+func (w *world) startAll() (hosts []*Host) {
+	for i := range w.nodes {
+		hosts = append(hosts, w.start(i))
+	}
+	return hosts
+}
+
+// tell makes a view in which a node is up or down.
+func (w *world) tell(i int, up bool) {
+	v := w.views.Current()
+	silos := slices.Clone(v.Silos)
+	silos[i].Up, silos[i].Incarnation = up, w.nodes[i].incarnation
+	w.views.Set(view.New(v.Number+1, silos))
+}
+
+// close closes the host of a node in an orderly way; the view does not know.
+func (w *world) close(i int) {
+	w.mu.Lock()
+	h := w.nodes[i].host
+	w.nodes[i].host = nil
+	w.mu.Unlock()
+	if h != nil {
+		require.NoError(w.t, h.Close())
+	}
+}
+
+// crash ends a node as a power cut does: what was not synced is lost, but for a part of it.
+func (w *world) crash(i, unsynced int) {
+	w.mu.Lock()
+	clone := w.nodes[i].fs.(*vfs.MemFS).CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: w.rng})
+	w.mu.Unlock()
+	w.close(i)
+	w.nodes[i].fs = clone
+}
+
+func (w *world) host(i int) *Host {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.nodes[i].host
+}
+
+func (w *world) partition(side ...int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for a := range w.nodes {
+		for b := range w.nodes {
+			w.cut[[2]int{a, b}] = slices.Contains(side, a) != slices.Contains(side, b)
+		}
+	}
+}
+
+// wires is the network as node from sees it.
+type wires struct {
+	w    *world
+	from int
+}
+
+func (x wires) index(to view.SiloID) int {
+	return slices.IndexFunc(x.w.nodes, func(n *node) bool { return n.id == to })
+}
+
+func (x wires) Request(ctx context.Context, to view.SiloID, payload []byte) ([]byte, error) {
+	w, i := x.w, x.index(to)
+	w.mu.Lock()
+	h, cut, lose, from := w.nodes[i].host, w.cut[[2]int{x.from, i}], w.lose, view.SiloID("")
+	if x.from >= 0 {
+		from = w.nodes[x.from].id
+	}
+	w.mu.Unlock()
+	if h == nil || cut {
+		return nil, fmt.Errorf("no connection to %s: %w", to, wire.ErrNotExecuted)
+	}
+	if w.limit > 0 && len(payload) > w.limit {
+		return nil, wire.ErrTooLarge
+	}
+	w.mu.Lock()
+	w.requests[i]++
+	w.mu.Unlock()
+	b, err := h.ServeRequest(ctx, from, slices.Clone(payload))
+	if lose {
+		return nil, fmt.Errorf("connection to %s lost", to)
+	}
+	if w.limit > 0 && len(b) > w.limit {
+		return nil, wire.ErrTooLarge
+	}
+	return b, err
+}
+
+func (x wires) Notify(to view.SiloID, payload []byte) error {
+	w, i := x.w, x.index(to)
+	w.mu.Lock()
+	h, me := w.nodes[i].host, w.nodes[x.from]
+	if h == nil || w.cut[[2]int{x.from, i}] || w.rng.Float64() < w.drop {
+		w.mu.Unlock()
+		return nil
+	}
+	if w.limit > 0 && len(payload) > w.limit {
+		w.mu.Unlock()
+		w.t.Errorf("a notification of %d bytes, the limit is %d", len(payload), w.limit)
+		return nil
+	}
+	messages := [][]byte{payload}
+	if w.rng.Float64() < w.double {
+		messages = append(messages, payload)
+	}
+	if late := me.held[i]; late != nil {
+		messages = append(messages, late)
+		delete(me.held, i)
+	} else if w.rng.Float64() < w.swap {
+		me.held[i] = payload
+		messages = nil
+	}
+	incarnation := me.incarnation
+	w.mu.Unlock()
+	for _, m := range messages {
+		h.ServeNotify(me.id, incarnation, slices.Clone(m))
+	}
+	return nil
+}
+
+func add(e ...string) []byte    { return crdt.AppendSetOp(nil, crdt.SetOp[string]{Add: e}, text) }
+func remove(e ...string) []byte { return crdt.AppendSetOp(nil, crdt.SetOp[string]{Remove: e}, text) }
+func plus(n int64) []byte       { return crdt.CounterOp{N: n}.Append(nil) }
+
+// contents is what a host holds of a variable itself.
+func contents(h *Host, id wire.ID) string {
+	s := "nothing"
+	if v := h.table.get(id); v != nil {
+		v.use(func(o wire.Object) { s = fmt.Sprintf("%x", o.State()) })
+	}
+	return s
+}
+
+func (w *world) eventually(what string, ok func() bool) {
+	w.t.Helper()
+	require.Eventually(w.t, ok, 30*time.Second, 2*time.Millisecond, what)
+}
+
+// synced waits until all hosts that run say that they are.
+func (w *world) synced() {
+	w.t.Helper()
+	w.eventually("all hosts synced", func() bool {
+		for i := range w.nodes {
+			if h := w.host(i); h != nil && !h.Synced() {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// equal requires that all hosts that run and keep a variable keep the same of it.
+func (w *world) equal(kinds ...string) {
+	w.t.Helper()
+	hash := map[wire.ID]uint64{}
+	for _, kind := range kinds {
+		for i := range w.nodes {
+			h := w.host(i)
+			if h == nil {
+				continue
+			}
+			for key, got := range h.Hashes(kind) {
+				id := wire.NewID(kind, key)
+				if want, ok := hash[id]; ok {
+					require.Equal(w.t, want, got, "%v on node %d", id, i)
+				}
+				hash[id] = got
+			}
+		}
+		for i := range w.nodes {
+			h := w.host(i)
+			if h == nil {
+				continue
+			}
+			hashes, k := h.Hashes(kind), h.cfg.Kinds[kind].Variable()
+			for id := range hash {
+				if id.Kind() == kind && h.placing.Load().holds(k, id) {
+					require.Contains(w.t, hashes, id.Key(), "%v on node %d", id, i)
+				}
+			}
+		}
+	}
+}
