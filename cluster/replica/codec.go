@@ -39,8 +39,8 @@ func (f frame) mark() bool { return f.key.IsZero() && len(f.delta) == 0 }
 func (f frame) size() int  { return len(f.key.Kind()) + len(f.key.Key()) + len(f.delta) + 16 }
 
 // ack says that everything below next is durable at the receiver of the stream. If missing is not zero it
-// has received something further on and waits for that number.
-type ack struct{ stream, next, missing uint64 }
+// has received something from until on and waits for what is before.
+type ack struct{ stream, next, missing, until uint64 }
 
 // sums asks to compare ranges of positions. Range i holds the positions p with p>>shift == lo>>shift + i,
 // the first one only from lo on.
@@ -203,6 +203,7 @@ func (m *message) encode() []byte {
 		body = varint(body, 1, m.ack.stream)
 		body = varint(body, 2, m.ack.next)
 		body = varint(body, 3, m.ack.missing)
+		body = varint(body, 4, m.ack.until)
 	case m.sums != nil:
 		field = fieldSums
 		body = varint(body, 1, m.sums.id)
@@ -421,6 +422,8 @@ func (d *decoder) ack(b []byte) (*ack, error) {
 			m.next = f.number
 		case 3:
 			m.missing = f.number
+		case 4:
+			m.until = f.number
 		}
 		return nil
 	})

@@ -23,6 +23,7 @@ type end struct {
 	m           *Machine
 	effects     []Effect
 	failed      []Failed
+	look        func(from *end, s Send)
 }
 
 func newPair(t testing.TB) *pair { return newPairOf(t, Config{AntiEntropy: -1}) }
@@ -62,8 +63,12 @@ func (e *end) set(k wire.ID) *set {
 
 // exchange carries effects to and fro until there are none, with a tick where there is silence.
 func (p *pair) exchange() {
+	rounds := 0
 	for quiet := 0; quiet < 100; {
 		quiet++
+		if rounds++; rounds > 20_000 {
+			p.t.Fatal("the exchange does not come to an end")
+		}
 		for _, x := range []*end{p.a, p.b} {
 			other := p.a
 			if x == p.a {
@@ -73,6 +78,9 @@ func (p *pair) exchange() {
 				quiet = 0
 				switch e := e.(type) {
 				case Send:
+					if x.look != nil {
+						x.look(x, e)
+					}
 					if e.To == other.id {
 						other.step(Received{x.id, x.incarnation, e.Message})
 					}

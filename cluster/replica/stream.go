@@ -147,7 +147,10 @@ func (m *Machine) pump(p *peer) {
 	if p.ackDue {
 		a := &ack{stream: p.inStream, next: p.durable}
 		if len(p.gaps) > 0 {
-			a.missing = p.expected
+			a.missing, a.until = p.expected, p.gaps[0].first
+			for _, g := range p.gaps {
+				a.until = min(a.until, g.first)
+			}
 		}
 		m.send(p, message{ack: a})
 		p.ackDue = false
@@ -161,18 +164,19 @@ func (m *Machine) pump(p *peer) {
 		if p.flight.len() == 0 {
 			p.waitingSince = m.now
 		}
-		p.sent = m.sendFrames(p, p.sent)
+		p.sent = m.sendFrames(p, p.sent, p.next)
 		p.flight.push(p.sent)
 	}
 	m.pumpPass(p)
 	m.pumpRepair(p)
 }
 
-// sendFrames sends one message of frames from number first on and returns the number after its last.
-func (m *Machine) sendFrames(p *peer, first uint64) uint64 {
+// sendFrames sends one message of frames from number first on, all below end, and returns the number after
+// its last.
+func (m *Machine) sendFrames(p *peer, first, end uint64) uint64 {
 	b := &batch{stream: p.stream, base: p.base, first: first}
 	size, at := 0, first
-	for ; at < p.next; at++ {
+	for ; at < end; at++ {
 		f := p.window.at(int(at - p.base))
 		if size += f.size(); size > m.cfg.MaxMessage && len(b.frames) > 0 {
 			break
@@ -188,7 +192,13 @@ func (m *Machine) sendFrames(p *peer, first uint64) uint64 {
 }
 
 func (m *Machine) onAck(p *peer, a *ack) {
-	if a.stream != p.stream || a.next > p.next {
+	if a.stream != p.stream {
+		return
+	}
+	if a.next > p.next { // one of the two has lost count: neither can be believed
+		m.failed(wire.ID{}, p.id, &MessageError{From: p.id, Why: "it acknowledges what was never sent; the session begins anew"})
+		m.begin(p, p.incarnation)
+		m.touch(p)
 		return
 	}
 	if a.next > p.base {
@@ -203,9 +213,9 @@ func (m *Machine) onAck(p *peer, a *ack) {
 		}
 		p.waitingSince, p.wait = m.now, m.cfg.Retry
 	}
-	if n := a.missing; n >= p.base && n < p.sent && n != p.hurried {
+	if n := a.missing; n >= p.base && n < min(a.until, p.sent) && n != p.hurried {
 		p.hurried = n
-		m.sendFrames(p, n)
+		m.sendFrames(p, n, min(a.until, p.sent))
 	}
 }
 
