@@ -63,11 +63,17 @@ func (e *end) set(k wire.ID) *set {
 
 // exchange carries effects to and fro until there are none, with a tick where there is silence.
 func (p *pair) exchange() {
-	rounds := 0
+	if !p.exchangeFor(20_000) {
+		p.t.Fatal("the exchange does not come to an end")
+	}
+}
+
+// exchangeFor gives up after so many rounds, and says whether there was silence before.
+func (p *pair) exchangeFor(rounds int) bool {
 	for quiet := 0; quiet < 100; {
 		quiet++
-		if rounds++; rounds > 20_000 {
-			p.t.Fatal("the exchange does not come to an end")
+		if rounds--; rounds < 0 {
+			return false
 		}
 		for _, x := range []*end{p.a, p.b} {
 			other := p.a
@@ -97,6 +103,7 @@ func (p *pair) exchange() {
 			p.b.step(Tick{})
 		}
 	}
+	return true
 }
 
 func (m message) bytes() []byte { return m.encode() }
