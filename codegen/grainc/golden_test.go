@@ -141,6 +141,31 @@ func TestNothingToGenerate(t *testing.T) {
 	require.NoFileExists(t, filepath.Join(dir, "grain_gen.lock"))
 }
 
+// What does not compile and has nothing to do with grains does not stop a run over everything.
+func TestOtherPeoplesErrors(t *testing.T) {
+	t.Parallel()
+	dir, _ := scratch(t)
+	write(t, counter, dir, "counter", "counter.go")
+	write(t, "package broken\n\nvar x int = \"text\"\n", dir, "broken", "broken.go")
+	code, _, errs := command(t, dir, "./...")
+	require.Zero(t, code, errs)
+	require.FileExists(t, filepath.Join(dir, "counter", "grain_gen.go"))
+	require.NoFileExists(t, filepath.Join(dir, "broken", "grain_gen.go"))
+}
+
+// What an older generated file declares is not believed.
+func TestRenamedInterface(t *testing.T) {
+	t.Parallel()
+	dir, _ := scratch(t)
+	write(t, counter, dir, "counter.go")
+	code, _, errs := command(t, dir, ".")
+	require.Zero(t, code, errs)
+	write(t, strings.ReplaceAll(counter, "type Counter", "type Tally")+"\nvar _ = GetTally\n", dir, "counter.go")
+	code, _, errs = command(t, dir, ".")
+	require.Zero(t, code, errs)
+	require.NotContains(t, read(t, dir, "grain_gen.go"), "GetCounter")
+}
+
 const counter = `package counter
 
 import (

@@ -56,6 +56,9 @@ func Check(program *load.Program, p *load.Package) (*Model, []load.Problem) {
 	c.m.Types.finish()
 	c.fingerprints()
 	c.notes.unused(c)
+	if !c.m.Empty() || len(c.problems) > 0 {
+		c.problems = append(c.problems, p.TypeErrors...)
+	}
 	c.sort()
 	return c.m, c.problems
 }

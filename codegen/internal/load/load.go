@@ -59,6 +59,9 @@ type Package struct {
 	Types    *types.Package
 	Info     *types.Info
 	Problems []Problem
+	// TypeErrors are what the type-checker said. In a package that has nothing to do with grains they
+	// are the compiler's business.
+	TypeErrors []Problem
 }
 
 // Program is what was loaded.
@@ -207,7 +210,7 @@ func (l *loader) check(listed *packages.Package, target bool) error {
 	p.Types, p.Info, problems = l.typeCheck(listed, files, false)
 	for _, problem := range problems {
 		if filepath.Base(problem.Pos.Filename) != GeneratedFile {
-			p.Problems = append(p.Problems, problem)
+			p.TypeErrors = append(p.TypeErrors, problem)
 		}
 	}
 	return nil
