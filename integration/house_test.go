@@ -61,6 +61,7 @@ var house = []struct {
 	{path: "samples/wine/internal/walk", not: []string{"grains", "cluster"}},
 	{path: "samples/wine"},
 	{path: "samples/wine/cmd/wine"},
+	{path: "integration/bank"},
 	{path: "integration"},
 	{path: "integration/bench"},
 	{path: "integration/bench/peer"},

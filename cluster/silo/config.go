@@ -126,7 +126,7 @@ type Network struct {
 
 // NewNetwork returns a network without nodes.
 func NewNetwork() *Network {
-	return &Network{Messages: actor.NewNetwork(), log: consensus.NewNetwork()}
+	return &Network{Messages: &actor.Network{}, log: &consensus.Network{}}
 }
 
 // Kill cuts off the silo at addr for good, as the death of its process would: it answers nothing, and
