@@ -154,7 +154,7 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 	})
 	flows := link.Transport{Peers: cl.peers.With(link.ServiceDataflow)}
 	cl.flows = dataflow.NewFollower(dataflow.FollowerConfig{
-		Views: cl.views, Kinds: cl.kinds, Transport: flows, Addr: cl.addr, Limit: c.MaxMessage, Logger: c.Logger,
+		Views: cl.views, Kinds: cl.kinds, Transport: flows, Logger: c.Logger,
 	})
 	cl.node.HandleNotify(link.ServiceBlocks, cl.notice)
 	cl.node.Handle(link.ServiceStatus, cl.serveStatus)
