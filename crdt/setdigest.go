@@ -1,7 +1,6 @@
 package crdt
 
 import (
-	"cmp"
 	"encoding/binary"
 	"math/bits"
 	"slices"
@@ -20,13 +19,6 @@ type liveBlock struct {
 	actor Actor
 	no    uint64
 	state []byte // up to exactRuns pairs (first, last) of live positions, else an 8-byte hash
-}
-
-func compareBlocks(a, b liveBlock) int {
-	if c := cmp.Compare(a.actor, b.actor); c != 0 {
-		return c
-	}
-	return cmp.Compare(a.no, b.no)
 }
 
 // Digest implements Lattice: the context's runs plus at most about 12 bytes for each 256 dots of an actor

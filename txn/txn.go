@@ -93,11 +93,15 @@ var (
 	ErrReplyLost = wire.ErrReplyLost
 )
 
+//lint:ignore U1000 staticcheck does not see that a generic alias is used by being embedded
 type slot[T any] = wire.Slot[T]
 
 // State is a field of a grain that atomic blocks read and update. Its zero value, in a struct that a
 // silo made, is the zero T until the first update. T must be a type that grainc can encode.
-type State[T any] struct{ slot[T] }
+type State[T any] struct {
+	//lint:ignore U1000 staticcheck does not see that a generic alias is used by being embedded
+	slot[T]
+}
 
 // Read returns a copy of the state as the block of ctx sees it. Errors: ErrNoBlock, ErrOutsideBlock, and
 // that the block was aborted meanwhile, which the block's function should return.

@@ -89,7 +89,6 @@ type cluster struct {
 	edges  func(a, b machine.NodeID) bool // who is whose neighbour; nil: everybody
 
 	durable []record // writes that were acknowledged to their writers
-	elapsed func()
 }
 
 func simConfig() sim.Config[packet] {

@@ -13,6 +13,7 @@ import (
 // RegisterHandle is a last-writer-wins register somewhere: of concurrent writes the one with the later
 // timestamp stays, the same on every replica.
 type RegisterHandle[V comparable] struct {
+	//lint:ignore U1000 staticcheck does not see that a generic alias is used by being embedded
 	of[V]
 	base
 }
@@ -139,6 +140,7 @@ func (s *registerState[V]) value() (V, bool) { return s.register.Get() }
 
 // MapHandle is a map of last-writer-wins registers somewhere.
 type MapHandle[K, V comparable] struct {
+	//lint:ignore U1000 staticcheck does not see that a generic alias is used by being embedded
 	of[flow.Entry[K, V]]
 	base
 }
@@ -254,7 +256,9 @@ func (l *mapLattice[K, V]) encoded(m *crdt.RegisterMap[K, V]) []byte {
 
 func (o *mapObject[K, V]) Hash() uint64   { return o.registers.Hash() }
 func (o *mapObject[K, V]) Digest() []byte { return o.registers.Digest() }
-func (o *mapObject[K, V]) State() []byte  { return o.registers.Append(nil, o.lattice.key, o.lattice.value) }
+func (o *mapObject[K, V]) State() []byte {
+	return o.registers.Append(nil, o.lattice.key, o.lattice.value)
+}
 func (o *mapObject[K, V]) Empty() bool    { return o.registers.Len() == 0 }
 func (o *mapObject[K, V]) String() string { return o.registers.String() }
 

@@ -13,6 +13,7 @@ import (
 
 // SetHandle is an add-wins set somewhere: an element that is added and removed at once stays.
 type SetHandle[E comparable] struct {
+	//lint:ignore U1000 staticcheck does not see that a generic alias is used by being embedded
 	of[E]
 	base
 }

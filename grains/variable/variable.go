@@ -32,7 +32,8 @@ func replicas(options []Option) (n int) {
 type (
 	declared[H any]  = flow.Declared[H]
 	family[K, H any] = flow.Family[K, H]
-	of[E any]        = flow.Of[E]
+	//lint:ignore U1000 staticcheck does not see that a generic alias is used by being embedded
+	of[E any] = flow.Of[E]
 )
 
 // Var is one declared variable, whose handle is H.
