@@ -3,10 +3,27 @@ package consensus
 import (
 	"context"
 	"io"
+	"log"
 	"log/slog"
+	"os"
 
 	"github.com/hashicorp/go-hclog"
 )
+
+// The storage of the log comes with a package that takes over Go's standard logger when it is
+// initialized, and with it the lines of every program that imports this one. That is undone here.
+func init() {
+	log.SetOutput(os.Stderr)
+	log.SetPrefix("")
+	log.SetFlags(log.LstdFlags)
+}
+
+// routine is what raft warns of in the course of every start, election and stop.
+var routine = map[string]bool{
+	"heartbeat timeout reached, starting election": true,
+	"failed to accept connection":                  true,
+	"failed to decode incoming command":            true,
+}
 
 // bridgeLogger gives raft a logger that hands warnings and errors to log. Less
 // than that is for those who debug raft itself.
@@ -21,7 +38,7 @@ type slogSink struct{ log *slog.Logger }
 // Accept implements hclog.SinkAdapter. Raft calls an error what is a warning to
 // its host (a peer that does not answer), so nothing is passed on above that.
 func (s slogSink) Accept(name string, level hclog.Level, msg string, args ...any) {
-	if level >= hclog.Warn {
+	if level >= hclog.Warn && !routine[msg] {
 		s.log.With("from", name).Log(context.Background(), slog.LevelWarn, msg, args...)
 	}
 }

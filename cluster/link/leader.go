@@ -50,6 +50,7 @@ const (
 	LeaderElsewhere              // not executed: ask Leader
 	LeaderRefused                // not executed
 	LeaderInDoubt                // an entry may or may not be appended
+	LeaderTooLarge               // not executed, and never will be
 )
 
 // Append appends the request's encoding to b.
@@ -150,7 +151,8 @@ type Leader struct {
 }
 
 // Do asks until the leader has answered, or ctx ends. The error is wire.ErrNotExecuted where an entry
-// surely was not appended, and wire.ErrUnknown where it may have been.
+// surely was not appended, wire.ErrTooLarge where it never can be, and wire.ErrUnknown where it may have
+// been.
 func (l *Leader) Do(ctx context.Context, r *LeaderRequest) (*LeaderReply, error) {
 	payload := r.Append(nil)
 	refusal := "no silo is known"
@@ -158,7 +160,7 @@ func (l *Leader) Do(ctx context.Context, r *LeaderRequest) (*LeaderReply, error)
 		if to, ok := l.guess(try); ok {
 			reply, err := l.ask(ctx, to, r, payload)
 			switch {
-			case errors.Is(err, wire.ErrUnknown) && r.Op == OpPropose:
+			case errors.Is(err, wire.ErrUnknown) && r.Op == OpPropose, errors.Is(err, wire.ErrTooLarge):
 				return nil, err
 			case err != nil:
 				refusal = err.Error()
@@ -166,6 +168,8 @@ func (l *Leader) Do(ctx context.Context, r *LeaderRequest) (*LeaderReply, error)
 			case reply.Status == LeaderOK:
 				l.last.Store(&to)
 				return reply, nil
+			case reply.Status == LeaderTooLarge:
+				return nil, fmt.Errorf("the log's leader %s: %s: %w", to, reply.Detail, wire.ErrTooLarge)
 			case reply.Status == LeaderInDoubt:
 				return nil, fmt.Errorf("the log's leader %s: %s: %w", to, reply.Detail, wire.ErrUnknown)
 			default:

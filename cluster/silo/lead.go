@@ -37,6 +37,8 @@ func (s *Silo) lead(ctx context.Context, r *link.LeaderRequest) *link.LeaderRepl
 			return elsewhere()
 		case errors.Is(err, consensus.ErrInDoubt):
 			return &link.LeaderReply{Status: link.LeaderInDoubt, Detail: err.Error()}
+		case errors.As(err, new(*consensus.TooLarge)):
+			return &link.LeaderReply{Status: link.LeaderTooLarge, Detail: err.Error()}
 		}
 		return &link.LeaderReply{Status: link.LeaderRefused, Detail: err.Error()}
 	case link.OpLoad:

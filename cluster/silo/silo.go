@@ -218,6 +218,9 @@ func (s *Silo) found(ctx context.Context) error {
 		Self: self, Founders: servers, ClusterID: id, Dir: s.dir("log"), Store: s.config.Memory.log, Logger: s.log,
 		FSM: &fsm{ledger: s.ledger, views: s.views, machine: machine, apply: s.variables.Apply, failed: s.fail},
 	}
+	if len(servers) == 1 {
+		config.Heartbeat = aloneHeartbeat
+	}
 	if s.config.Network != nil {
 		config.Network = s.config.Network.log
 	} else {
@@ -235,6 +238,9 @@ func (s *Silo) found(ctx context.Context) error {
 	s.opened(func(context.Context) error { return s.group.Close() })
 	return nil
 }
+
+// aloneHeartbeat lets a silo without others lead at once: nobody else can be leading.
+const aloneHeartbeat = 20 * time.Millisecond
 
 func (s *Silo) dir(name string) string {
 	if s.config.DataDir == "" {

@@ -344,6 +344,10 @@ func (x *execution) decide(ctx context.Context, branch *link.Branch, d commit.De
 			switch {
 			case err == nil:
 				v = b.Resolved(r)
+			case errors.Is(err, wire.ErrTooLarge):
+				// The log never takes it. That is final for the block, and not lost.
+				v = b.Resolved(commit.Result{Code: commit.Invalid, Attempt: d.Attempt})
+				v.Err = err
 			case ctx.Err() != nil:
 				v = b.GiveUp(err)
 			default:
