@@ -162,6 +162,11 @@ func (f *Follower) Follow(ctx context.Context, node string) (wire.Followed, erro
 	case <-f.life.Done():
 		return nil, ErrStopped
 	case <-ctx.Done():
+		c.mu.RLock()
+		defer c.mu.RUnlock()
+		if c.trouble != nil {
+			return nil, fmt.Errorf("view %s: waiting for its first snapshot: %w; at last: %w", node, context.Cause(ctx), c.trouble)
+		}
 		return nil, fmt.Errorf("view %s: waiting for its first snapshot: %w", node, context.Cause(ctx))
 	}
 }

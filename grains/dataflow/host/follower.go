@@ -21,6 +21,7 @@ type follower struct {
 	mu       sync.RWMutex
 	copy     wire.Materialized
 	frontier frontiers
+	trouble  error // why there is no first snapshot yet
 	watchers map[*watcher]struct{}
 }
 
@@ -82,6 +83,13 @@ func (f *follower) change(c *change) error {
 
 // wanted implements sink.
 func (f *follower) wanted() bool { return false }
+
+// failed implements sink.
+func (f *follower) failed(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.trouble = err
+}
 
 func (f *follower) tell(born, died any, began bool) {
 	if length(born)+length(died) == 0 {

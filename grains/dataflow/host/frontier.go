@@ -33,6 +33,16 @@ func merge(inputs []frontiers) frontiers {
 	return merged
 }
 
+// behind says whether f lacks, of some source, updates that g contains.
+func (f frontiers) behind(g frontiers) bool {
+	for source, theirs := range g {
+		if ours := f[source]; ours.Ingress == theirs.Ingress && ours.Number < theirs.Number {
+			return true
+		}
+	}
+	return false
+}
+
 // whole is f as one number: of a view over several sources the sum, of a run that stands for theirs
 // together. It grows with each of them, so it can be compared like that of a single source.
 func (f frontiers) whole() wire.Frontier {

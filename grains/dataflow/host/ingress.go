@@ -65,22 +65,39 @@ func (s *station) ingress(ctx context.Context, kind string) {
 		q.put(id.Key(), delta)
 	})
 	defer cancel()
+	late := s.awaited(ctx, kind)
+	patience := time.NewTimer(s.host.timing.silence)
+	defer patience.Stop()
 	var number uint64
-	all := func() {
+	learn := func(each func(func(key string, delta []byte))) {
 		var batches [][]byte
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.host.variables.Snapshot(kind, func(id wire.ID, state []byte) {
-			batches = append(batches, s.join(id.Key(), state))
+		each(func(key string, delta []byte) {
+			batches = append(batches, s.join(key, delta))
+			delete(late, key)
 			number++
 		})
-		s.learned(batches, number)
+		if len(late) == 0 {
+			s.learned(batches, number)
+		}
+	}
+	all := func() {
+		learn(func(join func(string, []byte)) {
+			s.host.variables.Snapshot(kind, func(id wire.ID, state []byte) { join(id.Key(), state) })
+		})
 	}
 	all()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-patience.C:
+			if len(late) > 0 {
+				clear(late)
+				learn(func(func(string, []byte)) {}) // the output begins with what there is
+			}
+			continue
 		case <-q.wake:
 		}
 		// What comes within a moment travels together.
@@ -96,15 +113,29 @@ func (s *station) ingress(ctx context.Context, kind string) {
 			all()
 			continue
 		}
-		s.mu.Lock()
-		batches := make([][]byte, 0, len(items))
-		for _, n := range items {
-			batches = append(batches, s.join(n.key, n.delta))
-			number++
-		}
-		s.learned(batches, number)
-		s.mu.Unlock()
+		learn(func(join func(string, []byte)) {
+			for _, n := range items {
+				join(n.key, n.delta)
+			}
+		})
 	}
+}
+
+// awaited returns the keys that the silos hold now. An ingress has no output before it has something of
+// each, or has waited for a while: where it is new its copies are still to come, and a view would shrink
+// and grow again.
+func (s *station) awaited(ctx context.Context, kind string) map[string]struct{} {
+	ctx, cancel := context.WithTimeout(ctx, s.host.timing.silence)
+	defer cancel()
+	keys, err := s.host.variables.Keys(ctx, kind)
+	if err != nil {
+		s.host.log.Info("an ingress begins without knowing what there is", "source", kind, "error", err)
+	}
+	late := make(map[string]struct{}, len(keys))
+	for _, k := range keys {
+		late[k] = struct{}{}
+	}
+	return late
 }
 
 // join is called with the lock held.

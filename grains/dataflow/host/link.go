@@ -20,6 +20,8 @@ type sink interface {
 	change(c *change) error
 	// wanted says that a snapshot is needed though nothing is missing.
 	wanted() bool
+	// failed tells why there is no snapshot yet; the link tries on.
+	failed(err error)
 }
 
 // link follows the output of one node, wherever its station is, for one sink, until its run ends.
@@ -105,6 +107,7 @@ func (l *link) run(ctx context.Context) {
 	failing := false
 	for ctx.Err() == nil {
 		if err := l.sync(ctx); err != nil {
+			l.sink.failed(err)
 			if !failing && ctx.Err() == nil && pause > l.timing.backoff/4 {
 				failing = true
 				l.log.Warn("the output of an operator cannot be followed yet", "node", l.node, "error", err)
@@ -171,7 +174,7 @@ func (l *link) sync(ctx context.Context) error {
 			return err
 		}
 	}
-	l.rx.snapshot(first.Incarnation, first.To)
+	l.rx.snapshot(first.Incarnation, first.To, first.Frontier)
 	l.heard = time.Now()
 	for {
 		c, gap := l.rx.kept()

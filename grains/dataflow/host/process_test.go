@@ -200,4 +200,3 @@ func TestTurnsRefuseWhatIsNotTheirs(t *testing.T) {
 		require.ErrorIs(t, <-seen, wire.ErrUnsupported)
 	}
 }
-

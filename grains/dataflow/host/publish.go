@@ -94,9 +94,15 @@ func (p *publisher) tick(now time.Time) {
 	}
 }
 
+// maxSubscribers is how many a station may have.
+const maxSubscribers = 1 << 16
+
 // subscribe adds s, which holds the output of the run incarnation at seq, and answers it. take makes the
 // batches of a snapshot of at most limit bytes.
 func (p *publisher) subscribe(s subscriber, incarnation, seq uint64, take func(limit int) iter.Seq[[]byte], now time.Time) *message {
+	if _, known := p.subscribers[s]; !known && len(p.subscribers) >= maxSubscribers {
+		return refusal("the operator has too many subscribers")
+	}
 	p.subscribers[s] = now
 	if incarnation == p.incarnation && seq == p.seq {
 		return &message{Type: answerCurrent, Incarnation: incarnation, To: seq, Frontier: p.frontier}

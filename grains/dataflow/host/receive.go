@@ -13,6 +13,7 @@ type change struct {
 // bounds, for after the snapshot.
 type receiver struct {
 	incarnation, seq uint64 // what is held; 0, 0 before the first snapshot
+	frontier         frontiers
 	synced           bool
 	ahead            []change
 	aheadBytes       int
@@ -54,11 +55,15 @@ func (r *receiver) next(c change) (apply *change, gap bool) {
 		// An upstream that was left behind; one that has begun again does not know this subscriber.
 		return nil, false
 	case c.from == c.to && c.to == r.seq:
+		if c.frontier.behind(r.frontier) {
+			return nil, false // it was overtaken
+		}
+		r.frontier = c.frontier
 		return &c, false
 	case c.to <= r.seq:
 		return nil, false
 	case c.from == r.seq:
-		r.seq = c.to
+		r.seq, r.frontier = c.to, c.frontier
 		return &c, false
 	}
 	r.unsync()
@@ -75,8 +80,8 @@ func (r *receiver) unsync() {
 }
 
 // snapshot says that the snapshot of that run at that number is held now.
-func (r *receiver) snapshot(incarnation, seq uint64) {
-	r.incarnation, r.seq, r.synced = incarnation, seq, true
+func (r *receiver) snapshot(incarnation, seq uint64, f frontiers) {
+	r.incarnation, r.seq, r.frontier, r.synced = incarnation, seq, f, true
 }
 
 // kept returns, one after the other, what arrived before the snapshot and is to be applied on it; gap as in

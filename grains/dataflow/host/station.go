@@ -41,9 +41,10 @@ type port struct {
 // snapshotIn is a snapshot of one input, and the changes since, while those of the other inputs are
 // awaited.
 type snapshotIn struct {
-	batches [][]byte
-	bytes   int
-	began   bool
+	batches  [][]byte
+	bytes    int // of the changes
+	frontier frontiers
+	began    bool
 }
 
 // maxPendingBytes of changes are kept on top of a snapshot that waits for those of other inputs.
@@ -62,6 +63,8 @@ func (i in) replace(batches [][]byte, f frontiers, began bool) error {
 	return i.s.replace(i.n, batches, f, began)
 }
 func (i in) change(c *change) error { return i.s.change(i.n, c) }
+
+func (i in) failed(error) {}
 
 // wanted: an operator begins again with all of its inputs, or with none.
 func (i in) wanted() bool {
@@ -89,8 +92,7 @@ func (s *station) replace(n int, batches [][]byte, f frontiers, began bool) erro
 	if s.ended {
 		return nil
 	}
-	p := &s.ports[n]
-	p.pending, p.frontier = &snapshotIn{batches: batches, began: began}, f
+	s.ports[n].pending = &snapshotIn{batches: batches, frontier: f, began: began}
 	inputs := make([][][]byte, len(s.ports))
 	for i, p := range s.ports {
 		if p.pending == nil {
@@ -105,7 +107,11 @@ func (s *station) replace(n int, batches [][]byte, f frontiers, began bool) erro
 	}
 	diff, err := s.guarded(func() ([]byte, error) { return s.op.Replace(inputs) })
 	for i := range s.ports {
-		s.ports[i].pending = nil
+		p := &s.ports[i]
+		if err == nil {
+			p.frontier = p.pending.frontier
+		}
+		p.pending = nil
 	}
 	if err != nil {
 		return err
@@ -131,7 +137,7 @@ func (s *station) change(n int, c *change) error {
 			in.batches = append(in.batches, c.batch)
 		}
 		in.began = in.began || c.reset
-		p.frontier = c.frontier
+		in.frontier = c.frontier
 		return nil
 	}
 	var out []byte
