@@ -134,7 +134,11 @@ func (c *Client) atReplica(ctx context.Context, r request, self view.SiloID, har
 	if answered(last) && errors.Is(last, wire.ErrNoSuchKind) {
 		return reply{}, fmt.Errorf("variable %v: %w", id, last)
 	}
-	return reply{}, &wire.CallError{To: id, Cause: wire.ErrNotExecuted, Detail: fmt.Sprintf("no replica served it (%s)", strings.Join(tried, "; "))}
+	err = &wire.CallError{To: id, Cause: wire.ErrNotExecuted, Detail: fmt.Sprintf("no replica served it (%s)", strings.Join(tried, "; "))}
+	if ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", err, ctx.Err())
+	}
+	return reply{}, err
 }
 
 func state(s view.Silo) string {

@@ -119,21 +119,25 @@ func (e *ForeignStore) Error() string {
 		e.Dir, e.Found, e.Want)
 }
 
-// StoreError says that what is stored cannot be read, or that nothing more can be stored.
+// StoreError says that what is stored cannot be read, or, when Write is set, that nothing more can be
+// stored.
 type StoreError struct {
 	Dir      string
 	Variable wire.ID // zero when it is not about one
 	What     string
+	Write    bool
 	Err      error
 }
 
 func (e *StoreError) Error() string {
-	of := ""
+	of, help := "", "restore the directory, or remove the silo's whole data directory so that it comes back as a new store and fetches everything from the other replicas"
 	if !e.Variable.IsZero() {
 		of = fmt.Sprintf(" variable %v:", e.Variable)
 	}
-	return fmt.Sprintf("variable host: %s:%s %s: %v: restore the directory, or remove the silo's whole data directory so that it comes back as a new store and fetches everything from the other replicas",
-		e.Dir, of, e.What, e.Err)
+	if e.Write {
+		help = "mend the disk and start the silo again"
+	}
+	return fmt.Sprintf("variable host: %s:%s %s: %v: %s", e.Dir, of, e.What, e.Err, help)
 }
 
 func (e *StoreError) Unwrap() error { return e.Err }

@@ -181,7 +181,7 @@ func (s *store) commit(b *pebble.Batch, o *pebble.WriteOptions) error {
 		err = s.err()
 	}
 	if err != nil {
-		return &StoreError{Dir: s.dir, What: "cannot write", Err: err}
+		return &StoreError{Dir: s.dir, What: "cannot write", Write: true, Err: err}
 	}
 	return b.Close()
 }

@@ -57,6 +57,12 @@ func (v *variable) Digest() []byte {
 func (v *variable) Since(digest []byte) ([]byte, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if len(digest) == 0 { // an empty state's, for the machine
+		if v.object.Hash() == 0 {
+			return nil, nil
+		}
+		return v.object.State(), nil
+	}
 	return v.object.Since(digest)
 }
 

@@ -2,15 +2,18 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/martinelli-go/martinelli/cluster/view"
@@ -45,6 +48,7 @@ type world struct {
 	views *view.Holder
 	limit int
 	hooks hooks
+	over  atomic.Bool
 
 	mu    sync.Mutex
 	rng   *rand.Rand
@@ -61,17 +65,20 @@ type node struct {
 	i           int
 	id          view.SiloID
 	incarnation uint64
-	fs          vfs.FS
-	host        *Host // nil: down
+	mem         *vfs.MemFS
+	off         *atomic.Bool // no power: no fsync succeeds
+	fs          vfs.FS       // on mem
+	host        *Host        // nil: down
 	fatal       chan error
-	held        map[int][]byte // notifications that are delivered after the next one
+	held        map[int]notification // delivered after the next one
 }
 
 func newWorld(t testing.TB, n int, seed uint64) *world {
 	w := &world{t: t, views: &view.Holder{}, rng: rand.New(rand.NewPCG(seed, 0)), cut: map[[2]int]bool{}, requests: map[int]int{}}
 	var silos []view.Silo
 	for i := range n {
-		w.nodes = append(w.nodes, &node{w: w, i: i, id: view.SiloID(fmt.Sprintf("store-%d", i)), fs: vfs.NewCrashableMem(), held: map[int][]byte{}})
+		w.nodes = append(w.nodes, &node{w: w, i: i, id: view.SiloID(fmt.Sprintf("store-%d", i)), held: map[int]notification{}})
+		w.nodes[i].plug(vfs.NewCrashableMem())
 		silos = append(silos, view.Silo{ID: w.nodes[i].id, Addr: fmt.Sprintf("silo-%d", i)})
 	}
 	w.views.Set(view.New(1, silos))
@@ -79,17 +86,19 @@ func newWorld(t testing.TB, n int, seed uint64) *world {
 		for i := range w.nodes {
 			w.close(i)
 		}
+		w.over.Store(true)
 	})
 	return w
 }
 
 func (w *world) config(i int) Config {
 	n := w.nodes[i]
-	n.fatal = make(chan error, 1)
+	fatal := make(chan error, 1)
+	n.fatal = fatal
 	return Config{
 		Self: n.id, Incarnation: n.incarnation, Actor: crdt.Actor(100 + i), Views: w.views, Kinds: kinds(),
-		Requests: wires{w, i}, Replicas: wires{w, i}, FS: n.fs, Limit: w.limit,
-		Logger: slog.New(slog.DiscardHandler), Fatal: func(err error) { n.fatal <- err }, hooks: w.hooks,
+		Requests: wires{w, i, n.incarnation}, Replicas: wires{w, i, n.incarnation}, FS: n.fs, Limit: w.limit,
+		Logger: slog.New(slog.NewTextHandler(testWriter{w}, nil)), Fatal: func(err error) { fatal <- err }, hooks: w.hooks,
 	}
 }
 
@@ -131,13 +140,35 @@ func (w *world) close(i int) {
 	}
 }
 
-// crash ends a node as a power cut does: what was not synced is lost, but for a part of it.
+// crash ends a node as a power cut does: what was not synced is lost, but for a part of it. From the cut
+// on nothing becomes durable, so nothing is acknowledged that the clone does not have.
 func (w *world) crash(i, unsynced int) {
 	w.mu.Lock()
-	clone := w.nodes[i].fs.(*vfs.MemFS).CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: w.rng})
+	n := w.nodes[i]
+	h := n.host
+	n.host = nil
 	w.mu.Unlock()
-	w.close(i)
-	w.nodes[i].fs = clone
+	n.off.Store(true)
+	_ = h.Close()
+	w.mu.Lock()
+	clone := n.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: w.rng})
+	w.mu.Unlock()
+	n.plug(clone)
+}
+
+// plug gives the node a file system, and power.
+func (n *node) plug(mem *vfs.MemFS) {
+	off := &atomic.Bool{}
+	n.mem, n.off = mem, off
+	n.fs = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		switch op.Kind {
+		case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo:
+			if off.Load() {
+				return errors.New("no power")
+			}
+		}
+		return nil
+	}))
 }
 
 func (w *world) host(i int) *Host {
@@ -158,8 +189,14 @@ func (w *world) partition(side ...int) {
 
 // wires is the network as node from sees it.
 type wires struct {
-	w    *world
-	from int
+	w           *world
+	from        int
+	incarnation uint64
+}
+
+type notification struct {
+	incarnation uint64
+	payload     []byte
 }
 
 func (x wires) index(to view.SiloID) int {
@@ -206,21 +243,21 @@ func (x wires) Notify(to view.SiloID, payload []byte) error {
 		w.t.Errorf("a notification of %d bytes, the limit is %d", len(payload), w.limit)
 		return nil
 	}
-	messages := [][]byte{payload}
+	one := notification{x.incarnation, payload}
+	messages := []notification{one}
 	if w.rng.Float64() < w.double {
-		messages = append(messages, payload)
+		messages = append(messages, one)
 	}
-	if late := me.held[i]; late != nil {
+	if late, ok := me.held[i]; ok {
 		messages = append(messages, late)
 		delete(me.held, i)
 	} else if w.rng.Float64() < w.swap {
-		me.held[i] = payload
+		me.held[i] = one
 		messages = nil
 	}
-	incarnation := me.incarnation
 	w.mu.Unlock()
 	for _, m := range messages {
-		h.ServeNotify(me.id, incarnation, slices.Clone(m))
+		h.ServeNotify(me.id, m.incarnation, slices.Clone(m.payload))
 	}
 	return nil
 }
@@ -240,6 +277,12 @@ func contents(h *Host, id wire.ID) string {
 
 func (w *world) eventually(what string, ok func() bool) {
 	w.t.Helper()
+	start := time.Now()
+	defer func() {
+		if d := time.Since(start); d > time.Second {
+			w.t.Logf("%s: %v", what, d)
+		}
+	}()
 	require.Eventually(w.t, ok, 30*time.Second, 2*time.Millisecond, what)
 }
 
@@ -287,4 +330,14 @@ func (w *world) equal(kinds ...string) {
 			}
 		}
 	}
+}
+
+// testWriter makes the log part of a failing test's output.
+type testWriter struct{ w *world }
+
+func (w testWriter) Write(b []byte) (int, error) {
+	if !w.w.over.Load() { // a store that failed is never closed and may still speak
+		w.w.t.Logf("%s", b)
+	}
+	return len(b), nil
 }
