@@ -63,8 +63,8 @@ var house = []struct {
 	{path: "samples/wine/cmd/wine"},
 	{path: "integration/bank"},
 	{path: "integration"},
+	{path: "integration/bench/shop"},
 	{path: "integration/bench"},
-	{path: "integration/bench/peer"},
 }
 
 // soleImporters names the packages that alone may import a library, tests and benchmarks apart.

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+func TestArguments(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"help":            {[]string{"--help"}, exitMeasured, "usage: go run ./integration/bench"},
+		"an unknown flag": {[]string{"--fast"}, exitUsage, "flag provided but not defined: -fast"},
+		"an argument":     {[]string{"fast"}, exitUsage, `unexpected argument "fast"`},
+		"an unknown role": {[]string{serveCommand, "coffee"}, exitFailed, `no role "coffee"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var stdout, stderr bytes.Buffer
+			require.Equal(t, c.code, run(t.Context(), c.args, new(bytes.Buffer), &stdout, &stderr))
+			require.Contains(t, stderr.String(), c.says)
+			require.Empty(t, stdout.String())
+		})
+	}
+}
+
+func TestTurnCountsCalls(t *testing.T) {
+	t.Parallel()
+	made := make([]int, 3)
+	r := rival{name: "counting", calls: func(_ context.Context, caller, n int) error { made[caller] += n; return nil }}
+	s, err := r.turn(t.Context(), 3, 16, time.Millisecond)
+	require.NoError(t, err)
+	require.Equal(t, s.calls+3, made[0]+made[1]+made[2], "each caller's first call comes before the clock")
+	require.Empty(t, s.latencies, "batches are not calls")
+	require.GreaterOrEqual(t, s.took, time.Millisecond)
+
+	s, err = r.turn(t.Context(), 1, 1, time.Millisecond)
+	require.NoError(t, err)
+	require.Len(t, s.latencies, s.calls)
+	require.IsNonDecreasing(t, s.latencies)
+}
+
+func TestTurnFailsWithItsRival(t *testing.T) {
+	t.Parallel()
+	lost := errors.New("lost")
+	r := rival{name: "losing", calls: func(_ context.Context, _, n int) error {
+		if n > 1 {
+			return lost
+		}
+		return nil
+	}}
+	_, err := r.turn(t.Context(), 8, 2, time.Millisecond)
+	require.ErrorIs(t, err, lost)
+	require.EqualError(t, err, "losing: lost", "the same error of many callers is told once")
+}
+
+func TestMedianAndRatio(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, 2.0, median([]float64{9, 1, 2}))
+	require.Equal(t, 1.5, median([]float64{2, 1}))
+	calls := func(s sample) float64 { return float64(s.calls) }
+	slow, fast := samples{{calls: 1}, {calls: 10}, {calls: 3}}, samples{{calls: 2}, {calls: 40}, {calls: 6}}
+	require.Equal(t, 0.5, ratio(slow, fast, calls), "the median of the rounds' ratios")
+	require.Equal(t, 3.0, slow.spread(calls))
+}
+
+func TestQuantiles(t *testing.T) {
+	t.Parallel()
+	s := sample{latencies: make([]time.Duration, 1000)}
+	for i := range s.latencies {
+		s.latencies[i] = time.Duration(i)
+	}
+	require.EqualValues(t, 500, p50(s))
+	require.EqualValues(t, 990, p99(s))
+	require.EqualValues(t, 999, p999(s))
+	require.Zero(t, sample{}.quantile(0.5))
+}
+
+func TestReport(t *testing.T) {
+	t.Parallel()
+	r := &report{environment: "here"}
+	require.JSONEq(t, `{"rows":[]}`, string(r.document()))
+	r.figure("faster", 0.12345)
+	r.require("right", 0, none, false)
+	require.JSONEq(t, `{"rows":[
+		{"bar":"faster","value":0.123,"required":"–","ok":true},
+		{"bar":"right","value":0,"required":"–","ok":false}
+	]}`, string(r.document()))
+	var out bytes.Buffer
+	r.print(&out)
+	require.Contains(t, out.String(), "here")
+	require.Contains(t, out.String(), "1 of 2 bars MISSED")
+}
+
+// Whatever is measured, the document can be read.
+func TestFiguresAreEncodable(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		v := rapid.OneOf(rapid.Float64(), rapid.SampledFrom([]float64{math.NaN(), math.Inf(1), math.Inf(-1), 0})).Draw(t, "value")
+		r := &report{}
+		r.figure("some", v)
+		var read struct{ Rows []bar }
+		require.NoError(t, json.Unmarshal(r.document(), &read))
+		if !math.IsNaN(v) && !math.IsInf(v, 0) {
+			require.InDelta(t, v, read.Rows[0].Value, 0.005*math.Abs(v)+1e-300)
+		}
+	})
+}
+
+func TestTailKeepsTheEnd(t *testing.T) {
+	t.Parallel()
+	var l tail
+	for range 3 * tailSize / 10 {
+		_, err := l.Write([]byte("0123456789"))
+		require.NoError(t, err)
+	}
+	_, err := l.Write([]byte("end"))
+	require.NoError(t, err)
+	require.Len(t, l.String(), tailSize)
+	require.Contains(t, l.String(), "9end")
+}
