@@ -211,6 +211,7 @@ func (b *bench) purchases(ctx context.Context, r *report) (err error) {
 		notes: []string{
 			"Isolation: strict serializable. Durability: fsync on most of three replicas before the answer, all on this machine's disk.",
 			"Clients are goroutines of one client process, each with one purchase under way. Aborts are tries that were undone and made again.",
+			"The silos' CPU holds what they do in the background too, of which one client's commits have to bear more.",
 			"After each round money, stock and orders are compared; a run in which they differ is thrown away.",
 		},
 	}

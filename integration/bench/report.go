@@ -119,7 +119,7 @@ func (r *report) print(w io.Writer) {
 	case missed > 0:
 		fmt.Fprintf(w, "%d of %d bars MISSED\n", missed, len(r.bars))
 	default:
-		fmt.Fprintln(w, "no bar missed")
+		fmt.Fprintf(w, "no bar missed (%s: nothing is required yet)\n", none)
 	}
 }
 
