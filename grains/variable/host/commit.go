@@ -192,7 +192,9 @@ func (h *Host) publish(batch []*entry) {
 				h.step(replica.Logged{Ticket: e.ticket})
 			}
 		case len(e.novelty) > 0:
-			h.step(replica.Local{Key: e.variable.id, Novelty: e.novelty})
+			if len(e.novelty) <= h.cfg.Limit-slack { // what is larger, Apply brought, here as elsewhere
+				h.step(replica.Local{Key: e.variable.id, Novelty: e.novelty})
+			}
 			h.changed = append(h.changed, change{e.variable.id, e.novelty})
 		}
 	}

@@ -181,7 +181,6 @@ func TestClient(t *testing.T) {
 	w.limit = 4 * slack // a page takes little
 	hosts := w.startAll()
 	c := NewClient(w.views, kinds(), wires{w, -1, 0}, w.limit)
-	want := map[string]uint64{}
 	var keys []string
 	for i := range 700 {
 		key := fmt.Sprintf("%05d-%s", i, strings.Repeat("k", 60))
@@ -211,7 +210,7 @@ func TestClient(t *testing.T) {
 		_, err = of.Keys(t.Context(), "test.None")
 		require.ErrorIs(t, err, wire.ErrNoSuchKind)
 	}
-	want = hosts[1].Hashes("test.Reg")
+	want := hosts[1].Hashes("test.Reg")
 	require.Len(t, want, len(keys))
 	for _, s := range w.views.Current().Silos {
 		got, err := c.RemoteHashes(t.Context(), s.ID, "test.Reg")
@@ -276,6 +275,19 @@ func TestApplyIsIdempotent(t *testing.T) {
 	require.EqualValues(t, 2, value(t, w.start(0), n))
 	w.synced()
 	w.equal("test.Count")
+}
+
+// What a block has committed is taken whatever its size.
+func TestApplyLarge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1)
+	h := w.start(0)
+	op := crdt.SetOp[string]{Add: []string{strings.Repeat("x", 5<<20)}}
+	require.ErrorIs(t, h.Mutate(t.Context(), theBag, crdt.AppendSetOp(nil, op, text)), wire.ErrTooLarge)
+	require.NoError(t, h.Apply([]Delta{{theBag, op.Effect(&crdt.Minter{Actor: 900}).Append(nil, text)}}))
+	require.NoError(t, h.Durable(t.Context()))
+	w.crash(0, 0)
+	require.Len(t, of(t, w.start(0), theBag), 5<<20)
 }
 
 // A silo that follows a kind gets all of it, although it is no replica, and again after a restart of

@@ -63,7 +63,10 @@ func (h *Host) enqueue(v *variable, op []byte) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if changes, err := h.check(v.id, v.lattice, delta); err != nil || !changes {
+	if limit := h.cfg.Limit - slack; len(delta) > limit {
+		return nil, fmt.Errorf("%w: one change of it has %d bytes, the limit is %d: make it in several", wire.ErrTooLarge, len(delta), limit)
+	}
+	if changes, err := check(v.lattice, delta); err != nil || !changes {
 		return nil, err
 	}
 	e := &entry{variable: v, delta: delta, own: own, done: make(chan error, 1)}
@@ -77,12 +80,9 @@ func (h *Host) enqueue(v *variable, op []byte) (*entry, error) {
 	return e, nil
 }
 
-// check makes sure, before a delta is stored, that it can be read again and sent, and says whether there
-// is anything in it.
-func (h *Host) check(id wire.ID, l wire.Lattice, delta []byte) (changes bool, err error) {
-	if limit := h.cfg.Limit - slack; len(delta) > limit {
-		return false, fmt.Errorf("%w: one change of it has %d bytes, the limit is %d: make it in several", wire.ErrTooLarge, len(delta), limit)
-	}
+// check makes sure, before a delta is stored, that it can be read again, and says whether there is
+// anything in it.
+func check(l wire.Lattice, delta []byte) (changes bool, err error) {
 	if len(delta) == 0 {
 		return false, nil
 	}
@@ -149,7 +149,9 @@ func (h *Host) readHere(k *wire.VariableKind, id wire.ID, use func(wire.Object))
 // order, where this silo holds the variable, and then shared as if written here. It returns when they are
 // queued; Durable waits for them. Applying a delta again is harmless.
 //
-// A delta that does not decode is left out and reported in the error; the others are taken.
+// Size does not matter here, since others get the delta from where it was made; if it is too large for a
+// message it cannot be repaired, which is logged. A delta that does not decode is left out and reported in
+// the error; the others are taken.
 func (h *Host) Apply(deltas []Delta) error {
 	var bad []error
 	for _, d := range deltas {
@@ -160,7 +162,7 @@ func (h *Host) Apply(deltas []Delta) error {
 		err := checkID(d.Variable)
 		changes := false
 		if err == nil {
-			changes, err = h.check(d.Variable, k.Lattice, d.Bytes)
+			changes, err = check(k.Lattice, d.Bytes)
 		}
 		if err != nil {
 			bad = append(bad, fmt.Errorf("variable %v: delta left out: %w", d.Variable, err))
