@@ -79,7 +79,7 @@ func kinds(more ...wire.Kind) map[string]wire.Kind {
 
 var quick = timing{
 	coalesce: time.Millisecond, tick: 5 * time.Millisecond, beat: 20 * time.Millisecond, silence: 150 * time.Millisecond,
-	expire: time.Second, request: 2 * time.Second, backoff: 50 * time.Millisecond, run: 10 * time.Second,
+	expire: 400 * time.Millisecond, request: 2 * time.Second, backoff: 50 * time.Millisecond, run: 10 * time.Second,
 }
 
 // world is several hosts in one process: a network that loses, duplicates and delays notifications, and

@@ -15,8 +15,9 @@
 // A subscriber (a link) asks for a snapshot, and is sent each change after it as notifications, which
 // may be lost: each says from which number of the sequence to which it leads. The subscriber applies it
 // only when it holds the former (receiver); it drops what it has, and asks for a snapshot when something
-// is missing. Heartbeats show that the last message was lost. A sender keeps nothing for a subscriber: who
-// is too slow finds a gap, and fetches a snapshot at its own speed, page by page.
+// is missing. Heartbeats show that the last message was lost. A sender keeps nothing for one subscriber: who
+// misses a change is answered with the last changes, which are kept within a bound for all, and who is too
+// slow for that fetches a snapshot at its own speed, page by page.
 //
 // After a snapshot an operator compares: what it sends on is the difference. So a restart anywhere is a
 // change for whoever is behind it, and what was computed stays readable meanwhile.

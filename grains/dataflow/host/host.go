@@ -96,6 +96,7 @@ func (h *Host) Start(context.Context) error {
 		<-h.life.Done()
 		cancel()
 	})
+	h.moveStations()
 	h.work.Go(h.deliverLocal)
 	h.work.Go(h.tick)
 	return h.scheduler.start()

@@ -91,6 +91,7 @@ func (l *link) applied(c *change, gap bool) {
 		if err := l.sink.change(c); err != nil {
 			l.log.Warn("a change of a view cannot be applied; its snapshot is fetched", "node", l.node, "error", err)
 			l.rx.unsync()
+			l.rx.forget()
 			gap = true
 		}
 	}
@@ -158,6 +159,10 @@ func (l *link) sync(ctx context.Context) error {
 	var batches [][]byte
 	switch first.Type {
 	case answerCurrent:
+	case answerChange:
+		if first.Incarnation != ask.Incarnation || first.From != ask.To {
+			return fmt.Errorf("silo %s answers with a change from %d, not %d", owner.Addr, first.From, ask.To)
+		}
 	case answerPage:
 		if batches, err = l.pages(ctx, owner, first); err != nil {
 			return err
@@ -168,7 +173,13 @@ func (l *link) sync(ctx context.Context) error {
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if first.Type == answerPage {
+	switch first.Type {
+	case answerChange:
+		if err := l.sink.change(&change{first.Incarnation, first.From, first.To, first.Batch, first.Frontier, first.Reset}); err != nil {
+			l.rx.forget()
+			return err
+		}
+	case answerPage:
 		began := l.rx.incarnation != 0 && l.rx.incarnation != first.Incarnation
 		if err := l.sink.replace(batches, first.Frontier, began); err != nil {
 			return err

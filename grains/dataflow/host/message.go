@@ -16,6 +16,7 @@ const (
 	tellUnknown              // to a subscriber that the station does not know
 	answerPage               // a page of a snapshot, Last is the last one
 	answerCurrent            // the subscriber holds everything
+	answerChange             // what the subscriber lacks, as one change
 	answerRefused            // Text says why
 )
 

@@ -10,8 +10,9 @@ import (
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
-// publisher is a station's output as a sequence of changes, and those who are sent it. It keeps no change
-// for anybody. It is pure but for send; its station's lock guards it.
+// publisher is a station's output as a sequence of changes, and those who are sent it. It keeps nothing for
+// one of them, but the last changes for whoever missed some. It is pure but for send; its station's lock
+// guards it.
 type publisher struct {
 	node        string
 	incarnation uint64
@@ -21,6 +22,8 @@ type publisher struct {
 
 	seq         uint64
 	frontier    frontiers
+	recent      []change // the last ones up to seq, within maxRecentBytes
+	recentBytes int
 	untold      bool // the frontier has advanced since anything was sent
 	told        time.Time
 	subscribers map[subscriber]time.Time // when it was heard last
@@ -46,6 +49,8 @@ const (
 	maxParts = 32
 	// maxSnapshots are kept at a time; who fetches an older one begins again.
 	maxSnapshots = 4
+	// maxRecentBytes of changes are kept: one that is lost costs no snapshot of the whole output then.
+	maxRecentBytes = 1 << 20
 )
 
 // emit makes batch, which may be empty, the next change.
@@ -57,6 +62,7 @@ func (p *publisher) emit(batch []byte, f frontiers, reset bool, now time.Time) {
 	}
 	m := message{Type: tellChange, Node: p.node, Incarnation: p.incarnation, From: p.seq, To: p.seq + 1, Frontier: f, Reset: reset}
 	p.seq++
+	p.remember(change{p.incarnation, m.From, m.To, batch, nil, reset})
 	if len(p.subscribers) == 0 {
 		return
 	}
@@ -70,6 +76,34 @@ func (p *publisher) emit(batch []byte, f frontiers, reset bool, now time.Time) {
 		p.tell(&m)
 	}
 	p.untold, p.told = false, now
+}
+
+func (p *publisher) remember(c change) {
+	p.recent = append(p.recent, c)
+	p.recentBytes += len(c.batch)
+	for p.recentBytes > maxRecentBytes {
+		p.recentBytes -= len(p.recent[0].batch)
+		p.recent[0] = change{}
+		p.recent = p.recent[1:]
+	}
+}
+
+// since returns what came after seq as one change, nil when that is not kept or does not fit in a message.
+func (p *publisher) since(seq uint64) *message {
+	if len(p.recent) == 0 || seq < p.recent[0].from || seq >= p.seq {
+		return nil
+	}
+	m := &message{Type: answerChange, Incarnation: p.incarnation, From: seq, To: p.seq, Frontier: p.frontier}
+	var batches [][]byte
+	for _, c := range p.recent[seq-p.recent[0].from:] {
+		batches = append(batches, c.batch)
+		m.Reset = m.Reset || c.reset
+	}
+	var err error
+	if m.Batch, err = sum(batches); err != nil || len(m.Batch) > room(p.limit, p.node, p.frontier) {
+		return nil
+	}
+	return m
 }
 
 // beat tells subscribers where the output is.
@@ -106,6 +140,11 @@ func (p *publisher) subscribe(s subscriber, incarnation, seq uint64, take func(l
 	p.subscribers[s] = now
 	if incarnation == p.incarnation && seq == p.seq {
 		return &message{Type: answerCurrent, Incarnation: incarnation, To: seq, Frontier: p.frontier}
+	}
+	if incarnation == p.incarnation {
+		if m := p.since(seq); m != nil {
+			return m
+		}
 	}
 	if p.snapshots[p.seq] == nil {
 		for len(p.snapshots) >= maxSnapshots {

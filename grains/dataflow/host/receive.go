@@ -79,6 +79,9 @@ func (r *receiver) unsync() {
 	r.ahead, r.aheadBytes = nil, 0
 }
 
+// forget says that only a whole snapshot will do.
+func (r *receiver) forget() { r.seq = 0 }
+
 // snapshot says that the snapshot of that run at that number is held now.
 func (r *receiver) snapshot(incarnation, seq uint64, f frontiers) {
 	r.incarnation, r.seq, r.frontier, r.synced = incarnation, seq, f, true

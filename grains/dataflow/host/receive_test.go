@@ -147,6 +147,11 @@ func TestPublisherAndReceiver(t *testing.T) {
 				_, _, err := held.Reset(pages)
 				require.NoError(t, err)
 			}
+			if a.Type == answerChange {
+				require.Equal(t, r.seq, a.From)
+				_, _, err := held.Apply(a.Batch)
+				require.NoError(t, err)
+			}
 			r.snapshot(a.Incarnation, a.To, a.Frontier)
 		}
 		apply := func(c *change) {
@@ -216,6 +221,31 @@ func batchOrNil(batch func(from, to int) []byte, n int) []byte {
 		return nil
 	}
 	return batch(0, n)
+}
+
+func TestRecentChangesAreBounded(t *testing.T) {
+	t.Parallel()
+	p := publisher{
+		node: "n", incarnation: 3, limit: 1 << 20, timing: quick, send: func(string, []byte) {},
+		subscribers: map[subscriber]time.Time{}, snapshots: map[uint64]*snapshot{},
+	}
+	for i := range 50 {
+		elem := string(rune('a'+i)) + strings.Repeat("x", maxRecentBytes/10)
+		p.emit(flow.AppendBatch(nil, []flow.Weighted[string]{{Elem: elem, Weight: 1}}, opaque), nil, i == 47, time.Time{})
+		require.LessOrEqual(t, p.recentBytes, maxRecentBytes)
+		require.Equal(t, p.seq, p.recent[len(p.recent)-1].to)
+	}
+	require.Nil(t, p.since(3), "not kept")
+	require.Nil(t, p.since(50), "nothing is missing")
+	require.Nil(t, p.since(51), "from a future that never was")
+	m := p.since(46)
+	items, err := flow.DecodeBatch(m.Batch, opaque)
+	require.NoError(t, err)
+	require.Len(t, items, 4)
+	require.True(t, m.Reset)
+	require.False(t, p.since(48).Reset)
+	p.limit = maxRecentBytes / 5
+	require.Nil(t, p.since(46), "more than fits in a message")
 }
 
 func TestPublisherForgets(t *testing.T) {
