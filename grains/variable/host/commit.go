@@ -218,7 +218,7 @@ func (h *Host) compact(batch []*entry) error {
 			continue
 		}
 		v.touched = false
-		if v.log <= v.base+logMin || h.cfg.hooks.keepAll {
+		if v.log <= v.base+logMin {
 			continue
 		}
 		// The state holds everything that the log says, since what is durable is joined. It may hold more

@@ -60,7 +60,6 @@ type Config struct {
 type hooks struct {
 	skipOwn bool // do not store what this store keeps about a variable
 	ackNow  bool // answer writers before the disk has
-	keepAll bool // write to the store without ever compacting
 }
 
 // keyLimit bounds the length of a variable's kind and key together.
