@@ -45,7 +45,9 @@ const timeout = 30 * time.Second
 // Start starts a cluster of that many silos, each given kinds, and fails the test if it does not serve.
 func Start(t testing.TB, silos int, kinds []grains.Kind) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, network: silo.NewNetwork(), logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	out := &output{of: t}
+	t.Cleanup(out.end) // runs after stop
+	c := &Cluster{t: t, network: silo.NewNetwork(), logger: slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	var addrs []string
 	for i := range silos {
 		addrs = append(addrs, fmt.Sprintf("silo-%d:%d", i, 7000+10*i))
@@ -138,4 +140,26 @@ func (c *Cluster) stop() {
 			c.halt(m)
 		}
 	}
+}
+
+// output is a test's, until the test ends: connections of the log may end later, with a line in their
+// log, and a test panics when something is written to it then.
+type output struct {
+	mu sync.Mutex
+	of testing.TB // nil at the end
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.of == nil {
+		return len(b), nil
+	}
+	return o.of.Output().Write(b)
+}
+
+func (o *output) end() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.of = nil
 }
