@@ -37,7 +37,7 @@ const (
 	// Recommended is how many wines are recommended to each customer.
 	Recommended = 10
 	// Round is the least time between two recommendations to a customer because of what others like.
-	Round = 5 * time.Second
+	Round = 2 * time.Second
 )
 
 // recommend runs for a customer when the customer's favourites or orders change, and in rounds when what

@@ -219,8 +219,8 @@ func Shared() []grains.Kind {
 		variable.SetKindBy(Favorites, codecWineID),
 		variable.SetKindBy(Recs, codecWineID),
 		variable.SetKindBy(Orders, codecOrder),
-		wire.NewNode(Likes, codecFlowEntryOfWineIDAndInt64, 0x892c4751183def0f),
-		wire.NewNode(Together, codecFlowEntryOfFlowPairOfWineIDAndWineIDAndInt64, 0xaaa6f8f76e37b325),
+		wire.NewNode(Likes, codecElementFlowEntryOfWineIDAndInt64, 0x892c4751183def0f),
+		wire.NewNode(Together, codecElementFlowEntryOfFlowPairOfWineIDAndWineIDAndInt64, 0xaaa6f8f76e37b325),
 	}
 }
 
@@ -460,17 +460,17 @@ func decodeNotJPEG(b []byte) (v NotJPEG, err error) {
 }
 
 var (
-	codecBytes                                        = wire.BytesCodec[[]byte]()
-	codecFlowEntryOfFlowPairOfWineIDAndWineIDAndInt64 = flow.EntryCodec(codecFlowPairOfWineIDAndWineID, codecInt64)
-	codecFlowEntryOfWineIDAndInt64                    = flow.EntryCodec(codecWineID, codecInt64)
-	codecFlowPairOfWineIDAndWineID                    = flow.PairCodec(codecWineID, codecWineID)
-	codecInt64                                        = wire.IntCodec[int64]()
-	codecMatch                                        = wire.Codec[Match]{Append: appendMatch, Decode: decodeMatch}
-	codecMoney                                        = wire.IntCodec[Money]()
-	codecOrder                                        = wire.Codec[Order]{Append: appendOrder, Decode: decodeOrder}
-	codecPointerToNotJPEG                             = wire.Codec[*NotJPEG]{Append: appendPointerToNotJPEG, Decode: decodePointerToNotJPEG, Clone: clonePointerToNotJPEG}
-	codecShelf                                        = wire.Codec[Shelf]{Append: appendShelf, Decode: decodeShelf}
-	codecSliceOfRating                                = wire.Codec[[]Rating]{Append: appendSliceOfRating, Decode: decodeSliceOfRating, Clone: cloneSliceOfRating}
-	codecWallet                                       = wire.Codec[Wallet]{Append: appendWallet, Decode: decodeWallet}
-	codecWineID                                       = wire.StringCodec[WineID]()
+	codecBytes                                               = wire.BytesCodec[[]byte]()
+	codecElementFlowEntryOfFlowPairOfWineIDAndWineIDAndInt64 = flow.EntryCodec(codecElementFlowPairOfWineIDAndWineID, codecInt64)
+	codecElementFlowEntryOfWineIDAndInt64                    = flow.EntryCodec(codecWineID, codecInt64)
+	codecElementFlowPairOfWineIDAndWineID                    = flow.PairCodec(codecWineID, codecWineID)
+	codecInt64                                               = wire.IntCodec[int64]()
+	codecMatch                                               = wire.Codec[Match]{Append: appendMatch, Decode: decodeMatch}
+	codecMoney                                               = wire.IntCodec[Money]()
+	codecOrder                                               = wire.Codec[Order]{Append: appendOrder, Decode: decodeOrder}
+	codecPointerToNotJPEG                                    = wire.Codec[*NotJPEG]{Append: appendPointerToNotJPEG, Decode: decodePointerToNotJPEG, Clone: clonePointerToNotJPEG}
+	codecShelf                                               = wire.Codec[Shelf]{Append: appendShelf, Decode: decodeShelf}
+	codecSliceOfRating                                       = wire.Codec[[]Rating]{Append: appendSliceOfRating, Decode: decodeSliceOfRating, Clone: cloneSliceOfRating}
+	codecWallet                                              = wire.Codec[Wallet]{Append: appendWallet, Decode: decodeWallet}
+	codecWineID                                              = wire.StringCodec[WineID]()
 )

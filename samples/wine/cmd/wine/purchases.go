@@ -32,6 +32,7 @@ type account struct {
 	rng       *rand.Rand
 	orders    []wine.Order // that were acknowledged
 	bought    map[wine.WineID]bool
+	gone      map[wine.WineID]bool // that there was no bottle of
 }
 
 // market is the driver of the purchases.
@@ -72,7 +73,7 @@ type resolutions struct {
 }
 
 // newMarket decides who buys, with what money, and what there is to buy: most wines are in stock and most
-// wallets full, one of eight accounts and one of six cellars is nearly empty.
+// wallets full, one of eight accounts and one of eight cellars is nearly empty.
 func newMarket(in *input, c grains.Caller, seed uint64, buyers, total int) *market {
 	rng := rand.New(rand.NewPCG(seed, 0x6d61726b6574))
 	m := &market{
@@ -82,8 +83,8 @@ func newMarket(in *input, c grains.Caller, seed uint64, buyers, total int) *mark
 	for _, w := range in.catalogue.Wines {
 		id := wine.WineID(w.ID)
 		m.prices[id] = wine.Money(800 + 50*rng.IntN(64))
-		m.stock[id] = int64(10 + 4*total/len(in.catalogue.Wines))
-		if rng.IntN(6) == 0 {
+		m.stock[id] = int64(40 + 4*total/len(in.catalogue.Wines))
+		if rng.IntN(8) == 0 {
 			m.stock[id] = int64(rng.IntN(3))
 		}
 	}
@@ -91,7 +92,7 @@ func newMarket(in *input, c grains.Caller, seed uint64, buyers, total int) *mark
 	rng.Shuffle(len(users), func(i, j int) { users[i], users[j] = users[j], users[i] })
 	for i, user := range users[:min(len(users), max(buyers, total/perAccount))] {
 		a := &account{
-			user: wine.UserID(user), rng: rand.New(rand.NewPCG(seed, uint64(i))), bought: map[wine.WineID]bool{},
+			user: wine.UserID(user), rng: rand.New(rand.NewPCG(seed, uint64(i))), bought: map[wine.WineID]bool{}, gone: map[wine.WineID]bool{},
 			deposited: 4000 * perAccount * 2,
 		}
 		if i%8 == 3 {
@@ -206,13 +207,14 @@ func (m *market) buy(ctx context.Context, a *account) error {
 		m.counts.NoMoney++
 	case errors.Is(err, wine.ErrNoBottle):
 		m.counts.NoBottle++
+		a.gone[id] = true
 	default:
 		return err
 	}
 	return nil
 }
 
-// choose picks one of the account's recommendations; it waits for one that was not bought, because the
+// choose picks one of the account's recommendations, rather one that there was a bottle of; it waits for one that was not bought, because the
 // replica that answers may not have heard of the last purchase yet.
 func (m *market) choose(ctx context.Context, a *account) (wine.WineID, error) {
 	for {
@@ -228,8 +230,12 @@ func (m *market) choose(ctx context.Context, a *account) (wine.WineID, error) {
 			return "", fmt.Errorf("read the recommendations: %w", err)
 		}
 		recs = slices.DeleteFunc(recs, func(id wine.WineID) bool { return a.bought[id] })
-		if len(recs) > 0 {
-			return recs[a.rng.IntN(len(recs))], nil
+		left := slices.DeleteFunc(slices.Clone(recs), func(id wine.WineID) bool { return a.gone[id] })
+		if len(left) == 0 {
+			left = recs // there may be a bottle now
+		}
+		if len(left) > 0 {
+			return left[a.rng.IntN(len(left))], nil
 		}
 		if err := pause(ctx, 20*time.Millisecond); err != nil {
 			return "", fmt.Errorf("nothing is recommended that was not bought: %w", err)
