@@ -67,7 +67,13 @@ func TestPurchase(t *testing.T) {
 	require.ErrorIs(t, err, wine.ErrNoBottle)
 
 	require.NoError(t, cellar.Put(ctx, 3, 1000))
-	require.NoError(t, wine.Recs.At(c, "alice").Add(ctx, "rioja", "barolo"))
+	recommend := func(wines ...wine.WineID) {
+		require.NoError(t, wine.Recs.At(c, "alice").Add(ctx, wines...))
+		for i := range 3 { // a block removes what the silo where it runs has heard of
+			same(t, recs(c.Silo(i), "alice"), "rioja", "barolo")
+		}
+	}
+	recommend("rioja", "barolo")
 	first, err := alice.Purchase(ctx, "rioja")
 	require.NoError(t, err)
 	require.Equal(t, wine.Order{ID: "alice#1", Wine: "rioja", Price: 1000}, first)
@@ -77,7 +83,7 @@ func TestPurchase(t *testing.T) {
 	require.Equal(t, wine.OrderID("alice#2"), second.ID)
 
 	// What fails leaves nothing behind: the bottle that was taken is back, the recommendation stays.
-	require.NoError(t, wine.Recs.At(c, "alice").Add(ctx, "rioja"))
+	recommend("rioja")
 	_, err = alice.Purchase(ctx, "rioja")
 	require.ErrorIs(t, err, wine.ErrNoMoney)
 	require.ErrorContains(t, err, "alice has 500")
