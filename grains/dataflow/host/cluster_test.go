@@ -89,6 +89,7 @@ type world struct {
 	kinds map[string]wire.Kind
 	views *view.Holder
 	limit int
+	times timing
 
 	mu    sync.Mutex
 	rng   *rand.Rand
@@ -121,7 +122,7 @@ type envelope struct {
 
 func newWorld(t *testing.T, silos int, seed uint64, more ...wire.Kind) *world {
 	w := &world{
-		t: t, kinds: kinds(more...), views: &view.Holder{}, limit: 1 << 16,
+		t: t, kinds: kinds(more...), views: &view.Holder{}, limit: 1 << 16, times: quick,
 		rng: rand.New(rand.NewPCG(seed, 1)), nodes: map[string]*node{},
 	}
 	for i := range silos {
@@ -146,7 +147,7 @@ func (w *world) add(s view.Silo) *node {
 	n := &node{w: w, addr: s.Addr, id: s.ID, vars: newReplica(w), inbox: make(chan envelope, 1<<14), stopped: make(chan struct{})}
 	h, err := New(Config{
 		Self: s.ID, Incarnation: s.Incarnation, Views: w.views, Kinds: w.kinds, Variables: n.vars, Engine: &testEngine{n},
-		Transport: &network{w, s.Addr}, Limit: w.limit, Logger: quiet(), timing: quick,
+		Transport: &network{w, s.Addr}, Limit: w.limit, Logger: quiet(), timing: w.times,
 	})
 	require.NoError(w.t, err)
 	n.host = h
@@ -168,7 +169,7 @@ func (w *world) addClient(addr string) *node {
 	n := &node{w: w, addr: addr, inbox: make(chan envelope, 1<<14), stopped: make(chan struct{})}
 	graph, err := compile(w.kinds)
 	require.NoError(w.t, err)
-	n.client = newFollower(&peers{views: w.views, transport: &network{w, addr}}, w.kinds, graph, quick, w.limit, quiet())
+	n.client = newFollower(&peers{views: w.views, transport: &network{w, addr}}, w.kinds, graph, w.times, w.limit, quiet())
 	w.mu.Lock()
 	w.nodes[addr] = n
 	w.mu.Unlock()
