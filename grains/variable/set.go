@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/martinelli-go/martinelli/crdt"
@@ -59,61 +60,125 @@ func (s *SetHandle[E]) Remove(ctx context.Context, e ...E) error {
 // turn of a process it changes only what differs from the process's last Assign of this set, so that
 // what others have removed stays removed, and what they have added stays.
 func (s *SetHandle[E]) Assign(ctx context.Context, seq iter.Seq[E]) error {
-	next := make(map[E]struct{})
-	for e := range seq {
-		next[e] = struct{}{}
-	}
 	l, err := lattice[*setLattice[E]](s.base)
 	if err != nil {
 		return err
 	}
-	recorder, isProcess := s.engine.(wire.Recorder)
-	var last iter.Seq[E]
-	if isProcess {
-		last, err = l.lastOutput(ctx, recorder, s.id)
-	} else {
-		last, err = s.All(ctx)
+	next := make(map[string]E)
+	for e := range seq {
+		next[string(l.elem.Append(nil, e))] = e
 	}
+	if r, ok := s.engine.(wire.Recorder); ok {
+		return s.assignByDifference(ctx, l, r, next)
+	}
+	var op crdt.SetOp[E]
+	last, err := s.All(ctx)
 	if err != nil {
 		return err
 	}
-	output := make([]E, 0, len(next))
-	for e := range next {
-		output = append(output, e)
-	}
-	var op crdt.SetOp[E]
 	for e := range last {
-		if _, stays := next[e]; stays {
-			delete(next, e)
+		if b := string(l.elem.Append(nil, e)); has(next, b) {
+			delete(next, b)
 		} else {
 			op.Remove = append(op.Remove, e)
 		}
 	}
-	for e := range next {
-		op.Add = append(op.Add, e)
+	for _, b := range slices.Sorted(maps.Keys(next)) {
+		op.Add = append(op.Add, next[b])
 	}
 	if len(op.Add)+len(op.Remove) == 0 {
 		return nil
 	}
-	if err := s.mutate(ctx, op); err != nil {
-		return err
-	}
-	if !isProcess {
-		return nil
-	}
-	return recorder.RecordOutput(ctx, s.id, crdt.AppendSetOp(nil, crdt.SetOp[E]{Add: output}, l.elem))
+	return s.mutate(ctx, op)
 }
 
-func (l *setLattice[E]) lastOutput(ctx context.Context, r wire.Recorder, id wire.ID) (iter.Seq[E], error) {
-	b, err := r.LastOutput(ctx, id)
-	if err != nil || b == nil {
-		return func(func(E) bool) {}, err
-	}
-	op, err := crdt.DecodeSetOp(b, l.elem)
+func has[K comparable, V any](m map[K]V, k K) bool {
+	_, ok := m[k]
+	return ok
+}
+
+// assignByDifference writes what differs from the process's record of what it has written.
+//
+// The set and the record are two variables, and each may reach another silo without the other: a process
+// that moves there must neither leave behind what its predecessor wrote nor write again what somebody
+// removed. So a write is on record before it is made; and what should be taken back and is not to be seen
+// is kept as doubtful, to be taken back when a replica brings it after all.
+func (s *SetHandle[E]) assignByDifference(ctx context.Context, l *setLattice[E], r wire.Recorder, next map[string]E) error {
+	written, doubtful, err := r.Outputs(ctx, s.id)
 	if err != nil {
-		return nil, fmt.Errorf("the last output of a process to %s: %w", id, err)
+		return err
 	}
-	return slices.Values(op.Add), nil
+	var op crdt.SetOp[E]
+	var begun, done wire.OutputChange
+	for _, b := range slices.Sorted(maps.Keys(next)) {
+		if has(written, b) {
+			continue
+		}
+		op.Add = append(op.Add, next[b])
+		done.Written = append(done.Written, b)
+		if !has(doubtful, b) {
+			begun.Begun = append(begun.Begun, b)
+		}
+	}
+	back := map[string]E{} // to be taken back
+	for _, record := range []map[string]struct{}{written, doubtful} {
+		for b := range record {
+			if has(next, b) {
+				continue
+			}
+			e, err := l.elem.Decode([]byte(b))
+			if err != nil {
+				return fmt.Errorf("the record of what a process wrote to %s: %w", s.id, err)
+			}
+			back[b] = e
+		}
+	}
+	held, err := s.heldOf(ctx, r.Untracked(), back)
+	if err == nil && len(held) < len(back) { // then the process is run again when the set changes
+		held, err = s.heldOf(ctx, s.engine, back)
+	}
+	if err != nil {
+		return err
+	}
+	for _, b := range slices.Sorted(maps.Keys(back)) {
+		switch {
+		case has(held, b):
+			op.Remove = append(op.Remove, back[b])
+			done.Removed = append(done.Removed, b)
+		case has(written, b):
+			done.Doubted = append(done.Doubted, b)
+		}
+	}
+	if len(begun.Begun) > 0 {
+		if err := r.RecordOutputs(ctx, s.id, begun); err != nil {
+			return err
+		}
+	}
+	if len(op.Add)+len(op.Remove) > 0 {
+		if err := s.mutate(ctx, op); err != nil {
+			return err
+		}
+	}
+	if len(done.Written)+len(done.Removed)+len(done.Doubted) == 0 {
+		return nil
+	}
+	return r.RecordOutputs(ctx, s.id, done)
+}
+
+// heldOf returns those of the elements that the set holds.
+func (s *SetHandle[E]) heldOf(ctx context.Context, e wire.Engine, of map[string]E) (map[string]struct{}, error) {
+	held := map[string]struct{}{}
+	if len(of) == 0 {
+		return held, nil
+	}
+	err := read(ctx, base{e, s.id}, func(o *setObject[E]) {
+		for b, e := range of {
+			if o.set.Contains(e) {
+				held[b] = struct{}{}
+			}
+		}
+	})
+	return held, err
 }
 
 // All returns the elements, as they are now, in a deterministic order.
@@ -133,6 +198,14 @@ func (s *SetHandle[E]) Contains(ctx context.Context, e E) (held bool, err error)
 func (s *SetHandle[E]) Len(ctx context.Context) (n int, err error) {
 	err = read(ctx, s.base, func(o *setObject[E]) { n = o.set.Len() })
 	return n, err
+}
+
+// Change removes and adds elements in one write, the removals first.
+func (s *SetHandle[E]) Change(ctx context.Context, add, remove []E) error {
+	if len(add)+len(remove) == 0 {
+		return nil
+	}
+	return s.mutate(ctx, crdt.SetOp[E]{Add: add, Remove: remove})
 }
 
 func (s *SetHandle[E]) mutate(ctx context.Context, op crdt.SetOp[E]) error {

@@ -30,11 +30,25 @@ type Engine interface {
 	Hosted(name string) (Kind, bool)
 }
 
-// Recorder is implemented by the engine of a process's turn: what the process wrote last, so that it can
-// write by difference to that.
+// Recorder is implemented by the engine of a process's turn: what the process has written, so that it can
+// write by difference to that. Elements are in the encoding of the variable's type.
 type Recorder interface {
-	LastOutput(ctx context.Context, variable ID) ([]byte, error)
-	RecordOutput(ctx context.Context, variable ID, output []byte) error
+	// Outputs returns the elements that the process has written to the variable, and those that it may
+	// have written: a write was begun, or there was nothing to take back when it should have been.
+	Outputs(ctx context.Context, variable ID) (written, doubtful map[string]struct{}, err error)
+	// RecordOutputs changes that record.
+	RecordOutputs(ctx context.Context, variable ID, c OutputChange) error
+	// Untracked is the engine without the turn: what is read there is nothing that the process is run
+	// again for.
+	Untracked() Engine
+}
+
+// OutputChange is what a process is about to do, or has done, to a variable.
+type OutputChange struct {
+	Begun   []string // will be added: doubtful until Written
+	Written []string // were added
+	Removed []string // were removed
+	Doubted []string // should be removed, and are not to be seen: a replica may still bring them
 }
 
 // Sharer is implemented by the engine of a process's turn: values that the runs of a round share.

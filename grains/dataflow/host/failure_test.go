@@ -13,7 +13,6 @@ import (
 
 	"github.com/martinelli-go/martinelli/crdt/flow"
 	"github.com/martinelli-go/martinelli/grains/dataflow"
-	"github.com/martinelli-go/martinelli/grains/variable"
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
@@ -306,13 +305,13 @@ func TestOutputKeysAreInjective(t *testing.T) {
 		for _, key := range []string{"", "1", "1:", "a", "aa"} {
 			for _, kind := range []string{"v", "vv"} {
 				for _, of := range []string{"", "1", "1:", ":1", "a", "aa"} {
-					k := outputKey(process, key, wire.NewID(kind, of))
+					k := outputsKey(process, key) + "\x00\x00" + outputOf(wire.NewID(kind, of), "e")
 					require.False(t, seen[k], k)
 					seen[k] = true
 				}
 			}
 		}
 	}
-	require.Equal(t, OutputsKind().Name(), variable.By[string](variable.Register[string]("dataflow.outputs")).Name)
+	require.Equal(t, OutputsKind().Name(), outputs.Name)
 	require.False(t, slices.Contains(slices.Collect(maps.Keys(seen)), ""))
 }

@@ -1,25 +1,118 @@
 package host
 
 import (
-	"fmt"
+	"context"
+	"encoding/binary"
+	"maps"
+	"strings"
 
 	"github.com/martinelli-go/martinelli/grains/variable"
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
-// outputs holds what processes wrote last, to which variable each: a process that has moved, or begun
-// again, goes on by difference to it.
-var outputs = variable.By[string](variable.Register[string]("dataflow.outputs"))
+// outputs holds what each process has written for each of its keys: a process that has moved, or begun
+// again, goes on by difference to it. An element is a mark, the variable, and what was written to it. It
+// is a set, and not one value, so that the records of two silos that ran the process one after the other
+// are merged, whichever arrives first.
+var outputs = variable.By[string](variable.Set[string]("dataflow.outputs"))
 
 // OutputsKind is the hidden family that silos host for processes besides what they are given.
 func OutputsKind() wire.Kind {
-	return variable.RegisterKindBy(outputs, wire.Codec[string]{
+	return variable.SetKindBy(outputs, wire.Codec[string]{
 		Append: func(b []byte, v string) []byte { return append(b, v...) },
 		Decode: func(b []byte) (string, error) { return string(b), nil },
 	})
 }
 
-// outputKey names what the process writes, for its key, to a variable. Names of kinds have no zero byte.
-func outputKey(process, key string, variable wire.ID) string {
-	return fmt.Sprintf("%s\x00%s\x00%d:%s%s", process, variable.Kind(), len(key), key, variable.Key())
+// The marks of elements of outputs.
+const (
+	markWritten  = "+"
+	markDoubtful = "~"
+)
+
+// outputsKey names the record of a process for one of its keys. Names of processes have no zero byte.
+func outputsKey(process, key string) string { return process + "\x00" + key }
+
+// outputOf is an element of the record, but for its mark.
+func outputOf(variable wire.ID, elem string) string {
+	b := binary.AppendUvarint(nil, uint64(len(variable.Kind())))
+	b = append(b, variable.Kind()...)
+	b = binary.AppendUvarint(b, uint64(len(variable.Key())))
+	b = append(b, variable.Key()...)
+	return string(append(b, elem...))
 }
+
+func (t *turn) record() *variable.SetHandle[string] {
+	return outputs.At(wire.NewPlace(t.engine), outputsKey(t.job.p.name, t.job.key))
+}
+
+// recorded returns what is on record of a process for one of its keys.
+func recorded(ctx context.Context, e wire.Engine, j *job) (map[string]struct{}, error) {
+	all, err := outputs.At(wire.NewPlace(e), outputsKey(j.p.name, j.key)).All(ctx)
+	if err != nil {
+		return nil, err
+	}
+	set := map[string]struct{}{}
+	for e := range all {
+		set[e] = struct{}{}
+	}
+	return set, nil
+}
+
+// Outputs implements wire.Recorder.
+func (t *turn) Outputs(ctx context.Context, variable wire.ID) (written, doubtful map[string]struct{}, err error) {
+	all, err := recorded(ctx, t.engine, t.job)
+	if err != nil {
+		return nil, nil, err
+	}
+	t.job.outputs = all
+	written, doubtful = map[string]struct{}{}, map[string]struct{}{}
+	prefix := outputOf(variable, "")
+	for e := range all {
+		for mark, of := range map[string]map[string]struct{}{markWritten: written, markDoubtful: doubtful} {
+			if elem, ok := strings.CutPrefix(e, mark+prefix); ok {
+				of[elem] = struct{}{}
+			}
+		}
+	}
+	return written, doubtful, nil
+}
+
+// RecordOutputs implements wire.Recorder.
+func (t *turn) RecordOutputs(ctx context.Context, variable wire.ID, c wire.OutputChange) error {
+	now := maps.Clone(t.job.outputs)
+	if now == nil {
+		now = map[string]struct{}{}
+	}
+	mark := func(elems []string, add, remove string) {
+		for _, e := range elems {
+			o := outputOf(variable, e)
+			for _, m := range remove {
+				delete(now, string(m)+o)
+			}
+			if add != "" {
+				now[add+o] = struct{}{}
+			}
+		}
+	}
+	mark(c.Begun, markDoubtful, "")
+	mark(c.Written, markWritten, markDoubtful)
+	mark(c.Removed, "", markWritten+markDoubtful)
+	mark(c.Doubted, markDoubtful, markWritten)
+	var added, removed []string
+	for e := range now {
+		if _, had := t.job.outputs[e]; !had {
+			added = append(added, e)
+		}
+	}
+	for e := range t.job.outputs {
+		if _, stays := now[e]; !stays {
+			removed = append(removed, e)
+		}
+	}
+	t.job.outputs = now
+	return t.record().Change(ctx, added, removed)
+}
+
+// Untracked implements wire.Recorder.
+func (t *turn) Untracked() wire.Engine { return t.engine }

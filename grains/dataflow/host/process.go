@@ -31,11 +31,15 @@ type job struct {
 	key string
 
 	queued, running bool
+	checkOnly       bool // queued to compare its record with outputs, and to run if they differ
 	again           bool // something changed while it ran
+	suspect         bool // its record changed while it ran
 	gone            bool // the silo does not own it any more
 	cancel          context.CancelFunc
 	retry           *time.Timer
 	failures        int
+
+	outputs map[string]struct{} // its record, as the last run left it; the run's own
 
 	read  reads // what the last whole run read, and what was read since
 	fresh reads // what the present run has read so far

@@ -3,6 +3,8 @@ package host
 import (
 	"context"
 	"fmt"
+	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -66,9 +68,18 @@ func (s *scheduler) start() error {
 			s.host.Follower.work.Go(s.serve)
 		}
 		s.stops = append(s.stops, s.host.variables.Watch(
-			func(id wire.ID) bool { return id.Kind() != outputs.Name },
-			func(id wire.ID, _ []byte) { s.variableChanged(id) },
+			func(wire.ID) bool { return true },
+			func(id wire.ID, _ []byte) {
+				if id.Kind() == outputs.Name {
+					s.outputsChanged(id)
+				} else {
+					s.variableChanged(id)
+				}
+			},
 		))
+		if err := s.host.variables.Follow(outputs.Name); err != nil {
+			return fmt.Errorf("following the records of processes: %w", err)
+		}
 		for family := range s.keys {
 			if err := s.host.variables.Follow(family); err != nil {
 				return fmt.Errorf("following %s for its processes: %w", family, err)
@@ -155,7 +166,10 @@ func (s *scheduler) remove(j *job) {
 
 func (s *scheduler) enqueue(j *job) {
 	switch {
-	case j.gone || j.queued || s.stopped:
+	case j.gone || s.stopped:
+		return
+	case j.queued:
+		j.checkOnly = false
 		return
 	case j.running:
 		j.again = true
@@ -168,6 +182,32 @@ func (s *scheduler) enqueue(j *job) {
 	j.queued = true
 	s.queue = append(s.queue, j)
 	s.work.Signal()
+}
+
+// outputsChanged has the record of a job compared with what its last run left there. A run's own writes
+// come by here, too; what a silo that ran it before had written, and brings late, is what matters.
+func (s *scheduler) outputsChanged(id wire.ID) {
+	name, key, _ := strings.Cut(id.Key(), "\x00")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.processes[name]
+	if p == nil {
+		return
+	}
+	switch j := p.jobs[key]; {
+	case j == nil || j.gone || j.queued || s.stopped:
+	case j.running:
+		j.suspect = true
+	default:
+		s.enqueue(j)
+		j.checkOnly = true
+	}
+}
+
+// check compares j's record with what its last run left there, without the lock.
+func (s *scheduler) check(ctx context.Context, j *job) (same bool) {
+	now, err := recorded(ctx, s.host.config.Engine, j)
+	return err == nil && maps.Equal(now, j.outputs)
 }
 
 // serve is one worker.
@@ -188,8 +228,26 @@ func (s *scheduler) serve() {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(s.host.life, s.host.timing.run)
-		j.running, j.cancel, j.fresh = true, cancel, newReads()
+		checkOnly := j.checkOnly
+		j.running, j.cancel, j.checkOnly, j.suspect = true, cancel, false, false
 		s.running++
+		if checkOnly {
+			s.mu.Unlock()
+			same := s.check(ctx, j)
+			cancel()
+			s.mu.Lock()
+			j.running, j.cancel = false, nil
+			s.running--
+			if j.again || !same {
+				j.again = false
+				s.enqueue(j)
+			} else if j.suspect {
+				s.enqueue(j)
+				j.checkOnly = j.queued
+			}
+			continue
+		}
+		j.fresh = newReads()
 		_, inRound := j.p.round[j]
 		s.mu.Unlock()
 		err := s.run(ctx, j)
@@ -222,9 +280,13 @@ func (s *scheduler) ended(j *job, err error, inRound bool) {
 	if inRound {
 		s.ranInRound(j)
 	}
-	if j.again {
+	switch {
+	case j.again:
 		j.again = false
 		s.enqueue(j)
+	case j.suspect && err == nil && !j.queued:
+		s.enqueue(j)
+		j.checkOnly = j.queued
 	}
 }
 

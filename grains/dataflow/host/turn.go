@@ -68,20 +68,6 @@ func (t *turn) Follow(ctx context.Context, node string) (wire.Followed, error) {
 	return f, nil
 }
 
-// LastOutput implements wire.Recorder.
-func (t *turn) LastOutput(ctx context.Context, variable wire.ID) ([]byte, error) {
-	v, set, err := outputs.At(wire.NewPlace(t.engine), outputKey(t.job.p.name, t.job.key, variable)).Value(ctx)
-	if err != nil || !set {
-		return nil, err
-	}
-	return []byte(v), nil
-}
-
-// RecordOutput implements wire.Recorder.
-func (t *turn) RecordOutput(ctx context.Context, variable wire.ID, output []byte) error {
-	return outputs.At(wire.NewPlace(t.engine), outputKey(t.job.p.name, t.job.key, variable)).Set(ctx, string(output))
-}
-
 // Shared implements wire.Sharer.
 func (t *turn) Shared(ctx context.Context, name string, value func(ctx context.Context, e wire.Engine) (any, error)) (any, error) {
 	p := t.job.p
