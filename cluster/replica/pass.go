@@ -36,6 +36,7 @@ func (m *Machine) pumpPass(p *peer) {
 	ps := &p.pass
 	if ps.wanted && !ps.running && m.now >= ps.at {
 		*ps = pass{running: true, at: m.now, complete: ps.complete, slow: ps.complete}
+		clear(p.stuck) // what still cannot be brought over is found again
 	}
 	if !ps.running || ps.listed {
 		return

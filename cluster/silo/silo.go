@@ -208,7 +208,7 @@ func (s *Silo) found(ctx context.Context) error {
 	if s.variables, err = variables.Open(ctx, variables.Config{
 		Self: s.id, Incarnation: s.incarnation, Actor: actorOf(s.id), Views: s.views, Kinds: s.kinds,
 		Requests: link.Transport{Peers: s.peers.With(link.ServiceVariables)}, Replicas: link.Transport{Peers: s.peers.With(link.ServiceReplicas)},
-		Dir: s.dir("variables"), FS: s.files(), Limit: s.config.MaxMessage + overhead/2, Now: time.Now, Logger: s.log,
+		Dir: s.dir("variables"), FS: s.files(), Limit: s.config.MaxMessage + overhead/2, Now: time.Now, Logger: s.log, Fatal: s.fail,
 	}); err != nil {
 		return fmt.Errorf("silo: %w", err)
 	}

@@ -84,7 +84,8 @@ func New(c Config) (*Host, error) {
 	h := &Host{config: c, variables: c.Variables, stations: map[string]*station{}, broken: map[string]time.Time{}}
 	p := &peers{views: c.Views, transport: c.Transport, self: c.Self, serve: h.ServeRequest, local: make(chan []byte, localQueue)}
 	h.Follower = newFollower(p, c.Kinds, graph, c.timing, c.Limit, c.Logger)
-	h.scheduler = newScheduler(h, runtime.GOMAXPROCS(0))
+	// Runs wait for their writes most of the time: a few for each processor keep it busy.
+	h.scheduler = newScheduler(h, 4*runtime.GOMAXPROCS(0))
 	h.changed = h.scheduler.viewChanged
 	return h, nil
 }

@@ -148,7 +148,7 @@ func (l *link) sync(ctx context.Context) error {
 	l.mu.Lock()
 	l.rx.unsync()
 	ask := message{Type: askSubscribe, Node: l.node, Subscription: l.id, Sender: l.sender, Fingerprint: l.fingerprint}
-	if !force {
+	if !force && !l.rx.spoiled {
 		ask.Incarnation, ask.To = l.rx.incarnation, l.rx.seq
 	}
 	l.mu.Unlock()

@@ -14,6 +14,7 @@ type change struct {
 type receiver struct {
 	incarnation, seq uint64 // what is held; 0, 0 before the first snapshot
 	frontier         frontiers
+	spoiled          bool // what is held is not what seq says
 	synced           bool
 	ahead            []change
 	aheadBytes       int
@@ -80,11 +81,11 @@ func (r *receiver) unsync() {
 }
 
 // forget says that only a whole snapshot will do.
-func (r *receiver) forget() { r.seq = 0 }
+func (r *receiver) forget() { r.spoiled = true }
 
 // snapshot says that the snapshot of that run at that number is held now.
 func (r *receiver) snapshot(incarnation, seq uint64, f frontiers) {
-	r.incarnation, r.seq, r.frontier, r.synced = incarnation, seq, f, true
+	r.incarnation, r.seq, r.frontier, r.synced, r.spoiled = incarnation, seq, f, true, false
 }
 
 // kept returns, one after the other, what arrived before the snapshot and is to be applied on it; gap as in
