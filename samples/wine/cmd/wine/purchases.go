@@ -73,7 +73,7 @@ type resolutions struct {
 }
 
 // newMarket decides who buys, with what money, and what there is to buy: most wines are in stock and most
-// wallets full, one of eight accounts and one of eight cellars is nearly empty.
+// wallets full, one of sixteen accounts and one of twenty cellars is nearly empty.
 func newMarket(in *input, c grains.Caller, seed uint64, buyers, total int) *market {
 	rng := rand.New(rand.NewPCG(seed, 0x6d61726b6574))
 	m := &market{
@@ -84,7 +84,7 @@ func newMarket(in *input, c grains.Caller, seed uint64, buyers, total int) *mark
 		id := wine.WineID(w.ID)
 		m.prices[id] = wine.Money(800 + 50*rng.IntN(64))
 		m.stock[id] = int64(40 + 4*total/len(in.catalogue.Wines))
-		if rng.IntN(8) == 0 {
+		if rng.IntN(20) == 0 {
 			m.stock[id] = int64(rng.IntN(3))
 		}
 	}
@@ -95,7 +95,7 @@ func newMarket(in *input, c grains.Caller, seed uint64, buyers, total int) *mark
 			user: wine.UserID(user), rng: rand.New(rand.NewPCG(seed, uint64(i))), bought: map[wine.WineID]bool{}, gone: map[wine.WineID]bool{},
 			deposited: 4000 * perAccount * 2,
 		}
-		if i%8 == 3 {
+		if i%16 == 3 {
 			a.deposited = 4000
 		}
 		m.accounts = append(m.accounts, a)
