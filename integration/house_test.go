@@ -69,7 +69,7 @@ var house = []struct {
 
 // soleImporters names the packages that alone may import a library, tests and benchmarks apart.
 var soleImporters = map[string][]string{
-	"github.com/asynkron/protoactor-go": {"actor", "integration/bench", "integration/bench/peer"},
+	"github.com/asynkron/protoactor-go": {"actor", "integration/bench"},
 	"github.com/hashicorp/raft":         {"cluster/consensus"},
 	"github.com/hashicorp/raft-wal":     {"cluster/consensus"},
 	"github.com/cockroachdb/pebble/v2":  {"grains/variable/host", "cluster/silo"},
