@@ -85,7 +85,7 @@ func (d *demo) readBooks(ctx context.Context) (*books, error) {
 }
 
 func sorted(orders []wine.Order) []wine.Order {
-	slices.SortFunc(orders, func(a, b wine.Order) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(orders, func(a, b wine.Order) int { return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Wine, b.Wine)) })
 	return orders
 }
 
