@@ -95,7 +95,7 @@ func (d *demo) drive(ctx context.Context) (err error) {
 		err = errors.Join(err, d.fleet.died())
 		s := d.progress.begins("stop the silos", 1)
 		err = errors.Join(err, d.fleet.stop())
-		s.ends("")
+		s.ends("none is left")
 	}()
 	s := d.progress.begins("start three silos", 1)
 	if err := d.fleet.startAll(ctx); err != nil {
@@ -169,7 +169,7 @@ func (d *demo) settle(ctx context.Context, name string, want *expectation) (map[
 func (d *demo) measure(ctx context.Context) error {
 	expected := make(chan *expectation, 1)
 	go func() { expected <- expect(d.in.kept, nil) }() // while the cluster computes the same
-	if err := d.rate(ctx, "load the ratings but those held out", d.in.first); err != nil {
+	if err := d.rate(ctx, "load ratings but those held out", d.in.first); err != nil {
 		return err
 	}
 	want := <-expected

@@ -35,15 +35,21 @@ type step struct {
 	total int
 	done  atomic.Int64
 	bar   *mpb.Bar
-	note  atomic.Pointer[string]
+	end   atomic.Pointer[stepTime] // nil until it has ended
 }
 
 func newProgress(out io.Writer) *progress {
 	p := &progress{out: out, begin: time.Now()}
-	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f, ok := out.(*os.File); ok && hasRoom(f) {
 		p.bars = mpb.New(mpb.WithOutput(out), mpb.WithWidth(40), mpb.WithRefreshRate(100*time.Millisecond))
 	}
 	return p
+}
+
+// hasRoom says whether f is a terminal that shows anything; some say that they have no lines.
+func hasRoom(f *os.File) bool {
+	_, lines, err := term.GetSize(int(f.Fd()))
+	return err == nil && lines > 0
 }
 
 // begins shows a step of total parts. Steps follow each other.
@@ -53,12 +59,11 @@ func (p *progress) begins(name string, total int) *step {
 		s.bar = p.bars.AddBar(int64(s.total),
 			mpb.PrependDecorators(decor.Name(fmt.Sprintf("%-34s", name))),
 			mpb.AppendDecorators(
-				decor.Elapsed(decor.ET_STYLE_GO, decor.WCSyncSpace),
 				decor.Any(func(decor.Statistics) string {
-					if note := s.note.Load(); note != nil {
-						return "  " + *note
+					if end := s.end.Load(); end != nil {
+						return fmt.Sprintf(" %5.1fs  %s", end.Seconds, end.Note)
 					}
-					return ""
+					return fmt.Sprintf(" %5.1fs", time.Since(s.begin).Seconds())
 				})))
 	}
 	return s
@@ -77,15 +82,15 @@ func (s *step) at(n int) {
 
 // ends ends the step with what there is to say about it.
 func (s *step) ends(format string, args ...any) {
-	note := fmt.Sprintf(format, args...)
 	now := time.Now()
-	s.p.steps = append(s.p.steps, stepTime{s.name, note, now.Sub(s.begin).Seconds()})
+	end := stepTime{s.name, fmt.Sprintf(format, args...), now.Sub(s.begin).Seconds()}
+	s.p.steps = append(s.p.steps, end)
 	if s.bar != nil {
-		s.note.Store(&note)
+		s.end.Store(&end)
 		s.bar.SetCurrent(int64(s.total))
 		return
 	}
-	fmt.Fprintf(s.p.out, "%6.1fs  %-34s %6.1fs  %s\n", now.Sub(s.p.begin).Seconds(), s.name, now.Sub(s.begin).Seconds(), note)
+	fmt.Fprintf(s.p.out, "%6.1fs  %-34s %6.1fs  %s\n", now.Sub(s.p.begin).Seconds(), end.Name, end.Seconds, end.Note)
 }
 
 // close leaves the terminal to others.
