@@ -38,9 +38,13 @@ func TestLateOutputsOfAPredecessorAreTakenBack(t *testing.T) {
 	record := wire.NewID(outputs.Name, outputsKey("rank", "u"))
 	elem := string(wire.StringCodec[string]().Append(nil, "ghost=7"))
 	steps := map[string]func(t *testing.T, w *world, actor crdt.Actor){
-		"output":   func(t *testing.T, w *world, a crdt.Actor) { late(t, w, a, result, "ghost=7") },
-		"begun":    func(t *testing.T, w *world, a crdt.Actor) { late(t, w, a+1, record, markDoubtful+outputOf(result, elem)) },
-		"recorded": func(t *testing.T, w *world, a crdt.Actor) { late(t, w, a+2, record, markWritten+outputOf(result, elem)) },
+		"output": func(t *testing.T, w *world, a crdt.Actor) { late(t, w, a, result, "ghost=7") },
+		"begun": func(t *testing.T, w *world, a crdt.Actor) {
+			late(t, w, a+1, record, markDoubtful+outputOf(result, elem))
+		},
+		"recorded": func(t *testing.T, w *world, a crdt.Actor) {
+			late(t, w, a+2, record, markWritten+outputOf(result, elem))
+		},
 	}
 	for i, order := range [][]string{
 		{"begun", "output"}, {"output", "begun"}, {"output", "recorded"}, {"recorded", "output"},
