@@ -13,16 +13,14 @@ import (
 	"github.com/martinelli-go/martinelli/samples/wine/internal/walk"
 )
 
-type (
-	likeCount = flow.Entry[wine.WineID, int64]
-	pairCount = flow.Entry[flow.Pair[wine.WineID, wine.WineID], int64]
-)
+// pair is two wines that are liked together.
+type pair = flow.Pair[wine.WineID, wine.WineID]
 
 // expectation is what everything that is derived must come to, computed from scratch in plain Go.
 type expectation struct {
 	favorites map[string][]string
 	likes     map[wine.WineID]int64
-	together  map[flow.Pair[wine.WineID, wine.WineID]]int64
+	together  map[pair]int64
 	graph     *walk.Graph
 	recs      map[string][]string // by user, best first
 }
@@ -33,14 +31,14 @@ func expect(favorites, bought map[string][]string) *expectation {
 	e := &expectation{
 		favorites: favorites,
 		likes:     make(map[wine.WineID]int64, len(likes)),
-		together:  make(map[flow.Pair[wine.WineID, wine.WineID]]int64, len(together)),
+		together:  make(map[pair]int64, len(together)),
 		graph:     walk.NewGraph(likes, slices.Values(together)),
 	}
 	for id, n := range likes {
 		e.likes[wine.WineID(id)] = n
 	}
 	for _, p := range together {
-		e.together[flow.Pair[wine.WineID, wine.WineID]{A: wine.WineID(p.A), B: wine.WineID(p.B)}] = p.Count
+		e.together[pair{A: wine.WineID(p.A), B: wine.WineID(p.B)}] = p.Count
 	}
 	e.recs = e.recommend(slices.Collect(maps.Keys(favorites)), bought)
 	return e
