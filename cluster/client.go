@@ -75,6 +75,7 @@ type Client struct {
 	variables *variables.Client
 	blocks    *blocks.Coordinator
 	flows     *dataflow.Follower
+	engine    blocks.Engine
 
 	done  chan struct{}
 	loops sync.WaitGroup
@@ -131,7 +132,7 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 	}()
 	cl.addr = cl.node.Addr()
 	cl.peers = link.Peers{Node: cl.node, Views: cl.views}
-	cl.caller = wire.NewCaller(engine{cl})
+	cl.caller = wire.NewCaller(&cl.engine)
 	cl.router = &link.Router{Peers: cl.peers.With(link.ServiceCalls), Refresh: cl.awaitView}
 	if err = cl.find(ctx); err != nil {
 		return nil, err
@@ -156,12 +157,18 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 	cl.flows = dataflow.NewFollower(dataflow.FollowerConfig{
 		Views: cl.views, Kinds: cl.kinds, Transport: flows, Logger: c.Logger,
 	})
+	cl.engine = blocks.Engine{Route: cl.route, Variables: cl.variables, Flows: cl.flows, Blocks: cl.blocks, Kinds: cl.kinds}
 	cl.node.HandleNotify(link.ServiceBlocks, cl.notice)
 	cl.node.Handle(link.ServiceStatus, cl.serveStatus)
 	cl.node.HandleNotify(link.ServiceDataflow, func(from actor.Peer, b []byte) { cl.flows.ServeNotify(from.Addr, b) })
 	cl.loops.Add(1)
 	go cl.watchViews()
 	return cl, nil
+}
+
+// route makes a call at the silo that owns the grain.
+func (c *Client) route(ctx context.Context, to wire.ID, inv wire.Invocation, root wire.BlockID, retry bool) error {
+	return c.router.Call(ctx, "", to, inv, link.Calling{Root: root, Retry: retry, In: link.BranchOf(wire.BlockOf(ctx))})
 }
 
 // find asks the seeds for a view in which some silo is up.

@@ -63,6 +63,7 @@ type Silo struct {
 	grains    *grains.Host
 	blocks    *blocks.Coordinator
 	flows     *dataflow.Host
+	engine    blocks.Engine
 	signs     signs
 
 	life    context.Context
@@ -94,7 +95,7 @@ func Start(ctx context.Context, c Config) (_ *Silo, err error) {
 		signs: signs{last: map[view.SiloID]sign{}},
 	}
 	s.life, s.end = context.WithCancel(context.Background())
-	s.caller = wire.NewCaller(engine{s})
+	s.caller = wire.NewCaller(&s.engine)
 	defer func() {
 		if err != nil {
 			// The directory is let go whatever happened; ctx may be over.
@@ -283,7 +284,7 @@ func (s *Silo) ledgerConfig(founders *view.View) commit.Config {
 func (s *Silo) host(context.Context) (err error) {
 	router := &link.Router{Peers: s.peers.With(link.ServiceCalls), Refresh: s.awaitView}
 	s.grains = grains.New(grains.Config{
-		Self: s.id, Addr: s.addr, Views: s.views, Kinds: s.kinds, Engine: engine{s}, Router: router,
+		Self: s.id, Addr: s.addr, Views: s.views, Kinds: s.kinds, Engine: &s.engine, Router: router,
 		Prepare: s.variables.Prepare, Limit: s.config.MaxMessage + overhead/2, IdleAfter: s.config.IdleAfter, Logger: s.log,
 	})
 	s.blocks = blocks.New(blocks.Config{
@@ -299,13 +300,14 @@ func (s *Silo) host(context.Context) (err error) {
 	s.grains.Blocks = s.blocks
 	s.opened(func(context.Context) error { s.blocks.Stop(); return nil })
 	if s.flows, err = dataflow.New(dataflow.Config{
-		Self: s.id, Incarnation: s.incarnation, Views: s.views, Kinds: s.kinds, Variables: s.variables, Engine: engine{s},
+		Self: s.id, Incarnation: s.incarnation, Views: s.views, Kinds: s.kinds, Variables: s.variables, Engine: &s.engine,
 		Transport: link.Transport{Peers: s.peers.With(link.ServiceDataflow)}, Limit: s.config.MaxMessage, Logger: s.log,
 	}); err != nil {
 		return fmt.Errorf("silo: %w", err)
 	}
 	s.opened(func(ctx context.Context) error { return s.flows.Stop(ctx) })
 	s.opened(s.grains.Stop)
+	s.engine = blocks.Engine{Route: s.grains.Call, Variables: s.variables, Flows: s.flows, Blocks: s.blocks, Kinds: s.kinds}
 
 	s.node.Handle(link.ServicePropose, s.serveLeader)
 	s.node.Handle(link.ServiceView, s.serveView)

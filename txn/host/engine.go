@@ -1,0 +1,88 @@
+package host
+
+import (
+	"context"
+
+	"github.com/martinelli-go/martinelli/cluster/link"
+	"github.com/martinelli-go/martinelli/grains/wire"
+	"github.com/martinelli-go/martinelli/txn/commit"
+)
+
+// Variables is what a node does for variables: a silo's host of replicas, or a client's.
+type Variables interface {
+	Mutate(ctx context.Context, variable wire.ID, op []byte) error
+	Prepare(ctx context.Context, variable wire.ID, op []byte) ([]byte, error)
+	Read(ctx context.Context, variable wire.ID, use func(wire.Object)) error
+	Keys(ctx context.Context, family string) ([]string, error)
+}
+
+// Flows is what a node does for views.
+type Flows interface {
+	Follow(ctx context.Context, node string) (wire.Followed, error)
+}
+
+// Engine serves the places of a silo or client that are no grains. Each of its parts must be set before
+// the first call.
+type Engine struct {
+	// Route makes a call: here, or at the silo that owns the grain. Root is its id; retry says that it
+	// was made before.
+	Route     func(ctx context.Context, to wire.ID, c wire.Invocation, root wire.BlockID, retry bool) error
+	Variables Variables
+	Flows     Flows
+	Blocks    *Coordinator
+	Kinds     map[string]wire.Kind
+}
+
+// Call implements wire.Engine: a call from outside any grain gets an id, by which its outcome can be asked
+// for if it begins a block.
+func (e *Engine) Call(ctx context.Context, to wire.ID, c wire.Invocation) error {
+	root, retry := wire.RetryOf(ctx)
+	if !retry && wire.BlockOf(ctx) == nil {
+		root = e.Blocks.NextCall(ctx)
+	}
+	return e.Route(ctx, to, c, root, retry)
+}
+
+// Mutate implements wire.Engine: inside a block the operation is the block's.
+func (e *Engine) Mutate(ctx context.Context, variable wire.ID, op []byte) error {
+	in := link.BranchOf(wire.BlockOf(ctx))
+	if in == nil {
+		return e.Variables.Mutate(ctx, variable, op)
+	}
+	prepared, err := e.Variables.Prepare(ctx, variable, op)
+	if err == nil {
+		in.Operate(commit.Operation{Variable: variable, Op: prepared})
+	}
+	return err
+}
+
+// Read implements wire.Engine.
+func (e *Engine) Read(ctx context.Context, variable wire.ID, use func(wire.Object)) error {
+	return e.Variables.Read(ctx, variable, use)
+}
+
+// Keys implements wire.Engine.
+func (e *Engine) Keys(ctx context.Context, family string) ([]string, error) {
+	return e.Variables.Keys(ctx, family)
+}
+
+// Follow implements wire.Engine.
+func (e *Engine) Follow(ctx context.Context, node string) (wire.Followed, error) {
+	return e.Flows.Follow(ctx, node)
+}
+
+// Atomic implements wire.Engine.
+func (e *Engine) Atomic(ctx context.Context, c wire.Closure) error {
+	return e.Blocks.Atomic(ctx, c, nil)
+}
+
+// Outcome implements wire.Engine.
+func (e *Engine) Outcome(ctx context.Context, id wire.BlockID) (wire.Outcome, error) {
+	return e.Blocks.Outcome(ctx, id)
+}
+
+// Hosted implements wire.Engine.
+func (e *Engine) Hosted(name string) (wire.Kind, bool) {
+	k, ok := e.Kinds[name]
+	return k, ok
+}
