@@ -31,7 +31,10 @@
 // exported error struct of the interface's package, with its wrapping text; any other arrives as a
 // *[RemoteError]. Errors of the call itself wrap [ErrNotExecuted], when it did not run and calling again
 // is safe, or [ErrUnknown], when nobody can say; a deadline that passes while the call is under way
-// gives the latter.
+// gives the latter. They are *[CallError]s, which name the grain that was called: a method that passes on
+// an error of a call of its own returns that other grain's, and has run itself.
+//
+// A call whose context has no deadline has one of 30 seconds where it leaves the node.
 //
 // # Turns
 //
@@ -72,7 +75,8 @@ type Keyed[K comparable] interface {
 type grain = wire.Grain
 
 // Implements is embedded by the struct that implements the grain interface T. It makes the struct a
-// Caller, and gives it GrainID and no other method.
+// Caller, and gives it GrainID and no other method. A struct that no silo made has none of this: its
+// methods must not be called.
 type Implements[T any] struct{ grain }
 
 // Errors of calls, for errors.Is.
@@ -89,7 +93,8 @@ var (
 	ErrNoSuchMethod = wire.ErrNoSuchMethod
 	// ErrCycle: the call would wait for a grain that waits for it.
 	ErrCycle = wire.ErrCycle
-	// ErrTooLarge: arguments or result exceed what one message may carry (cluster.Config.MaxMessage).
+	// ErrTooLarge: arguments or result exceed what one message may carry (Config.MaxMessage of silos and
+	// clients, in bytes). Too large a result is one of a call that ran.
 	ErrTooLarge = wire.ErrTooLarge
 	// ErrPanic: the method panicked; its silo's log has the stack.
 	ErrPanic = wire.ErrPanic

@@ -6,12 +6,12 @@
 //		balance txn.State[int64]
 //	}
 //
-//	func (a *account) Transfer(ctx context.Context, to Account, amount int64) error {
+//	func (a *account) Transfer(ctx context.Context, to AccountID, amount int64) error {
 //		return txn.Atomic(ctx, a, func(ctx context.Context) error {
 //			if err := a.balance.Update(ctx, func(b *int64) error { *b -= amount; return nil }); err != nil {
 //				return err
 //			}
-//			return to.Deposit(ctx, amount)
+//			return GetAccount(a, to).Deposit(ctx, amount)
 //		})
 //	}
 //
@@ -97,7 +97,9 @@ var (
 type slot[T any] = wire.Slot[T]
 
 // State is a field of a grain that atomic blocks read and update. Its zero value, in a struct that a
-// silo made, is the zero T until the first update. T must be a type that grainc can encode.
+// silo made, is the zero T until the first update. T must be a type that grainc can encode. The state is
+// kept by the log, on every silo, and outlives activations; it should be small, since each update sends
+// all of it.
 type State[T any] struct {
 	//lint:ignore U1000 staticcheck does not see that a generic alias is used by being embedded
 	slot[T]
@@ -108,13 +110,19 @@ type State[T any] struct {
 func (s *State[T]) Read(ctx context.Context) (T, error) { return wire.ReadSlot(ctx, s) }
 
 // Update calls f with a copy of the state and takes what f leaves there, unless f returns an error, which
-// Update returns. Errors: as Read.
+// Update returns, and then takes nothing. Later reads of the same block see the update; nobody else does
+// before the block is submitted. Errors: as Read.
 func (s *State[T]) Update(ctx context.Context, f func(*T) error) error {
 	return wire.UpdateSlot(ctx, s, f)
 }
 
-// Atomic runs f as an atomic block. Within a block it joins that block. It returns what f returned, if
-// that was an error; otherwise nil, an *InDoubt, or an error that wraps ErrAborted.
+// Atomic runs f as an atomic block at c: in a grain, the grain itself. Within a block it joins that block,
+// which it can neither commit nor undo by itself. It returns what f returned, if that was an error;
+// otherwise nil, an *InDoubt, or an error that wraps ErrAborted.
+//
+// f must use the context that it is given, and no longer than it runs. A block costs one entry of the log,
+// one that only read too. Ending ctx aborts a block that is not submitted yet; after that it only ends the
+// wait, with an *InDoubt.
 func Atomic(ctx context.Context, c grains.Caller, f func(context.Context) error) error {
 	return wire.Of(c).Atomic(ctx, wire.Closure{Run: f, Encode: encodeNothing, Restore: restoreNothing})
 }
@@ -158,13 +166,14 @@ func encodeNothing(codec any) ([]byte, bool) {
 func restoreNothing(any, []byte) error { return nil }
 
 // Outcome asks what became of a block. To ask about one that nobody has a record of records, first, that
-// it is aborted: after the answer Aborted it cannot commit any more.
+// it is aborted: after the answer Aborted it cannot commit any more. It costs an entry of the log. An
+// error, such as that ctx ended before a leader answered, says nothing of the block: ask again.
 func Outcome(ctx context.Context, c grains.Caller, id ID) (Result, error) {
 	return wire.Of(c).Outcome(ctx, id)
 }
 
 // IDOf returns the id by which the outcome of the block behind err can be asked: that of an *InDoubt, or
-// of a call whose fate is unknown.
+// of a call from outside whose fate is unknown; false if err has neither.
 func IDOf(err error) (ID, bool) {
 	if doubt := (*InDoubt)(nil); errors.As(err, &doubt) {
 		return doubt.ID, true
@@ -175,6 +184,9 @@ func IDOf(err error) (ID, bool) {
 	return ID{}, false
 }
 
-// Retry returns a context in which the next call from outside is made under the id of one whose fate is
-// unknown: if that one's block has committed, the call is answered with its reply and nothing runs.
+// Retry returns a context for one call: that of which id says that its fate is unknown, made again, from
+// outside, to the same grain and method with the same arguments. If the block that the call began has
+// committed, nothing runs and the reply is the kept one, or the error [ErrReplyLost]; if not, its earlier
+// tries cannot commit any more, and the call runs. Once [Outcome] has answered Aborted, a retry is refused
+// with an ErrAborted: make a call of its own.
 func Retry(ctx context.Context, id ID) context.Context { return wire.WithRetry(ctx, id) }

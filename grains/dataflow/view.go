@@ -13,7 +13,10 @@ import (
 // Frontier says which updates of its source a view contains.
 type Frontier = wire.Frontier
 
-// View is an operator's output as a place sees it.
+// View is an operator's output as a place sees it. Its methods may be called from any goroutine. The
+// first that is called at a node waits until the node has a copy of the output, which costs the operator
+// one more reader; ctx bounds the wait. After that, reads take local time. An error is that ctx ended, or
+// that no silo hosts the operator (grains.ErrNoSuchKind).
 type View[E comparable] struct {
 	engine wire.Engine
 	name   string
@@ -67,12 +70,14 @@ func (v *View[E]) Frontier(ctx context.Context) (Frontier, error) {
 type Change[E any] struct {
 	// Born and Died are the elements that it has now and had not before, and the other way round.
 	Born, Died []E
-	// Reset says that the view was begun again, and that Died may name what was never removed.
+	// Reset says that the operator began again, from its variables, since the last change: Died may name
+	// what nobody removed and the operator only has not seen yet, and which a later change then bears.
 	Reset bool
 }
 
 // Watch yields the whole view as the first change, and each change after it, until ctx ends, which ends
-// the sequence with ctx's error.
+// the sequence with ctx's error. To a reader that does not keep up, changes are told as one, in which what
+// came and left again does not appear.
 func (v *View[E]) Watch(ctx context.Context) iter.Seq2[Change[E], error] {
 	return func(yield func(Change[E], error) bool) {
 		f, err := v.engine.Follow(ctx, v.name)

@@ -50,7 +50,8 @@ func CounterKindBy[K comparable](f Family[K, *CounterHandle]) wire.Kind {
 	})
 }
 
-// Add adds n, which may be negative.
+// Add adds n, which may be negative. After an error that wraps grains.ErrUnknown it may have been added:
+// adding again may count twice.
 func (h *CounterHandle) Add(ctx context.Context, n int64) error {
 	if _, err := lattice[counterLattice](h.base); err != nil {
 		return err

@@ -44,7 +44,8 @@ func RegisterKindBy[K, V comparable](f Family[K, *RegisterHandle[V]], value wire
 	})
 }
 
-// Set writes v, later than what the nearest replica holds.
+// Set writes v, with a timestamp that is later than that of what the nearest replica holds, whatever that
+// replica's clock says.
 func (h *RegisterHandle[V]) Set(ctx context.Context, v V) error {
 	l, err := lattice[*registerLattice[V]](h.base)
 	if err != nil {
@@ -53,7 +54,7 @@ func (h *RegisterHandle[V]) Set(ctx context.Context, v V) error {
 	return h.engine.Mutate(ctx, h.id, crdt.AppendRegisterOp(nil, crdt.RegisterOp[V]{Value: v}, l.value))
 }
 
-// Value is what was written last; set is false if nothing was.
+// Value is what was written last, as far as the nearest replica knows; set is false if nothing was.
 func (h *RegisterHandle[V]) Value(ctx context.Context) (v V, set bool, err error) {
 	err = read(ctx, h.base, func(o *registerObject[V]) { v, set = o.register.Get() })
 	return v, set, err
@@ -138,7 +139,7 @@ func (s *registerState[V]) join(delta []byte) error {
 
 func (s *registerState[V]) value() (V, bool) { return s.register.Get() }
 
-// MapHandle is a map of last-writer-wins registers somewhere.
+// MapHandle is a map of last-writer-wins registers somewhere: each key is decided by itself.
 type MapHandle[K, V comparable] struct {
 	//lint:ignore U1000 staticcheck does not see that a generic alias is used by being embedded
 	of[flow.Entry[K, V]]
@@ -169,7 +170,7 @@ func (h *MapHandle[K, V]) Set(ctx context.Context, k K, v V) error {
 	return h.mutate(ctx, crdt.RegisterMapOp[K, V]{Set: []crdt.RegisterMapSet[K, V]{{Key: k, Value: v}}})
 }
 
-// Remove removes what is under the keys.
+// Remove removes what is under the keys; of a concurrent Set of one, the later timestamp stays.
 func (h *MapHandle[K, V]) Remove(ctx context.Context, k ...K) error {
 	var op crdt.RegisterMapOp[K, V]
 	for _, k := range k {
@@ -184,7 +185,7 @@ func (h *MapHandle[K, V]) Get(ctx context.Context, k K) (v V, held bool, err err
 	return v, held, err
 }
 
-// All returns the entries, as they are now, in a deterministic order.
+// All returns a copy of the entries, as they are now, in an order that equal maps share.
 func (h *MapHandle[K, V]) All(ctx context.Context) (iter.Seq2[K, V], error) {
 	var all []flow.Entry[K, V]
 	err := read(ctx, h.base, func(o *mapObject[K, V]) {
@@ -203,7 +204,7 @@ func (h *MapHandle[K, V]) All(ctx context.Context) (iter.Seq2[K, V], error) {
 
 func (h *MapHandle[K, V]) mutate(ctx context.Context, op crdt.RegisterMapOp[K, V]) error {
 	l, err := lattice[*mapLattice[K, V]](h.base)
-	if err != nil {
+	if err != nil || len(op.Set)+len(op.Remove) == 0 {
 		return err
 	}
 	return h.engine.Mutate(ctx, h.id, crdt.AppendRegisterMapOp(nil, op, l.key, l.value))

@@ -13,6 +13,9 @@ import (
 )
 
 // SetHandle is an add-wins set somewhere: an element that is added and removed at once stays.
+//
+// What its methods cost, and which errors they return, is said in the package's comment. Elements given
+// to one call change together: no replica shows some of them without the others.
 type SetHandle[E comparable] struct {
 	//lint:ignore U1000 staticcheck does not see that a generic alias is used by being embedded
 	of[E]
@@ -86,9 +89,6 @@ func (s *SetHandle[E]) Assign(ctx context.Context, seq iter.Seq[E]) error {
 	for _, b := range slices.Sorted(maps.Keys(next)) {
 		op.Add = append(op.Add, next[b])
 	}
-	if len(op.Add)+len(op.Remove) == 0 {
-		return nil
-	}
 	return s.mutate(ctx, op)
 }
 
@@ -154,10 +154,8 @@ func (s *SetHandle[E]) assignByDifference(ctx context.Context, l *setLattice[E],
 			return err
 		}
 	}
-	if len(op.Add)+len(op.Remove) > 0 {
-		if err := s.mutate(ctx, op); err != nil {
-			return err
-		}
+	if err := s.mutate(ctx, op); err != nil {
+		return err
 	}
 	if len(done.Written)+len(done.Removed)+len(done.Doubted) == 0 {
 		return nil
@@ -181,7 +179,7 @@ func (s *SetHandle[E]) heldOf(ctx context.Context, e wire.Engine, of map[string]
 	return held, err
 }
 
-// All returns the elements, as they are now, in a deterministic order.
+// All returns a copy of the elements, as they are now, in an order that equal sets share.
 func (s *SetHandle[E]) All(ctx context.Context) (iter.Seq[E], error) {
 	var all []E
 	err := read(ctx, s.base, func(o *setObject[E]) { all = slices.AppendSeq(make([]E, 0, o.set.Len()), o.set.All()) })
@@ -200,17 +198,14 @@ func (s *SetHandle[E]) Len(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// Change removes and adds elements in one write, the removals first.
+// Change removes and adds elements in one write, the removals first: an element of both is held after it.
 func (s *SetHandle[E]) Change(ctx context.Context, add, remove []E) error {
-	if len(add)+len(remove) == 0 {
-		return nil
-	}
 	return s.mutate(ctx, crdt.SetOp[E]{Add: add, Remove: remove})
 }
 
 func (s *SetHandle[E]) mutate(ctx context.Context, op crdt.SetOp[E]) error {
 	l, err := lattice[*setLattice[E]](s.base)
-	if err != nil {
+	if err != nil || len(op.Add)+len(op.Remove) == 0 {
 		return err
 	}
 	return s.engine.Mutate(ctx, s.id, crdt.AppendSetOp(nil, op, l.elem))
@@ -305,18 +300,18 @@ func (f *setFeed[E, Out]) Join(key string, delta []byte) ([]byte, error) {
 	}
 	s := f.sets[key]
 	if s == nil {
+		// The key is parsed before anything changes: one that does not parse spoils nothing.
+		var zero E
+		if _, err := f.make(key, zero); err != nil {
+			return nil, err
+		}
 		s = crdt.NewSet[E]()
 		f.sets[key] = s
-	}
-	// The key is parsed before anything changes: one that does not parse spoils nothing.
-	var zero E
-	if _, err := f.make(key, zero); err != nil {
-		return nil, err
 	}
 	var items []flow.Weighted[Out]
 	change := func(weight int64) func(E, crdt.Dot) {
 		return func(e E, _ crdt.Dot) {
-			out, _ := f.make(key, e) // the key parsed above
+			out, _ := f.make(key, e) // the key parsed when it came
 			items = append(items, flow.Weighted[Out]{Elem: out, Weight: weight})
 		}
 	}
@@ -331,10 +326,8 @@ func (f *setFeed[E, Out]) Snapshot(limit int) iter.Seq[[]byte] {
 	var items []flow.Weighted[Out]
 	for key, s := range f.sets {
 		for e := range s.All() {
-			out, err := f.make(key, e)
-			if err == nil { // Join let no other key in
-				items = append(items, flow.Weighted[Out]{Elem: out, Weight: int64(len(s.Dots(e)))})
-			}
+			out, _ := f.make(key, e) // the key parsed when it came
+			items = append(items, flow.Weighted[Out]{Elem: out, Weight: int64(len(s.Dots(e)))})
 		}
 	}
 	return flow.SplitBatch(flow.AppendBatch(nil, items, f.out), limit)

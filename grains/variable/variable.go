@@ -71,8 +71,9 @@ func (f Family[K, H]) At(p Place, k K) H {
 	return f.bind(p, wire.NewID(f.Name, f.keys.Text(k)))
 }
 
-// Keys yields the keys of the variables that hold anything, in the order of their texts. It asks every
-// silo that may hold some; an error ends it.
+// Keys yields the keys of the variables that hold anything (a set with an element, a counter that is not
+// 0, a register that was set), in the order of their texts. It asks every silo that may hold some, at
+// once, before it yields the first; an error ends it.
 func (f Family[K, H]) Keys(ctx context.Context, p Place) iter.Seq2[K, error] {
 	return func(yield func(K, error) bool) {
 		var none K

@@ -80,9 +80,6 @@ type Ref struct {
 // NewRef returns the reference that a stub embeds; it makes no call.
 func NewRef(c Caller, kind, key string) Ref { return Ref{c.place(), NewID(kind, key)} }
 
-// RefTo returns the reference to a grain whose identity travelled: as an argument, say.
-func RefTo(e Engine, id ID) Ref { return Ref{e, id} }
-
 // GrainID names the grain.
 func (r Ref) GrainID() ID { return r.id }
 

@@ -57,7 +57,8 @@ func NewGrain(id ID, a Activation) *Grain {
 // Cells returns the fields that were bound to the grain, in the order of their numbers in the code.
 func (g *Grain) Cells() []Cell { return g.core.cells }
 
-// Slot is embedded, unseen, by the fields of a grain that hold state.
+// Slot is embedded, unseen, by txn.State. It is not safe for concurrent use: a grain's turns, and the lock
+// of its transactional state, keep callers apart.
 type Slot[T any] struct {
 	grain   *core
 	number  uint32
@@ -79,7 +80,7 @@ func (c cell[T]) Load(b []byte) error {
 	}
 	v, err := c.codec.Decode(b)
 	if err != nil {
-		return err
+		return At(c.name, err)
 	}
 	c.value = v
 	return nil
