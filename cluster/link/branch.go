@@ -1,6 +1,7 @@
 package link
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/martinelli-go/martinelli/grains/wire"
@@ -77,20 +78,34 @@ func (b *Branch) Merge(records ...commit.Record) {
 		had := b.records[r.Participant.Grain]
 		if had == nil {
 			b.order = append(b.order, r.Participant.Grain)
+			b.records[r.Participant.Grain] = &r
+			continue
 		}
-		if had == nil || had.Participant.Activation != r.Participant.Activation || r.Revision >= had.Revision {
+		known := had.Participant.Activation
+		if known != 0 && known != r.Participant.Activation {
+			// What the first one did is lost with it.
+			b.doomed(fmt.Errorf("%v was activated anew in the block's course: %w", r.Participant.Grain, wire.ErrAborted))
+			continue
+		}
+		if known == 0 || r.Revision >= had.Revision {
 			b.records[r.Participant.Grain] = &r
 		}
 	}
 }
 
-// Operate notes an operation of the block's function itself, outside any grain's turn.
-func (b *Branch) Operate(o commit.Operation) {
+// Operate notes an operation of the block's function itself, outside any grain's turn. Inside of one the
+// grain is the place for it: wire.ErrOutsideBlock.
+func (b *Branch) Operate(o commit.Operation) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.current() {
-		b.block.Operate(o)
+	switch {
+	case b.block == nil:
+		return fmt.Errorf("variable %s, changed in a block that was not begun at this place: %w", o.Variable, wire.ErrOutsideBlock)
+	case !b.current():
+		return fmt.Errorf("variable %s: the block's attempt is over: %w", o.Variable, wire.ErrAborted)
 	}
+	b.block.Operate(o)
+	return nil
 }
 
 // Doom makes the attempt fail, whatever its function returns: a part of it failed in a way that leaves
@@ -98,6 +113,10 @@ func (b *Branch) Operate(o commit.Operation) {
 func (b *Branch) Doom(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.doomed(err)
+}
+
+func (b *Branch) doomed(err error) {
 	if b.current() {
 		_ = b.block.Doom(err)
 	}

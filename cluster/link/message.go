@@ -40,7 +40,7 @@ type CallReply struct {
 	Detail string          // of the others
 	Number uint64          // of StatusNotOwner: the view that says so
 	Record []commit.Record // what was done in the call's block
-	Doomed string          // why the block cannot commit
+	Doomed []byte          // why the block cannot commit, by wire.AppendError
 }
 
 // Status says how a call ended.
@@ -56,7 +56,6 @@ const (
 	StatusNoKind            // not executed: the silo was not given the kind
 	StatusNoMethod          // not executed: the silo's version of the interface has no such method
 	StatusCycle             // not executed: it would wait for itself
-	StatusDecode            // not executed: the arguments are not what the method takes
 	StatusReplyLost         // committed before, and the reply was not kept
 	StatusResultLost        // it ran; its result is too large to send
 )
@@ -244,10 +243,13 @@ func (r *CallReply) Append(b []byte) []byte {
 	for i := range r.Record {
 		b = appendBytes(b, 6, appendRecord(nil, &r.Record[i]))
 	}
-	return appendText(b, 7, r.Doomed)
+	if len(r.Doomed) > 0 {
+		b = appendBytes(b, 7, r.Doomed)
+	}
+	return b
 }
 
-// DecodeCallReply decodes a reply; Result and Error alias b.
+// DecodeCallReply decodes a reply; Result, Error and Doomed alias b.
 func DecodeCallReply(b []byte) (*CallReply, error) {
 	r := &CallReply{}
 	return r, wire.EachField(b, func(f wire.Field) (err error) {
@@ -272,7 +274,7 @@ func DecodeCallReply(b []byte) (*CallReply, error) {
 				r.Record = append(r.Record, rec)
 			}
 		case 7:
-			r.Doomed, err = f.String()
+			r.Doomed, err = f.Bytes()
 		}
 		return err
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/martinelli-go/martinelli/actor"
 	"github.com/martinelli-go/martinelli/cluster/view"
 	"github.com/martinelli-go/martinelli/grains/wire"
 	"github.com/martinelli-go/martinelli/txn/commit"
@@ -106,7 +107,10 @@ func (r *Router) attempt(ctx context.Context, owner view.Silo, to wire.ID, inv w
 	}
 	b, err := r.Peers.Node.Request(ctx, owner.Addr, r.Peers.Service, payload)
 	if err != nil {
+		var large *actor.TooLarge
 		switch fate := Fate(err); {
+		case errors.As(err, &large) && !large.Reply: // it was not sent
+			return true, 0, fail(wire.ErrTooLarge, err.Error())
 		case fate == wire.ErrNotExecuted && ctx.Err() == nil:
 			return false, r.Peers.Views.Current().Number + 1, err
 		case fate == nil:
@@ -121,8 +125,8 @@ func (r *Router) attempt(ctx context.Context, owner view.Silo, to wire.ID, inv w
 	}
 	if c.In != nil {
 		c.In.Merge(reply.Record...)
-		if reply.Doomed != "" {
-			c.In.Doom(errors.New(reply.Doomed))
+		if len(reply.Doomed) > 0 {
+			c.In.Doom(fmt.Errorf("silo %s: %w", owner.Addr, wire.DecodeError(reply.Doomed, nil)))
 		}
 	}
 	switch reply.Status {
@@ -143,8 +147,6 @@ func (r *Router) attempt(ctx context.Context, owner view.Silo, to wire.ID, inv w
 		return true, 0, fail(wire.ErrNoSuchMethod, reply.Detail)
 	case StatusCycle:
 		return true, 0, fail(wire.ErrCycle, reply.Detail)
-	case StatusDecode:
-		return true, 0, fail(wire.ErrDecode, reply.Detail)
 	case StatusReplyLost:
 		return true, 0, fail(wire.ErrReplyLost, reply.Detail)
 	case StatusResultLost:

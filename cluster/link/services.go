@@ -20,11 +20,9 @@ const (
 	ServiceCalls                              // calls of grains
 	ServiceBlocks                             // notices about attempts of atomic blocks
 	ServiceStatus                             // what became of an attempt
-	ServiceLoad                               // reads of transactional state
 	ServiceVariables                          // operations and reads of variables
 	ServiceReplicas                           // synchronisation of replicas
 	ServiceDataflow                           // between operators, and to readers
-	ServiceAudit                              // hashes of what a silo holds
 )
 
 // Peers sends messages to silos by their identity, through whatever address the view gives.

@@ -288,7 +288,7 @@ func (s *Silo) host(context.Context) (err error) {
 		Prepare: s.variables.Prepare, Limit: s.config.MaxMessage + overhead/2, IdleAfter: s.config.IdleAfter, Logger: s.log,
 	})
 	s.blocks = blocks.New(blocks.Config{
-		Addr: s.addr, Tell: s.tell, Ask: s.ask, Prepare: s.variables.Prepare, Logger: s.log,
+		Addr: s.addr, Tell: s.tell, Ask: s.ask, Logger: s.log,
 		Leader: &link.Leader{
 			Peers: s.peers.With(link.ServicePropose), Self: s.id, Local: s.lead,
 			Hint: func() (view.SiloID, bool) {

@@ -3,8 +3,8 @@ package host
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,17 +29,24 @@ type activation struct {
 	mu        sync.Mutex
 	turnstile commit.Turnstile
 	waiting   map[commit.CallID]*waiter
-	impl      any // nil before the first turn
+	inside    []commit.CallID // has the turn, the outermost call first
+	changed   chan struct{}   // closed at the next change of inside; nil while nobody waits for one
+	yielded   int             // turns that were given up for a while
+	impl      any             // nil before the first turn
 	cells     []*cell
 	ended     bool
+	stopping  bool // somebody waits for the turns that are left, to deactivate it
 	used      time.Time
-	stopped   chan struct{} // closed when ended and the last turn has left; made by leave
+
+	quiet chan struct{} // closed when it has ended and no turn is left
+	gone  chan struct{} // closed when another activation may take its place
 }
 
 // waiter is a call that waits for the turn or the lock.
 type waiter struct {
 	granted bool
 	done    chan struct{}
+	back    bool // it is a turn that was given up and comes back, whatever happens
 }
 
 // cell is one state field, and what is known of its version.
@@ -52,7 +59,10 @@ type cell struct {
 }
 
 func newActivation(h *Host, id wire.ID, kind *wire.GrainKind) *activation {
-	return &activation{engine: h.Engine, host: h, id: id, kind: kind, number: h.epoch + h.calls.Add(1), used: time.Now()}
+	return &activation{
+		engine: h.Engine, host: h, id: id, kind: kind, number: h.epoch + h.calls.Add(1), used: time.Now(),
+		quiet: make(chan struct{}), gone: make(chan struct{}),
+	}
 }
 
 // running is a call to be admitted.
@@ -68,7 +78,7 @@ type running struct {
 }
 
 // run admits a call, runs it and lets the next one in. Where ran is false the method was not called; the
-// error is then errNotOwner, errRefused or a *wire.CallError.
+// error is then errNotOwner, errEnded or a *wire.CallError.
 func (a *activation) run(ctx context.Context, r running) (ran bool, err error) {
 	t := &turn{
 		Context: ctx, activation: a, call: commit.CallID(a.host.calls.Add(1)),
@@ -82,7 +92,7 @@ func (a *activation) run(ctx context.Context, r running) (ran bool, err error) {
 		return false, err
 	}
 	defer a.exit(t)
-	if !a.host.owns(a.id) {
+	if !a.host.faults.serveAnything && !a.host.owns(a.id) {
 		return false, errNotOwner
 	}
 	impl, err := a.ready(t)
@@ -99,6 +109,9 @@ func (a *activation) run(ctx context.Context, r running) (ran bool, err error) {
 // within finds the turn of this grain that waits for the call: in one block it is run inside of; else the
 // call would wait for ever.
 func (a *activation) within(t *turn, method string) (commit.CallID, error) {
+	if a.host.faults.waitInCycles {
+		return 0, nil
+	}
 	waiting, found := t.from.waits(a.id, t.in)
 	if !found {
 		waiting, found = linkOf(t.chain, a.id)
@@ -125,32 +138,126 @@ func (a *activation) enter(ctx context.Context, t *turn, within commit.CallID, m
 		a.host.presence.join(by.Attempt, t.in.Coordinator, a)
 	}
 	a.mu.Lock()
+	if a.ended {
+		a.mu.Unlock()
+		return errEnded
+	}
 	granted, out := a.turnstile.Arrive(t.call, by, within)
 	var w *waiter
-	if !granted {
+	if granted {
+		a.inside = append(a.inside, t.call)
+	} else {
 		w = a.wait(t.call)
 	}
-	signals := a.signal(out)
+	wounds := a.signal(out)
 	a.mu.Unlock()
-	a.act(signals)
+	a.act(wounds)
 	if granted {
 		return nil
 	}
 	err := a.await(ctx, t.call, w)
-	if err == nil || err == errRefused {
-		return err
+	if err == nil {
+		a.mu.Lock()
+		a.inside = append(a.inside, t.call)
+		a.mu.Unlock()
+		return nil
 	}
-	return &wire.CallError{To: a.id, Method: method, Cause: wire.ErrNotExecuted, Detail: "gave up waiting for its turn: " + err.Error()}
+	if err != errRefused {
+		return &wire.CallError{To: a.id, Method: method, Cause: wire.ErrNotExecuted, Detail: "gave up waiting for its turn: " + err.Error()}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended || t.in == nil {
+		return errEnded
+	}
+	// The attempt is over, and has been heard of here before its call: no other try of the call may run.
+	err = &wire.CallError{To: a.id, Method: method, Cause: wire.ErrAborted, Detail: "the atomic block's attempt is over"}
+	t.in.Doom(err)
+	return err
 }
 
 // exit ends a turn.
 func (a *activation) exit(t *turn) {
 	a.mu.Lock()
 	a.used = time.Now()
-	signals := a.signal(a.turnstile.Leave(t.call))
-	a.finishIfEnded()
+	a.inside = slices.DeleteFunc(a.inside, func(c commit.CallID) bool { return c == t.call })
+	if a.changed != nil {
+		close(a.changed)
+		a.changed = nil
+	}
+	wounds := a.signal(a.turnstile.Leave(t.call))
+	a.settle()
 	a.mu.Unlock()
-	a.act(signals)
+	a.act(wounds)
+}
+
+// alone waits until the calls that came back to the grain inside of call have left: one whose answer
+// nobody waits for any more may still run, and no other turn may run beside it.
+func (a *activation) alone(call commit.CallID) {
+	a.mu.Lock()
+	for a.inside[len(a.inside)-1] != call {
+		if a.changed == nil {
+			a.changed = make(chan struct{})
+		}
+		changed := a.changed
+		a.mu.Unlock()
+		<-changed
+		a.mu.Lock()
+	}
+	a.mu.Unlock()
+}
+
+// yield gives the turn of call up, to those who wait, and returns when it has come back. It comes back
+// whatever happens meanwhile: the method that runs in it is not over.
+func (a *activation) yield(call commit.CallID, next commit.Holder) {
+	a.alone(call)
+	a.mu.Lock()
+	inside := a.inside
+	a.inside = nil
+	granted, out := a.turnstile.Yield(call, next)
+	var w *waiter
+	if !granted {
+		w = a.wait(call)
+		w.back = true
+		a.yielded++
+	}
+	wounds := a.signal(out)
+	a.mu.Unlock()
+	a.act(wounds)
+	if !granted {
+		<-w.done
+		if !w.granted {
+			a.regain(inside)
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.inside = inside
+	if !granted {
+		a.yielded--
+	}
+}
+
+// regain gets a yielded turn back, as a plain one, after another coordinator has taken its block over.
+func (a *activation) regain(inside []commit.CallID) {
+	a.mu.Lock()
+	granted, out := a.turnstile.Arrive(inside[0], commit.Holder{}, 0)
+	var w *waiter
+	if !granted {
+		w = a.wait(inside[0])
+		w.back = true
+	}
+	wounds := a.signal(out)
+	a.mu.Unlock()
+	a.act(wounds)
+	if w != nil {
+		<-w.done // nobody refuses a plain call that comes back
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, call := range inside[1:] {
+		a.turnstile.Arrive(call, commit.Holder{}, inside[0])
+	}
 }
 
 // wait notes a waiting call; a.mu is held.
@@ -170,16 +277,14 @@ func (a *activation) await(ctx context.Context, call commit.CallID, w *waiter) e
 	case <-w.done:
 	case <-ctx.Done():
 		a.mu.Lock()
-		select {
-		case <-w.done: // answered meanwhile
-			a.mu.Unlock()
-		default:
+		if a.waiting[call] == w {
 			delete(a.waiting, call)
-			signals := a.signal(a.turnstile.Cancel(call))
+			wounds := a.signal(a.turnstile.Cancel(call))
 			a.mu.Unlock()
-			a.act(signals)
+			a.act(wounds)
 			return ctx.Err()
 		}
+		a.mu.Unlock() // answered meanwhile
 	}
 	if !w.granted {
 		return errRefused
@@ -204,46 +309,13 @@ func (a *activation) signal(signals []commit.Signal) (wounds []commit.Attempt) {
 	return wounds
 }
 
+// act tells coordinators that older blocks need what their attempts hold; a.mu is not held.
 func (a *activation) act(wounds []commit.Attempt) {
 	for _, v := range wounds {
-		if coordinator, ok := a.host.presence.coordinator(v); ok {
+		if coordinator, ok := a.host.presence.wounded(v); ok {
 			a.host.Blocks.Wound(coordinator, v)
 		}
 	}
-}
-
-// ready returns the implementation, made and activated in the first turn.
-func (a *activation) ready(t *turn) (any, error) {
-	a.mu.Lock()
-	impl := a.impl
-	a.mu.Unlock()
-	if impl != nil {
-		return impl, nil
-	}
-	grain := wire.NewGrain(a.id, a)
-	err := a.guard("activation", func() error {
-		impl = a.kind.New(grain)
-		if on, ok := impl.(interface{ OnActivate(context.Context) error }); ok {
-			return on.OnActivate(t)
-		}
-		return nil
-	})
-	if err != nil {
-		a.host.forget(a)
-		a.mu.Lock()
-		a.ended = true
-		signals := a.signal(a.turnstile.Close())
-		a.mu.Unlock()
-		a.act(signals)
-		return nil, fmt.Errorf("activating %s: %w", a.id, err)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.impl = impl
-	for _, c := range grain.Cells() {
-		a.cells = append(a.cells, &cell{Cell: c, key: commit.StateKey{Grain: a.id, State: c.Number()}})
-	}
-	return impl, nil
 }
 
 // guard turns a panic of user code into an error, with its stack in the log.
@@ -255,58 +327,4 @@ func (a *activation) guard(method string, f func() error) (err error) {
 		}
 	}()
 	return f()
-}
-
-// idleSince says whether nothing has run since that time, nor waits or is held.
-func (a *activation) idleSince(t time.Time) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.used.Before(t) && a.turnstile.Idle()
-}
-
-// leave ends the activation: what waits is refused, so that its callers go elsewhere; what runs ends;
-// then the grain is deactivated.
-func (a *activation) leave(why string) {
-	if err := a.stop(context.Background(), why); err != nil {
-		a.host.Logger.Warn("deactivation", slog.String("grain", a.id.String()), slog.Any("error", err))
-	}
-}
-
-func (a *activation) stop(ctx context.Context, why string) error {
-	a.host.forget(a)
-	a.mu.Lock()
-	if a.stopped == nil {
-		a.stopped = make(chan struct{})
-	}
-	first := !a.ended
-	a.ended = true
-	signals := a.signal(a.turnstile.Close())
-	a.finishIfEnded()
-	a.mu.Unlock()
-	a.act(signals)
-	select {
-	case <-a.stopped:
-	case <-ctx.Done():
-		return fmt.Errorf("%s still runs a turn: %w", a.id, ctx.Err())
-	}
-	if !first || a.impl == nil {
-		return nil
-	}
-	if off, ok := a.impl.(interface{ OnDeactivate(context.Context) error }); ok {
-		return a.guard("OnDeactivate", func() error { return off.OnDeactivate(ctx) })
-	}
-	a.host.Logger.Debug("deactivated", "grain", a.id.String(), "why", why)
-	return nil
-}
-
-// finishIfEnded closes stopped when the activation has ended and nothing runs; a.mu is held.
-func (a *activation) finishIfEnded() {
-	if !a.ended || a.stopped == nil || a.turnstile.Running() {
-		return
-	}
-	select {
-	case <-a.stopped:
-	default:
-		close(a.stopped)
-	}
 }

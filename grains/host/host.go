@@ -41,11 +41,11 @@ type Opener interface {
 	Root() (id wire.BlockID, after uint32)
 	// Result is the codec of the turn's method.
 	Result() any
-	// Open, Close and Yield say that the block holds the turn, does no longer, and gives it up to get
-	// it again; Open may wound the attempt at once.
+	// Open and Close say that the block holds the turn, and does no longer; Open may wound the attempt
+	// at once. Yield gives the turn up and returns when it has come back.
 	Open(b *link.Branch)
 	Close(b *link.Branch)
-	Yield(ctx context.Context, next commit.Holder) error
+	Yield(next commit.Holder)
 }
 
 // Config is what a host needs.
@@ -79,9 +79,24 @@ type Host struct {
 	epoch    uint64 // names this host's activations apart from all others
 	presence presence
 	draining atomic.Bool
-	done     chan struct{}
-	loops    sync.WaitGroup
 	unwatch  func()
+
+	done    chan struct{}
+	loops   sync.WaitGroup // collect and ask
+	life    context.Context
+	end     context.CancelFunc
+	leaving sync.WaitGroup // activations that end, and questions about attempts: life bounds them
+
+	faults faults
+}
+
+// faults switch safety checks off, for the tests that prove that somebody notices.
+type faults struct {
+	serveAnything bool // ownership is not checked
+	keepWaiters   bool // an activation that ends does not refuse what waits
+	waitInCycles  bool // a call that comes back to a grain that waits for it waits too
+	forgetWounds  bool // a wound is sent once
+	forgetReads   bool // what a block has only read in its opener's turn is not validated
 }
 
 const shards = 64
@@ -103,6 +118,7 @@ func New(c Config) *Host {
 		c.Logger = slog.Default()
 	}
 	h := &Host{Config: c, epoch: rand.Uint64(), done: make(chan struct{})}
+	h.life, h.end = context.WithCancel(context.Background())
 	h.presence.attempts = map[commit.Attempt]*attempt{}
 	for i := range h.shards {
 		h.shards[i].all = map[wire.ID]*activation{}
@@ -121,7 +137,7 @@ func New(c Config) *Host {
 }
 
 // Stop refuses new calls, waits for the turns that run until ctx ends, deactivates all grains, and ends
-// the host's goroutines.
+// the host's goroutines. Turns that run may call other grains here until they have ended.
 func (h *Host) Stop(ctx context.Context) error {
 	if h.draining.Swap(true) {
 		return nil
@@ -129,13 +145,36 @@ func (h *Host) Stop(ctx context.Context) error {
 	h.unwatch()
 	close(h.done)
 	h.loops.Wait()
-	var left error
-	for _, a := range h.activations() {
-		if err := a.stop(ctx, "the silo stops"); err != nil && left == nil {
-			left = err
+	defer context.AfterFunc(ctx, h.end)()
+	defer h.leaving.Wait()
+	defer h.end()
+	for {
+		all := h.activations()
+		if len(all) == 0 {
+			return nil
+		}
+		errs := make([]error, len(all))
+		var stops sync.WaitGroup
+		for i, a := range all {
+			stops.Go(func() { errs[i] = a.stop(ctx, "the silo stops") })
+		}
+		stops.Wait()
+		if err := errors.Join(errs...); err != nil || ctx.Err() != nil {
+			return err
 		}
 	}
-	return left
+}
+
+// leave stops an activation, on a goroutine that the host's Stop waits for.
+func (h *Host) leave(a *activation, why string) {
+	if a.isStopping() {
+		return
+	}
+	h.leaving.Go(func() {
+		if err := a.stop(h.life, why); err != nil {
+			h.Logger.Warn("deactivation", slog.String("grain", a.id.String()), slog.Any("error", err))
+		}
+	})
 }
 
 func (h *Host) shard(id wire.ID) *shard {
@@ -197,8 +236,11 @@ func (h *Host) owns(id wire.ID) bool {
 // errNotOwner: not executed; another silo owns the grain.
 var errNotOwner = errors.New("the grain is at another silo")
 
-// errRefused: not executed; the activation went away while the call waited.
-var errRefused = errors.New("the activation ended while the call waited")
+// errEnded: not executed; the activation ends.
+var errEnded = errors.New("the activation ended before the call's turn")
+
+// errRefused: the turnstile did not let a call in.
+var errRefused = errors.New("refused")
 
 // Call runs a call that a place in this process makes: here if this silo owns the grain, else through
 // the router.
@@ -212,6 +254,9 @@ func (h *Host) Call(ctx context.Context, to wire.ID, inv wire.Invocation, root w
 			if err != link.ErrMoved {
 				return err
 			}
+		}
+		if from == nil && h.draining.Load() {
+			return &wire.CallError{To: to, Method: inv.Method().Name, Cause: wire.ErrNotExecuted, Detail: "this silo is stopping"}
 		}
 		kind, ok := h.Kinds[to.Kind()]
 		if !ok || kind.Grain() == nil {
@@ -231,18 +276,21 @@ func (h *Host) Call(ctx context.Context, to wire.ID, inv wire.Invocation, root w
 		}
 		a := h.activation(to, kind.Grain())
 		if in != nil {
-			in.Join(commit.Participant{Node: h.Addr, Grain: to, Activation: a.number})
+			in.Join(commit.Participant{Node: h.Addr, Grain: to})
 		}
 		ran, err := a.run(ctx, running{
 			from: from, in: in, root: root, after: after, result: inv.Method().Result,
 			method: func(ctx context.Context, impl any) error { return inv.Run(ctx, impl) },
 			name:   inv.Method().Name,
 		})
-		if ran || err != errNotOwner && err != errRefused {
+		if ran || err != errNotOwner && err != errEnded {
 			return err
 		}
-		if h.draining.Load() {
-			return &wire.CallError{To: to, Method: inv.Method().Name, Cause: wire.ErrNotExecuted, Detail: "this silo is stopping"}
+		if err == errEnded {
+			select {
+			case <-a.gone:
+			case <-ctx.Done():
+			}
 		}
 		if ctx.Err() != nil {
 			return &wire.CallError{To: to, Method: inv.Method().Name, Cause: wire.ErrNotExecuted, Detail: err.Error()}
@@ -330,7 +378,7 @@ func (h *Host) serve(ctx context.Context, req *link.CallRequest) *link.CallReply
 		reply = refuse(link.StatusNotOwner, "")
 	case errors.As(err, &call) && !ran && call.Cause == wire.ErrCycle:
 		reply = refuse(link.StatusCycle, call.Detail)
-	case !ran:
+	case !ran && !errors.Is(err, wire.ErrAborted):
 		reply = refuse(link.StatusRefused, err.Error())
 	default:
 		reply = &link.CallReply{Status: link.StatusError, Error: wire.AppendError(nil, err, method.ErrorTable())}
@@ -338,7 +386,7 @@ func (h *Host) serve(ctx context.Context, req *link.CallRequest) *link.CallReply
 	if in != nil {
 		reply.Record = in.Records()
 		if err := in.Err(); err != nil {
-			reply.Doomed = err.Error()
+			reply.Doomed = wire.AppendError(nil, err, nil)
 		}
 	}
 	return reply
@@ -356,18 +404,14 @@ func (h *Host) collect(moved <-chan struct{}) {
 		case <-moved:
 			for _, a := range h.activations() {
 				if !h.owns(a.id) {
-					h.loops.Add(1)
-					go func() {
-						defer h.loops.Done()
-						a.leave("the grain has moved to another silo")
-					}()
+					h.leave(a, "the grain has moved to another silo")
 				}
 			}
 		case <-idle.C:
 			before := time.Now().Add(-h.IdleAfter)
 			for _, a := range h.activations() {
-				if a.idleSince(before) {
-					a.leave("idle")
+				if a.endIfIdle(before) {
+					h.leave(a, "idle")
 				}
 			}
 		}

@@ -22,6 +22,7 @@ type attempt struct {
 	coordinator string
 	visits      []*visit
 	submitted   bool
+	wounded     bool      // an older block needs what it holds here
 	news        time.Time // when something was heard of it last
 }
 
@@ -120,13 +121,15 @@ func (p *presence) record(a commit.Attempt, at *activation) (commit.Record, bool
 	return commit.Record{}, false
 }
 
-func (p *presence) coordinator(a commit.Attempt) (string, bool) {
+// wounded notes that an attempt is to be stopped, and returns the address of its coordinator.
+func (p *presence) wounded(a commit.Attempt) (coordinator string, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t := p.attempts[a]
 	if t == nil {
 		return "", false
 	}
+	t.wounded = true
 	return t.coordinator, true
 }
 
@@ -172,31 +175,38 @@ func (h *Host) ask() {
 			return
 		case <-tick.C:
 		}
-		for a, coordinator := range h.presence.silent(time.Now().Add(-h.AskAfter)) {
-			h.loops.Add(1)
-			go func() {
-				defer h.loops.Done()
-				h.askAbout(a, coordinator)
-			}()
+		silent, wounded := h.presence.overdue(time.Now().Add(-h.AskAfter))
+		for a, coordinator := range wounded {
+			if !h.faults.forgetWounds {
+				h.Blocks.Wound(coordinator, a)
+			}
+		}
+		for a, coordinator := range silent {
+			h.leaving.Go(func() { h.askAbout(a, coordinator) })
 		}
 	}
 }
 
-func (p *presence) silent(since time.Time) map[commit.Attempt]string {
+// overdue returns the attempts of which nothing was heard since that time, and those that were wounded and
+// are still here: the notice may have been lost. Each comes with the address of its coordinator.
+func (p *presence) overdue(since time.Time) (silent, wounded map[commit.Attempt]string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	silent := map[commit.Attempt]string{}
+	silent, wounded = map[commit.Attempt]string{}, map[commit.Attempt]string{}
 	for a, t := range p.attempts {
+		if t.wounded {
+			wounded[a] = t.coordinator
+		}
 		if t.news.Before(since) {
 			t.news = time.Now() // asked next after another while
 			silent[a] = t.coordinator
 		}
 	}
-	return silent
+	return silent, wounded
 }
 
 func (h *Host) askAbout(a commit.Attempt, coordinator string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 4*h.AskAfter)
+	ctx, cancel := context.WithTimeout(h.life, 4*h.AskAfter)
 	defer cancel()
 	n, err := h.Blocks.Ask(ctx, coordinator, a)
 	switch {

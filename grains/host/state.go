@@ -40,13 +40,23 @@ func (a *activation) Touch(ctx context.Context, field wire.Cell) error {
 		c.owner, c.dirty = in.Holder.Attempt, false
 	}
 	version, known := c.versions.Current()
+	drafted := c.dirty
 	a.mu.Unlock()
+	if !known && drafted {
+		// What the draft was made from has turned out stale: loading it again would lose the draft.
+		err := fmt.Errorf("state %d of %s has changed under the block: %w", field.Number(), a.id, wire.ErrAborted)
+		in.Doom(err)
+		return err
+	}
 	if !known {
 		if version, err = a.load(ctx, c); err != nil {
 			return fmt.Errorf("loading state %d of %s: %w", field.Number(), a.id, err)
 		}
 	}
 	a.host.presence.read(in.Holder.Attempt, a, commit.Read{Key: c.key, Version: version})
+	if !a.host.faults.forgetReads {
+		a.reportOwn(t, in)
+	}
 	return nil
 }
 
@@ -54,30 +64,26 @@ func (a *activation) Touch(ctx context.Context, field wire.Cell) error {
 func (a *activation) lock(ctx context.Context, t *turn, in *link.Branch) error {
 	a.host.presence.join(in.Holder.Attempt, in.Coordinator, a)
 	a.mu.Lock()
+	if a.ended {
+		a.mu.Unlock()
+		return fmt.Errorf("the activation ends: %w", wire.ErrAborted)
+	}
 	granted, out := a.turnstile.Lock(t.call, in.Holder)
 	var w *waiter
 	if !granted {
 		w = a.wait(t.call)
 	}
-	signals := a.signal(out)
-	// A refusal at once has been emitted before there was a waiter to tell.
-	refused := !granted && slices.ContainsFunc(out, func(s commit.Signal) bool { return s.Kind == commit.Refuse && s.Call == t.call })
-	if refused {
-		delete(a.waiting, t.call)
-	}
+	wounds := a.signal(out)
 	a.mu.Unlock()
-	a.act(signals)
-	switch {
-	case refused:
-		return wire.ErrAborted
-	case granted:
-		return in.Err()
-	}
-	if err := a.await(ctx, t.call, w); err != nil {
-		if err == errRefused {
-			err = wire.ErrAborted
+	a.act(wounds)
+	if !granted {
+		switch err := a.await(ctx, t.call, w); err {
+		case nil:
+		case errRefused:
+			return fmt.Errorf("the attempt is over: %w", wire.ErrAborted)
+		default:
+			return err
 		}
-		return err
 	}
 	return in.Err()
 }
@@ -104,7 +110,7 @@ func (a *activation) load(ctx context.Context, c *cell) (commit.Attempt, error) 
 
 // Changed implements wire.Activation: field has a draft.
 func (a *activation) Changed(ctx context.Context, field wire.Cell) error {
-	_, in, err := a.branchIn(ctx, wire.ErrNoBlock)
+	t, in, err := a.branchIn(ctx, wire.ErrNoBlock)
 	if err != nil {
 		return err
 	}
@@ -113,11 +119,15 @@ func (a *activation) Changed(ctx context.Context, field wire.Cell) error {
 	c.dirty = true
 	a.mu.Unlock()
 	a.host.presence.wrote(in.Holder.Attempt, a, commit.Write{Key: c.key, Value: c.AppendDraft(make([]byte, 0, 64))})
-	// The block began in this very turn: nobody passes the record on when the turn ends.
-	if t := turnOf(ctx); t.opened.Load() == in {
+	a.reportOwn(t, in)
+	return nil
+}
+
+// reportOwn reports what was done in the very turn in which the block began: nobody does when it ends.
+func (a *activation) reportOwn(t *turn, in *link.Branch) {
+	if t.opened.Load() == in {
 		a.report(in)
 	}
-	return nil
 }
 
 // report hands what the activation has done for the attempt to the branch.
@@ -143,9 +153,7 @@ func (a *activation) Mutate(ctx context.Context, variable wire.ID, op []byte) er
 	}
 	a.host.presence.join(in.Holder.Attempt, in.Coordinator, a)
 	a.host.presence.operated(in.Holder.Attempt, a, commit.Operation{Variable: variable, Op: prepared})
-	if t.opened.Load() == in {
-		a.report(in)
-	}
+	a.reportOwn(t, in)
 	return nil
 }
 

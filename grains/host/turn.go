@@ -119,6 +119,11 @@ func (t *turn) Open(b *link.Branch) {
 	a.act(signals)
 }
 
+// without is the same turn for what is not the call that it serves.
+func (t *turn) without() *turn {
+	return &turn{Context: t, activation: t.activation, call: t.call, from: t.from, chain: t.chain, in: t.in}
+}
+
 // Close implements Opener.
 func (t *turn) Close(b *link.Branch) {
 	t.opened.CompareAndSwap(b, nil)
@@ -129,20 +134,7 @@ func (t *turn) Close(b *link.Branch) {
 }
 
 // Yield implements Opener.
-func (t *turn) Yield(ctx context.Context, next commit.Holder) error {
+func (t *turn) Yield(next commit.Holder) {
 	t.opened.Store(nil)
-	a := t.activation
-	a.mu.Lock()
-	granted, out := a.turnstile.Yield(t.call, next)
-	var w *waiter
-	if !granted {
-		w = a.wait(t.call)
-	}
-	signals := a.signal(out)
-	a.mu.Unlock()
-	a.act(signals)
-	if granted {
-		return nil
-	}
-	return a.await(ctx, t.call, w)
+	t.activation.yield(t.call, next)
 }

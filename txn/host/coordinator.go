@@ -26,8 +26,6 @@ type Config struct {
 	Tell func(addr string, n link.Notice)
 	// Ask asks the coordinator at an address how far an attempt is.
 	Ask func(ctx context.Context, addr string, a commit.Attempt) (link.Notice, error)
-	// Prepare adds to an operation on a variable what it observes.
-	Prepare func(ctx context.Context, variable wire.ID, op []byte) ([]byte, error)
 	// Settle is how long a submitted block's outcome is looked for after its caller has gone. Default
 	// 30 seconds.
 	Settle time.Duration
@@ -49,6 +47,16 @@ type Coordinator struct {
 	life   context.Context
 	cancel context.CancelFunc
 	settle sync.WaitGroup
+
+	faults faults
+}
+
+// faults switch safety checks off, for the tests that prove that somebody notices.
+type faults struct {
+	leavePanics   bool // a block whose function panics is not abandoned
+	doubtAll      bool // what was surely not submitted is in doubt too
+	loseIsAborted bool // a submission whose answer is lost counts as aborted
+	neverAsk      bool // what is not known of a retried call counts as never made
 }
 
 // running is an attempt whose outcome is not known.
@@ -226,9 +234,9 @@ func (x *execution) attempt(ctx context.Context) commit.Verdict {
 	if x.opener != nil {
 		x.opener.Open(branch)
 	}
-	err := x.cl.Run(wire.WithBlock(inside, branch))
+	err := x.run(wire.WithBlock(inside, branch), branch)
 	doom := branch.Err()
-	if err == nil && doom == nil {
+	if err == nil && doom == nil && ctx.Err() == nil {
 		return x.submit(ctx, branch)
 	}
 	if ctx.Err() != nil {
@@ -248,6 +256,21 @@ func (x *execution) attempt(ctx context.Context) commit.Verdict {
 	}
 	return x.abandon(branch, nil)
 }
+
+// run calls the function. One that panics, or ends its goroutine, leaves nothing behind.
+func (x *execution) run(ctx context.Context, branch *link.Branch) error {
+	returned := false
+	defer func() {
+		if !returned && !x.faults.leavePanics {
+			x.abandon(branch, errPanicked)
+		}
+	}()
+	err := x.cl.Run(ctx)
+	returned = true
+	return err
+}
+
+var errPanicked = errors.New("the block's function panicked")
 
 // passing says whether an attempt that failed for this reason may go better the next time.
 func passing(doom error) bool {
@@ -348,8 +371,14 @@ func (x *execution) decide(ctx context.Context, branch *link.Branch, d commit.De
 				// The log never takes it. That is final for the block, and not lost.
 				v = b.Resolved(commit.Result{Code: commit.Invalid, Attempt: d.Attempt})
 				v.Err = err
+			case errors.Is(err, wire.ErrNotExecuted) && b.Phase() == commit.Submitted && !x.faults.doubtAll:
+				// No log has taken it, at no time: that is an abort, and no doubt.
+				b.NotSubmitted()
+				v = b.Abandon(err)
 			case ctx.Err() != nil:
 				v = b.GiveUp(err)
+			case x.faults.loseIsAborted:
+				v = b.Resolved(commit.Result{Code: commit.Refused, Attempt: d.Attempt})
 			default:
 				v = b.Lost()
 			}
@@ -397,11 +426,11 @@ func (x *execution) again(ctx context.Context, v commit.Verdict) error {
 		}
 	}
 	x.block.Retry()
-	if x.opener == nil {
-		return nil
+	if x.opener != nil {
+		x.opener.Yield(x.block.Holder())
 	}
-	if err := x.opener.Yield(ctx, x.block.Holder()); err != nil {
-		return over(err)
+	if ctx.Err() != nil {
+		return over(context.Cause(ctx))
 	}
 	return nil
 }

@@ -36,8 +36,11 @@ type Engine struct {
 // Call implements wire.Engine: a call from outside any grain gets an id, by which its outcome can be asked
 // for if it begins a block.
 func (e *Engine) Call(ctx context.Context, to wire.ID, c wire.Invocation) error {
+	if wire.BlockOf(ctx) != nil { // it has no id of its own
+		return e.Route(ctx, to, c, wire.BlockID{}, false)
+	}
 	root, retry := wire.RetryOf(ctx)
-	if !retry && wire.BlockOf(ctx) == nil {
+	if !retry {
 		root = e.Blocks.NextCall(ctx)
 	}
 	return e.Route(ctx, to, c, root, retry)
@@ -51,7 +54,7 @@ func (e *Engine) Mutate(ctx context.Context, variable wire.ID, op []byte) error 
 	}
 	prepared, err := e.Variables.Prepare(ctx, variable, op)
 	if err == nil {
-		in.Operate(commit.Operation{Variable: variable, Op: prepared})
+		err = in.Operate(commit.Operation{Variable: variable, Op: prepared})
 	}
 	return err
 }

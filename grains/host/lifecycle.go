@@ -1,0 +1,132 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/martinelli-go/martinelli/grains/wire"
+	"github.com/martinelli-go/martinelli/txn/commit"
+)
+
+// ready returns the implementation, made and activated in the first turn.
+func (a *activation) ready(t *turn) (any, error) {
+	a.mu.Lock()
+	impl := a.impl
+	a.mu.Unlock()
+	if impl != nil {
+		return impl, nil
+	}
+	err := a.guard("activation", func() error {
+		grain := wire.NewGrain(a.id, a)
+		impl = a.kind.New(grain)
+		a.bind(grain)
+		if on, ok := impl.(interface{ OnActivate(context.Context) error }); ok {
+			// A block that is begun here is not what the call is for: it must not take the call's id.
+			return on.OnActivate(t.without())
+		}
+		return nil
+	})
+	if err != nil {
+		a.mu.Lock()
+		wounds := a.end()
+		a.mu.Unlock()
+		a.act(wounds)
+		a.host.leave(a, "its activation failed")
+		return nil, fmt.Errorf("activating %s: %w", a.id, err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.impl = impl
+	return impl, nil
+}
+
+// bind takes over the grain's fields of transactional state.
+func (a *activation) bind(grain *wire.Grain) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, c := range grain.Cells() {
+		a.cells = append(a.cells, &cell{Cell: c, key: commit.StateKey{Grain: a.id, State: c.Number()}})
+	}
+}
+
+// endIfIdle ends the activation if nothing has run since that time, nor waits, nor is held.
+func (a *activation) endIfIdle(since time.Time) bool {
+	a.mu.Lock()
+	if a.ended || a.yielded > 0 || !a.used.Before(since) || !a.turnstile.Idle() {
+		a.mu.Unlock()
+		return false
+	}
+	_ = a.end() // nobody waits
+	a.mu.Unlock()
+	return true
+}
+
+// end refuses all calls that wait and all that come; the turns that run, or were given up for a while, go
+// on. a.mu is held; the wounds are to be acted on without it.
+func (a *activation) end() (wounds []commit.Attempt) {
+	a.ended = true
+	if !a.host.faults.keepWaiters {
+		for call, w := range a.waiting {
+			if !w.back {
+				delete(a.waiting, call)
+				// Nothing is granted by this: who waits is refused, who yielded waits for those that run.
+				wounds = append(wounds, a.signal(a.turnstile.Cancel(call))...)
+				close(w.done)
+			}
+		}
+	}
+	a.settle()
+	return wounds
+}
+
+// settle closes quiet when the activation has ended and no turn is left; a.mu is held.
+func (a *activation) settle() {
+	if !a.ended || a.yielded > 0 || a.turnstile.Running() {
+		return
+	}
+	select {
+	case <-a.quiet:
+	default:
+		close(a.quiet)
+	}
+}
+
+// stop ends the activation: what waits is refused, so that its callers go elsewhere; what runs ends; the
+// grain is deactivated, and only then another activation may take its place. The error says that ctx ended
+// first, or is OnDeactivate's. One call stops it; others only wait.
+func (a *activation) stop(ctx context.Context, why string) error {
+	a.mu.Lock()
+	wounds := a.end()
+	first := !a.stopping
+	a.stopping = true
+	a.mu.Unlock()
+	a.act(wounds)
+	if !first {
+		select {
+		case <-a.gone:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("%s still runs a turn: %w", a.id, ctx.Err())
+		}
+	}
+	select {
+	case <-a.quiet:
+	case <-ctx.Done():
+		return fmt.Errorf("%s still runs a turn: %w", a.id, ctx.Err())
+	}
+	defer close(a.gone)
+	defer a.host.forget(a)
+	a.host.Logger.Debug("deactivated", slog.String("grain", a.id.String()), slog.String("why", why))
+	if off, ok := a.impl.(interface{ OnDeactivate(context.Context) error }); ok {
+		return a.guard("OnDeactivate", func() error { return off.OnDeactivate(ctx) })
+	}
+	return nil
+}
+
+func (a *activation) isStopping() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.stopping
+}
