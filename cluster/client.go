@@ -77,7 +77,8 @@ type Client struct {
 	flows     *dataflow.Follower
 	engine    blocks.Engine
 
-	done  chan struct{}
+	life  context.Context
+	end   context.CancelFunc
 	loops sync.WaitGroup
 	once  sync.Once
 	err   error
@@ -101,7 +102,8 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	cl := &Client{kinds: map[string]wire.Kind{}, views: &view.Holder{}, done: make(chan struct{})}
+	cl := &Client{kinds: map[string]wire.Kind{}, views: &view.Holder{}}
+	cl.life, cl.end = context.WithCancel(context.Background())
 	for a := range strings.SplitSeq(c.Silos, ",") {
 		if a = strings.TrimSpace(a); a != "" {
 			cl.seeds = append(cl.seeds, a)
@@ -141,7 +143,7 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 	requests := link.Transport{Peers: cl.peers.With(link.ServiceVariables)}
 	cl.variables = variables.NewClient(cl.views, cl.kinds, requests, limit)
 	cl.blocks = blocks.New(blocks.Config{
-		Addr: cl.addr, Prepare: cl.variables.Prepare, Logger: c.Logger,
+		Addr: cl.addr, Logger: c.Logger,
 		Leader: &link.Leader{Peers: cl.peers.With(link.ServicePropose)},
 		Tell: func(addr string, n link.Notice) {
 			if addr != cl.addr {
@@ -161,6 +163,11 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 	cl.node.HandleNotify(link.ServiceBlocks, cl.notice)
 	cl.node.Handle(link.ServiceStatus, cl.serveStatus)
 	cl.node.HandleNotify(link.ServiceDataflow, func(from actor.Peer, b []byte) { cl.flows.ServeNotify(from.Addr, b) })
+	// Calls have ids, by which their outcome can be asked for, from the first on.
+	if err = cl.blocks.Register(ctx); err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	cl.views.Subscribe(cl.moved)
 	cl.loops.Add(1)
 	go cl.watchViews()
 	return cl, nil
@@ -208,23 +215,26 @@ func (c *Client) fetchView(ctx context.Context, addr string) error {
 	return err
 }
 
-// watchViews keeps the copy of the view fresh, and lets requests to silos that are down fail at once.
+// watchViews keeps the copy of the view fresh.
 func (c *Client) watchViews() {
 	defer c.loops.Done()
 	tick := time.NewTicker(viewEvery)
 	defer tick.Stop()
 	for {
 		select {
-		case <-c.done:
+		case <-c.life.Done():
 			return
 		case <-tick.C:
 		}
-		before := c.views.Current().Number
-		c.awaitView(context.Background(), before+1)
-		for _, s := range c.views.Current().Silos {
-			if !s.Up && s.Incarnation != 0 && c.views.Current().Number > before {
-				c.node.Fail(s.Addr)
-			}
+		c.awaitView(c.life, c.views.Current().Number+1)
+	}
+}
+
+// moved lets requests to silos that are down fail at once, wherever the new view came from.
+func (c *Client) moved(v *view.View) {
+	for _, s := range v.Silos {
+		if !s.Up && s.Incarnation != 0 {
+			c.node.Fail(s.Addr)
 		}
 	}
 }
@@ -232,14 +242,22 @@ func (c *Client) watchViews() {
 // viewEvery is how old a client's view may be before it asks.
 const viewEvery = 500 * time.Millisecond
 
-// awaitView asks the silos once, each until one has a view of at least that number.
+// awaitView asks the silos once, each until one has a view of at least that number. Those that the
+// client's view has as down are asked where none of the others answers: it may be the view that is old.
 func (c *Client) awaitView(ctx context.Context, number uint64) {
-	v := c.views.Current()
-	for _, s := range v.Silos {
-		if !s.Up {
-			continue
+	answered := false
+	for _, up := range []bool{true, false} {
+		for _, s := range c.views.Current().Silos {
+			if s.Up != up {
+				continue
+			}
+			err := c.fetchView(ctx, s.Addr)
+			answered = answered || err == nil
+			if ctx.Err() != nil || c.views.Current().Number >= number {
+				return
+			}
 		}
-		if c.fetchView(ctx, s.Addr) == nil && c.views.Current().Number >= number || ctx.Err() != nil {
+		if answered {
 			return
 		}
 	}
@@ -264,7 +282,7 @@ func (c *Client) serveStatus(_ context.Context, _ actor.Peer, payload []byte) ([
 // Close disconnects. Blocks that are submitted are decided all the same.
 func (c *Client) Close() error {
 	c.once.Do(func() {
-		close(c.done)
+		c.end()
 		c.loops.Wait()
 		c.flows.Stop()
 		c.blocks.Stop()
