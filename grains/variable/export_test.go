@@ -1,0 +1,4 @@
+package variable
+
+// CounterElement is the codec of a counter's value in graphs.
+var CounterElement = int64Codec
