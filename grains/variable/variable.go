@@ -12,7 +12,8 @@ import (
 // Place is anything that holds variables: a client, a silo, a grain, the turn of a process.
 type Place = wire.Place
 
-// Option is a choice in the declaration of a variable.
+// Option is a choice in the declaration of a variable. Of several that contradict each other the last one
+// counts.
 type Option struct{ replicas int }
 
 // Everywhere keeps the variable on all silos: reads are always local, and every write travels to each.
@@ -56,7 +57,7 @@ type Family[K comparable, H any] struct {
 }
 
 // By makes a family of what would be one variable. K is a string, an int64, a [16]byte, a type made of
-// one of them, or a struct of them.
+// one of them, or a struct of them; nodes refuse the kind of a family whose K is anything else.
 func By[K comparable, H any](v Var[H]) Family[K, H] {
 	keys, err := wire.KeyCodecFor[K]()
 	return Family[K, H]{family[K, H]{Name: v.Name}, v.replicas, v.bind, keys, err}
@@ -77,9 +78,9 @@ func (f Family[K, H]) At(p Place, k K) H {
 func (f Family[K, H]) Keys(ctx context.Context, p Place) iter.Seq2[K, error] {
 	return func(yield func(K, error) bool) {
 		var none K
-		texts, err := wire.Of(p).Keys(ctx, f.Name)
+		texts, err := []string(nil), f.problem
 		if err == nil {
-			err = f.problem
+			texts, err = wire.Of(p).Keys(ctx, f.Name)
 		}
 		if err != nil {
 			yield(none, err)
