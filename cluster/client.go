@@ -129,6 +129,7 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 	}
 	defer func() {
 		if err != nil {
+			cl.end()
 			err = errors.Join(err, cl.node.Stop(context.WithoutCancel(ctx)))
 		}
 	}()
@@ -155,6 +156,10 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 			return link.AskStatus(ctx, cl.node, addr, a)
 		},
 	})
+	// Calls have ids, by which their outcome can be asked for, from the first on.
+	if err = cl.blocks.Register(ctx); err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
 	flows := link.Transport{Peers: cl.peers.With(link.ServiceDataflow)}
 	cl.flows = dataflow.NewFollower(dataflow.FollowerConfig{
 		Views: cl.views, Kinds: cl.kinds, Transport: flows, Logger: c.Logger,
@@ -163,10 +168,6 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 	cl.node.HandleNotify(link.ServiceBlocks, cl.notice)
 	cl.node.Handle(link.ServiceStatus, cl.serveStatus)
 	cl.node.HandleNotify(link.ServiceDataflow, func(from actor.Peer, b []byte) { cl.flows.ServeNotify(from.Addr, b) })
-	// Calls have ids, by which their outcome can be asked for, from the first on.
-	if err = cl.blocks.Register(ctx); err != nil {
-		return nil, fmt.Errorf("cluster: %w", err)
-	}
 	cl.views.Subscribe(cl.moved)
 	cl.loops.Add(1)
 	go cl.watchViews()

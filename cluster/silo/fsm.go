@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/martinelli-go/martinelli/cluster/view"
 	variables "github.com/martinelli-go/martinelli/grains/variable/host"
@@ -27,6 +28,7 @@ type fsm struct {
 
 	mu      sync.Mutex
 	machine *view.Machine
+	drained atomic.Uint64 // up to here, what blocks did to variables is with the replicas here
 }
 
 // Apply implements consensus.FSM.
@@ -62,12 +64,13 @@ func (f *fsm) drain() {
 	f.ledger.Drain(func(d commit.Delta) {
 		deltas = append(deltas, variables.Delta{Variable: d.Variable, Bytes: d.Bytes})
 	})
-	if len(deltas) == 0 {
-		return
+	if len(deltas) > 0 {
+		if err := f.apply(deltas); err != nil {
+			f.failed(fmt.Errorf("applying what an atomic block did to variables: %w", err))
+			return
+		}
 	}
-	if err := f.apply(deltas); err != nil {
-		f.failed(fmt.Errorf("applying what an atomic block did to variables: %w", err))
-	}
+	f.drained.Store(f.ledger.Pos())
 }
 
 // Snapshot implements consensus.FSM.

@@ -89,6 +89,9 @@ func (s *Silo) alive(_ actor.Peer, payload []byte) {
 }
 
 func (s *Silo) heard(e view.Entry) {
+	if _, member := s.views.Current().Silo(e.Silo); !member {
+		return
+	}
 	s.signs.mu.Lock()
 	defer s.signs.mu.Unlock()
 	if had := s.signs.last[e.Silo]; e.Incarnation >= had.incarnation {
@@ -104,8 +107,13 @@ func (s *Silo) live() {
 	self := view.Entry{Silo: s.id, Addr: s.addr, Incarnation: s.incarnation, Up: true}
 	payload := self.Append(nil)
 	var leading bool
-	var since time.Time
+	var since, last time.Time
 	for {
+		// A silo that was itself away, paused or starved, has heard nobody, and knows nothing of them.
+		if time.Since(last) > s.config.Silence/2 {
+			since = time.Now()
+		}
+		last = time.Now()
 		for _, other := range s.views.Current().Silos {
 			if other.ID != s.id {
 				// A silo that cannot be reached hears nothing; that is the point.
@@ -128,7 +136,7 @@ func (s *Silo) live() {
 }
 
 // judge writes into the log which silos are up and which are not. A leader gives everybody the whole
-// time from the moment when it began to lead.
+// time from the moment when it began to lead, or was back from a pause.
 func (s *Silo) judge(since time.Time) {
 	for _, e := range s.verdicts(since) {
 		ctx, cancel := context.WithTimeout(s.life, time.Second)

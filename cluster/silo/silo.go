@@ -59,6 +59,7 @@ type Silo struct {
 	views     *view.Holder
 	group     *consensus.Group
 	ledger    *commit.Ledger
+	fsm       *fsm
 	variables *variables.Host
 	grains    *grains.Host
 	blocks    *blocks.Coordinator
@@ -215,9 +216,10 @@ func (s *Silo) found(ctx context.Context) error {
 	}
 	s.opened(func(context.Context) error { return s.variables.Close() })
 
+	s.fsm = &fsm{ledger: s.ledger, views: s.views, machine: machine, apply: s.variables.Apply, failed: s.fail}
 	config := consensus.Config{
 		Self: self, Founders: servers, ClusterID: id, Dir: s.dir("log"), Store: s.config.Memory.log, Logger: s.log,
-		FSM: &fsm{ledger: s.ledger, views: s.views, machine: machine, apply: s.variables.Apply, failed: s.fail},
+		FSM: s.fsm,
 	}
 	if len(servers) == 1 {
 		config.Heartbeat = aloneHeartbeat
@@ -407,7 +409,8 @@ func (s *Silo) confirmLogged() {
 			return
 		case <-tick.C:
 		}
-		at := s.ledger.Pos()
+		// Not the ledger's own position: what it has applied may still be on its way to the replicas.
+		at := s.fsm.drained.Load()
 		if at == confirmed || len(s.ledger.Outbox(confirmed)) == 0 {
 			continue
 		}
