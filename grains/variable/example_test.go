@@ -1,0 +1,43 @@
+package variable_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/martinelli-go/martinelli/cluster/silo"
+	"github.com/martinelli-go/martinelli/integration/bank"
+)
+
+// Package bank declares a set and a counter for each account:
+//
+//	var (
+//		Journal = variable.By[AccountID](variable.Set[string]("bank.journal"))
+//		Sent    = variable.By[AccountID](variable.Counter("bank.sent"))
+//	)
+func Example() {
+	ctx := context.Background()
+	s, err := silo.Start(ctx, silo.Config{Grains: bank.Shared(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Stop(ctx)
+
+	journal, sent := bank.Journal.At(s, "alice"), bank.Sent.At(s, "alice")
+	fmt.Println(journal.Add(ctx, "rent", "wine"), journal.Remove(ctx, "rent"), sent.Add(ctx, 2))
+
+	notes, err := journal.All(ctx)
+	fmt.Println(slices.Collect(notes), err)
+	n, err := sent.Value(ctx)
+	fmt.Println(n, err)
+	for account, err := range bank.Journal.Keys(ctx, s) {
+		fmt.Println(account, err)
+	}
+	// Output:
+	// <nil> <nil> <nil>
+	// [wine] <nil>
+	// 2 <nil>
+	// alice <nil>
+}
