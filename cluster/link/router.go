@@ -17,6 +17,8 @@ type Router struct {
 	Peers Peers // of ServiceCalls
 	// Refresh asks for a view with at least that number; it returns when there is one, or soon.
 	Refresh func(ctx context.Context, number uint64)
+
+	retryUnknown bool // a fault for tests: what may have run is made again
 }
 
 // Calling is what a call takes along of the turn or block that it is made in.
@@ -111,7 +113,7 @@ func (r *Router) attempt(ctx context.Context, owner view.Silo, to wire.ID, inv w
 		switch fate := Fate(err); {
 		case errors.As(err, &large) && !large.Reply: // it was not sent
 			return true, 0, fail(wire.ErrTooLarge, err.Error())
-		case fate == wire.ErrNotExecuted && ctx.Err() == nil:
+		case (fate == wire.ErrNotExecuted || r.retryUnknown) && ctx.Err() == nil:
 			return false, r.Peers.Views.Current().Number + 1, err
 		case fate == nil:
 			return true, 0, lost(fail(wire.ErrUnknown, err.Error()))

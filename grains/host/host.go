@@ -97,6 +97,7 @@ type faults struct {
 	waitInCycles  bool // a call that comes back to a grain that waits for it waits too
 	forgetWounds  bool // a wound is sent once
 	forgetReads   bool // what a block has only read in its opener's turn is not validated
+	breakSilent   bool // an attempt that nothing was heard of counts as lost
 }
 
 const shards = 64
@@ -287,13 +288,31 @@ func (h *Host) Call(ctx context.Context, to wire.ID, inv wire.Invocation, root w
 			return err
 		}
 		if err == errEnded {
-			select {
-			case <-a.gone:
-			case <-ctx.Done():
-			}
+			h.awaitSuccessor(ctx, a)
 		}
 		if ctx.Err() != nil {
 			return &wire.CallError{To: to, Method: inv.Method().Name, Cause: wire.ErrNotExecuted, Detail: err.Error()}
+		}
+	}
+}
+
+// awaitSuccessor waits until another activation may take the place of one that ends: here, or elsewhere.
+func (h *Host) awaitSuccessor(ctx context.Context, a *activation) {
+	moved := make(chan struct{}, 1) // one: that there was a change is enough
+	cancel := h.Views.Subscribe(func(*view.View) {
+		select {
+		case moved <- struct{}{}:
+		default:
+		}
+	})
+	defer cancel()
+	for h.owns(a.id) {
+		select {
+		case <-moved:
+		case <-a.gone:
+			return
+		case <-ctx.Done():
+			return
 		}
 	}
 }

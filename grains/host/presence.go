@@ -210,7 +210,7 @@ func (h *Host) askAbout(a commit.Attempt, coordinator string) {
 	defer cancel()
 	n, err := h.Blocks.Ask(ctx, coordinator, a)
 	switch {
-	case errors.Is(err, wire.ErrNotExecuted):
+	case errors.Is(err, wire.ErrNotExecuted), h.faults.breakSilent:
 		// No coordinator: it will submit nothing any more. What it had submitted shows in the ledger.
 		h.Tell(link.Notice{Kind: link.NoticeLost, Attempt: a})
 	case err == nil:

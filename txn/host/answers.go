@@ -79,6 +79,9 @@ func (c *Coordinator) Outcome(ctx context.Context, id wire.BlockID) (wire.Outcom
 	if id.IsZero() {
 		return 0, errors.New("txn: the zero ID names no atomic block")
 	}
+	if c.faults.guessOutcome {
+		return wire.Aborted, nil
+	}
 	r, err := c.inquire(ctx, commit.Inquire{ID: commit.ID(id)})
 	if err != nil {
 		return 0, fmt.Errorf("asking for the outcome of atomic block %d/%d: %w", id.Client, id.Seq, err)
@@ -126,9 +129,6 @@ const attemptsBetween = 1 << 16
 // the kept reply and done; else it makes sure that what was tried before cannot commit any more, and
 // returns up to which attempt that is: the caller's own, which no other that resumes the call is told.
 func (c *Coordinator) Resume(ctx context.Context, root wire.BlockID) (reply []byte, after uint32, done bool, err error) {
-	if c.faults.neverAsk {
-		return nil, 0, false, nil
-	}
 	r, err := c.inquire(ctx, commit.Inquire{ID: commit.ID(root), Past: attemptsBetween})
 	switch {
 	case err != nil:

@@ -56,7 +56,7 @@ type faults struct {
 	leavePanics   bool // a block whose function panics is not abandoned
 	doubtAll      bool // what was surely not submitted is in doubt too
 	loseIsAborted bool // a submission whose answer is lost counts as aborted
-	neverAsk      bool // what is not known of a retried call counts as never made
+	guessOutcome  bool // a block that is not committed is called aborted, without logging that
 }
 
 // running is an attempt whose outcome is not known.

@@ -1,0 +1,34 @@
+package host
+
+// Fault switches one safety check of a host off, before its first call.
+type Fault func(*faults)
+
+// The faults.
+var (
+	ServeAnything Fault = func(f *faults) { f.serveAnything = true }
+	KeepWaiters   Fault = func(f *faults) { f.keepWaiters = true }
+	WaitInCycles  Fault = func(f *faults) { f.waitInCycles = true }
+	ForgetWounds  Fault = func(f *faults) { f.forgetWounds = true }
+	ForgetReads   Fault = func(f *faults) { f.forgetReads = true }
+	BreakSilent   Fault = func(f *faults) { f.breakSilent = true }
+)
+
+// Break switches a check off.
+func (h *Host) Break(with Fault) { with(&h.faults) }
+
+// Present is how many attempts of blocks are known here.
+func (h *Host) Present() int {
+	h.presence.mu.Lock()
+	defer h.presence.mu.Unlock()
+	return len(h.presence.attempts)
+}
+
+// Waiting is how many calls wait at grains here.
+func (h *Host) Waiting() (n int) {
+	for _, a := range h.activations() {
+		a.mu.Lock()
+		n += len(a.waiting)
+		a.mu.Unlock()
+	}
+	return n
+}

@@ -1,0 +1,305 @@
+package host_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/martinelli-go/martinelli/actor"
+	"github.com/martinelli-go/martinelli/cluster/link"
+	"github.com/martinelli-go/martinelli/cluster/view"
+	"github.com/martinelli-go/martinelli/grains"
+	"github.com/martinelli-go/martinelli/grains/host"
+	"github.com/martinelli-go/martinelli/grains/wire"
+	"github.com/martinelli-go/martinelli/txn"
+	"github.com/martinelli-go/martinelli/txn/commit"
+	blocks "github.com/martinelli-go/martinelli/txn/host"
+)
+
+// world is some silos, as far as grains and blocks go, over a network in memory. One ledger stands for the
+// log; each silo has a view of its own, which tests set.
+type world struct {
+	t       *testing.T
+	network *actor.Network
+	silos   []*node
+	kind    wire.Kind
+
+	mu      sync.Mutex
+	scripts []script
+	runs    map[string]int // by silo
+
+	log    sync.Mutex
+	pos    uint64
+	ledger *commit.Ledger
+	before func(commit.Command) // is called with each command before it is applied, without log
+	lost   func(coordinator string, a commit.Attempt) bool
+
+	onActivate, onDeactivate func(context.Context, *grain) error
+}
+
+// script is what a call runs at a grain.
+type script func(ctx context.Context, g *grain) error
+
+type node struct {
+	wire.AtCaller
+	id     view.SiloID
+	addr   string
+	node   *actor.Node
+	views  *view.Holder
+	host   *host.Host
+	blocks *blocks.Coordinator
+}
+
+type contract interface{ grains.Keyed[string] }
+
+// grain runs scripts.
+type grain struct {
+	grains.Implements[contract]
+	state txn.State[int64]
+	world *world
+	at    *node
+	turns int // is changed without a lock: turns exclude each other
+}
+
+func (g *grain) OnActivate(ctx context.Context) error {
+	if g.world.onActivate != nil {
+		return g.world.onActivate(ctx, g)
+	}
+	return nil
+}
+
+func (g *grain) OnDeactivate(ctx context.Context) error {
+	if g.world.onDeactivate != nil {
+		return g.world.onDeactivate(ctx, g)
+	}
+	return nil
+}
+
+// run is the one method of a grain; its argument is the number of a script.
+var run = wire.Method[int64, int64]{
+	Number: 1, Name: "Run", Args: wire.IntCodec[int64](), Result: wire.IntCodec[int64](),
+	Do: func(ctx context.Context, impl any, n int64) (int64, error) {
+		g := impl.(*grain)
+		g.turns++
+		w := g.world
+		w.mu.Lock()
+		s := w.scripts[n]
+		w.runs[g.at.addr]++
+		w.mu.Unlock()
+		return n, s(ctx, g)
+	},
+}
+
+const kindName = "test.Grain"
+
+// start starts a world of that many silos, whose first view has them all up. The faults are those of
+// every silo.
+func start(t *testing.T, silos int, faults ...host.Fault) *world {
+	w := &world{t: t, network: &actor.Network{}, runs: map[string]int{}, ledger: commit.NewLedger(commit.Config{})}
+	for i := range silos {
+		n := &node{id: view.SiloID(fmt.Sprint("store-", i)), addr: fmt.Sprint("silo-", i), views: &view.Holder{}}
+		w.silos = append(w.silos, n)
+	}
+	for _, n := range w.silos {
+		w.host(n, faults)
+	}
+	w.up(1, w.silos...)
+	return w
+}
+
+func (w *world) host(n *node, faults []host.Fault) {
+	var err error
+	logger := slog.New(slog.DiscardHandler)
+	n.node, err = actor.Start(actor.Config{Network: w.network, Addr: n.addr, Logger: logger})
+	require.NoError(w.t, err)
+	n.views.Set(w.view(0))
+	kind := wire.NewKind(kindName, func(at *wire.Grain) *grain {
+		g := &grain{world: w, at: n}
+		wire.Bind(at, 1, "state", &g.state, wire.IntCodec[int64]())
+		return g
+	}, &run)
+	peers := link.Peers{Node: n.node, Views: n.views}
+	n.host = host.New(host.Config{
+		Self: n.id, Addr: n.addr, Views: n.views, Kinds: map[string]wire.Kind{kindName: kind}, Limit: 1 << 20,
+		Router:   &link.Router{Peers: peers.With(link.ServiceCalls), Refresh: func(ctx context.Context, _ uint64) {}},
+		AskAfter: 20 * time.Millisecond, IdleAfter: time.Hour, Logger: logger,
+	})
+	for _, f := range faults {
+		n.host.Break(f)
+	}
+	told := func(notice link.Notice) {
+		if notice.Kind == link.NoticeWound {
+			n.blocks.Wounded(notice.Attempt)
+			return
+		}
+		n.host.Tell(notice)
+	}
+	n.blocks = blocks.New(blocks.Config{
+		Addr: n.addr, Logger: logger,
+		Tell: func(addr string, notice link.Notice) {
+			if addr == n.addr {
+				told(notice)
+				return
+			}
+			_ = n.node.Notify(addr, link.ServiceBlocks, notice.Append(nil))
+		},
+		Ask: func(ctx context.Context, addr string, a commit.Attempt) (link.Notice, error) {
+			return link.AskStatus(ctx, n.node, addr, a)
+		},
+		Leader: &link.Leader{Self: n.id, Local: w.lead, Hint: func() (view.SiloID, bool) { return n.id, true }},
+	})
+	n.host.Blocks = lossy{n.blocks, w}
+	n.AtCaller = wire.NewCaller(&blocks.Engine{Route: n.host.Call, Blocks: n.blocks})
+	n.node.Handle(link.ServiceCalls, func(ctx context.Context, _ actor.Peer, b []byte) ([]byte, error) { return n.host.Serve(ctx, b) })
+	n.node.HandleNotify(link.ServiceBlocks, func(_ actor.Peer, b []byte) {
+		if notice, err := link.DecodeNotice(b); err == nil {
+			told(notice)
+		}
+	})
+	n.node.Handle(link.ServiceStatus, func(_ context.Context, _ actor.Peer, b []byte) ([]byte, error) {
+		notice, err := link.DecodeNotice(b)
+		return n.blocks.Status(notice.Attempt).Append(nil), err
+	})
+	w.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_ = n.host.Stop(ctx)
+		n.blocks.Stop()
+		_ = n.node.Stop(ctx)
+	})
+}
+
+// lossy is a coordinator whose wounds may get lost.
+type lossy struct {
+	*blocks.Coordinator
+	w *world
+}
+
+func (l lossy) Wound(coordinator string, a commit.Attempt) {
+	if l.w.lost == nil || !l.w.lost(coordinator, a) {
+		l.Coordinator.Wound(coordinator, a)
+	}
+}
+
+// lead is what the leader of the log does.
+func (w *world) lead(_ context.Context, r *link.LeaderRequest) *link.LeaderReply {
+	reply := &link.LeaderReply{Status: link.LeaderOK}
+	switch r.Op {
+	case link.OpPropose:
+		cmds, err := commit.DecodeEntry(r.Entry)
+		if err == nil && w.before != nil {
+			w.before(cmds[0])
+		}
+		reply.Result = w.apply(r.Entry)
+	case link.OpLoad:
+		reply.Version, reply.Value, _ = w.ledger.Get(r.Key)
+	case link.OpValidate:
+		reply.Stale = w.ledger.Validate(r.Reads)
+	}
+	return reply
+}
+
+func (w *world) apply(entry []byte) []byte {
+	w.log.Lock()
+	defer w.log.Unlock()
+	w.pos++
+	return w.ledger.Apply(w.pos, entry)
+}
+
+// view is the view of that number in which these silos are up.
+func (w *world) view(number uint64, up ...*node) *view.View {
+	var all []view.Silo
+	for _, n := range w.silos {
+		s := view.Silo{ID: n.id, Addr: n.addr, Incarnation: 1}
+		for _, u := range up {
+			s.Up = s.Up || u == n
+		}
+		all = append(all, s)
+	}
+	return view.New(number, all)
+}
+
+// up tells all silos that those are up.
+func (w *world) up(number uint64, up ...*node) {
+	v := w.view(number, up...)
+	for _, n := range w.silos {
+		n.views.Set(v)
+	}
+}
+
+// key is the key of a grain at the i-th silo while all are up; n tells several apart.
+func (w *world) key(i, n int) string {
+	v := w.view(1, w.silos...)
+	for k := 0; ; k++ {
+		key := fmt.Sprint("key-", k)
+		if owner, _ := v.Owner(wire.NewID(kindName, key)); owner.ID == w.silos[i].id {
+			if n == 0 {
+				return key
+			}
+			n--
+		}
+	}
+}
+
+// call calls a grain from a place and runs s there.
+func (w *world) call(ctx context.Context, from grains.Caller, key string, s script) error {
+	w.mu.Lock()
+	n := len(w.scripts)
+	w.scripts = append(w.scripts, s)
+	w.mu.Unlock()
+	_, err := wire.Call(ctx, wire.NewRef(from, kindName, key), &run, int64(n))
+	return err
+}
+
+func (g *grain) call(ctx context.Context, key string, s script) error {
+	return g.world.call(ctx, g, key, s)
+}
+
+func (w *world) ran(n *node) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.runs[n.addr]
+}
+
+// value is the committed state of a grain.
+func (w *world) value(key string) int64 {
+	_, b, _ := w.ledger.Get(commit.StateKey{Grain: wire.NewID(kindName, key), State: 1})
+	if b == nil {
+		return 0
+	}
+	v, err := wire.IntCodec[int64]().Decode(b)
+	require.NoError(w.t, err)
+	return v
+}
+
+// add adds to the grain's state in ctx's block.
+func (g *grain) add(ctx context.Context, n int64) error {
+	return g.state.Update(ctx, func(v *int64) error { *v += n; return nil })
+}
+
+// adds is a block of its own that adds.
+func adds(n int64) script {
+	return func(ctx context.Context, g *grain) error {
+		return txn.Atomic(ctx, g, func(ctx context.Context) error { return g.add(ctx, n) })
+	}
+}
+
+func nothing(context.Context, *grain) error { return nil }
+
+// soon fails the test if a condition does not hold in time.
+func soon(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	require.Eventually(t, ok, 10*time.Second, time.Millisecond, what)
+}
+
+// within bounds a test's calls.
+func within(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
