@@ -89,9 +89,12 @@ func TestFamiliesOfTypesThatAreNoKeys(t *testing.T) {
 	_, err = wrong.ParseKey("1.5")
 	var bad *wire.KeyError
 	require.ErrorAs(t, err, &bad)
+	var errs []error
 	for _, err := range wrong.Keys(t.Context(), n.place()) {
-		require.ErrorAs(t, err, &bad)
+		errs = append(errs, err)
 	}
+	require.Len(t, errs, 1)
+	require.ErrorAs(t, errs[0], &bad)
 }
 
 func TestDeclaredTwice(t *testing.T) {
