@@ -198,6 +198,43 @@ func TestErrorFields(t *testing.T) {
 	require.ErrorAs(t, bad, &field)
 }
 
+// because is an error struct with an error in it, as grainc encodes it.
+type because struct{ Cause error }
+
+func (e *because) Error() string { return "because" }
+
+func becauseTable() *wire.ErrorTable {
+	t := &wire.ErrorTable{}
+	t.Errors = []wire.ErrorEntry{wire.ErrorStruct(1, wire.Codec[*because]{
+		Append: func(b []byte, e *because) []byte { return wire.AppendErrorField(b, 1, e.Cause, t) },
+		Decode: func(b []byte) (*because, error) {
+			e := &because{}
+			err := wire.EachField(b, func(f wire.Field) error { return wire.DecodeErrorField(f, &e.Cause, t) })
+			if err != nil {
+				return nil, err
+			}
+			return e, nil
+		},
+	})}
+	return t
+}
+
+func TestErrorsInErrors(t *testing.T) {
+	t.Parallel()
+	table := becauseTable()
+	var err error = errMoney
+	for range 5 {
+		err = &because{err}
+	}
+	back := wire.DecodeError(wire.AppendError(nil, err, table), table)
+	for range 5 {
+		var b *because
+		require.ErrorAs(t, back, &b)
+		back = b.Cause
+	}
+	require.EqualError(t, back, errMoney.Error())
+}
+
 func TestErrorsRoundTrip(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
