@@ -9,7 +9,7 @@ help: ## list what make can do
 
 .PHONY: run
 run: ## three silos on this machine: ratings, recommendations, photographs, purchases, and a silo killed in the middle (under 90 s)
-	@mkdir -p bin && $(GO) build -o bin/wine ./samples/wine/cmd/wine
+	@echo building... && mkdir -p bin && $(GO) build -o bin/wine ./samples/wine/cmd/wine
 	@bin/wine $(ARGS)
 
 .PHONY: test
@@ -17,7 +17,7 @@ test: ## all tests (under 5 minutes on two cores once compiled)
 	$(GO) test ./...
 
 .PHONY: race
-race: ## all tests under the race detector
+race: ## all tests under the race detector (wants a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./...
 
 .PHONY: lint

@@ -55,9 +55,9 @@ type TooLarge struct {
 
 func (e *TooLarge) Error() string {
 	if e.Reply {
-		return fmt.Sprintf("the handler ran, but its answer of %d bytes is over the limit of %d: answer in pages or raise Limit on all nodes", e.Size, e.Limit)
+		return fmt.Sprintf("the handler ran, but its answer of %d bytes is over the limit of %d: answer in pages or raise the limit (MaxMessage) on all nodes", e.Size, e.Limit)
 	}
-	return fmt.Sprintf("%v: payload of %d bytes is over the limit of %d: send it in parts or raise Limit on all nodes", ErrNotExecuted, e.Size, e.Limit)
+	return fmt.Sprintf("%v: payload of %d bytes is over the limit of %d: send it in parts or raise the limit (MaxMessage) on all nodes", ErrNotExecuted, e.Size, e.Limit)
 }
 
 // Unwrap makes a refused request an ErrNotExecuted.

@@ -6,6 +6,8 @@ import (
 	"log"
 	"log/slog"
 	"os"
+	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -29,16 +31,35 @@ var routine = map[string]bool{
 // than that is for those who debug raft itself.
 func bridgeLogger(log *slog.Logger) hclog.Logger {
 	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "consensus", Level: hclog.Off, Output: io.Discard})
-	l.RegisterSink(slogSink{log})
+	l.RegisterSink(slogSink{log, &sync.Mutex{}, map[string]time.Time{}})
 	return l
 }
 
-type slogSink struct{ log *slog.Logger }
+// slogSink hands on what raft says, each sentence once in a while: a replica that reaches no majority
+// repeats itself many times a second.
+type slogSink struct {
+	log *slog.Logger
+
+	mu   *sync.Mutex
+	said map[string]time.Time
+}
+
+// sayAgain is how long the same sentence is kept back.
+const sayAgain = 10 * time.Second
 
 // Accept implements hclog.SinkAdapter. Raft calls an error what is a warning to
 // its host (a peer that does not answer), so nothing is passed on above that.
 func (s slogSink) Accept(name string, level hclog.Level, msg string, args ...any) {
-	if level >= hclog.Warn && !routine[msg] {
+	if level < hclog.Warn || routine[msg] {
+		return
+	}
+	s.mu.Lock()
+	late := time.Since(s.said[msg]) < sayAgain
+	if !late {
+		s.said[msg] = time.Now()
+	}
+	s.mu.Unlock()
+	if !late {
 		s.log.With("from", name).Log(context.Background(), slog.LevelWarn, msg, args...)
 	}
 }

@@ -96,6 +96,8 @@
 //	a generic grain interface or implementation      one for each instance
 //	two implementations of one interface             another package
 //	an implementation that lacks a method            its signature is printed
+//	OnActivate or OnDeactivate that no silo would    its signature is printed
+//	  call: another signature, another spelling
 //	a txn.State inside of another type               a field of the grain itself
 //	a constructor that returns an error              OnActivate(ctx) error
 //	parameters of constructors with one name and     rename one

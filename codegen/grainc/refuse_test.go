@@ -91,6 +91,15 @@ type X interface { grains.Keyed[string]; F(ctx context.Context) error }
 type a struct { grains.Implements[X]; s txn.State[func()] }
 func (*a) F(context.Context) error { return nil }`,
 		[]string{"the state s of a: a function (func()) cannot be sent"}},
+	{"lifecycle", `type X interface { grains.Keyed[string]; F(ctx context.Context) error }
+type a struct { grains.Implements[X] }
+func (*a) F(context.Context) error { return nil }
+func (*a) OnActivate() error { return nil }
+func (*a) Ondeactivate(context.Context) error { return nil }`,
+		[]string{
+			"method OnActivate() error of a would never be called: it should be func (*a) OnActivate(ctx context.Context) error",
+			"method Ondeactivate(context.Context) error of a would never be called: it should be func (*a) OnDeactivate(ctx context.Context) error",
+		}},
 	{"constructor", `type X interface { grains.Keyed[string]; F(ctx context.Context) error }
 type a struct { grains.Implements[X] }
 func newA() (*a, error) { return nil, nil }

@@ -21,7 +21,7 @@ type Greeter interface {
 
 type greeter struct {
 	grains.Implements[Greeter]
-	times int // since the silo started
+	times int // since the grain was activated
 }
 
 func (g *greeter) Hello(context.Context) (string, error) {

@@ -330,6 +330,7 @@ func (c *checker) impl(t *types.TypeName) {
 		}
 	}
 	c.lacking(t, of)
+	c.lifecycle(t)
 	c.states(m, named.Underlying().(*types.Struct))
 	c.m.Impls = append(c.m.Impls, m)
 }
@@ -352,6 +353,35 @@ func (c *checker) lacking(t *types.TypeName, of *types.Named) {
 			c.report(pos, "method %s of %s does not fit %s: it should be %s", f.Name(), t.Name(), c.show(of), want)
 		}
 	}
+}
+
+// lifecycle reports methods that a silo would call if their signatures fitted, and passes over in silence
+// as they are.
+func (c *checker) lifecycle(t *types.TypeName) {
+	for method := range types.NewMethodSet(types.NewPointer(t.Type())).Methods() {
+		f, ok := method.Obj().(*types.Func)
+		if !ok || f.Pkg() != c.p.Types {
+			continue
+		}
+		for _, name := range []string{"OnActivate", "OnDeactivate"} {
+			if !strings.EqualFold(f.Name(), name) {
+				continue
+			}
+			if got := strings.TrimPrefix(c.show(f.Signature()), "func"); f.Name() != name || !lifecycleSignature(f.Signature()) {
+				c.report(f.Pos(), "method %s%s of %s would never be called: it should be func (*%s) %s(ctx context.Context) error", f.Name(), got, t.Name(), t.Name(), name)
+			}
+		}
+	}
+}
+
+// lifecycleSignature says whether s is func(context.Context) error.
+func lifecycleSignature(s *types.Signature) bool {
+	if s.Params().Len() != 1 || s.Results().Len() != 1 || s.Variadic() {
+		return false
+	}
+	ctx, ok := types.Unalias(s.Params().At(0).Type()).(*types.Named)
+	return ok && ctx.Obj().Pkg() != nil && ctx.Obj().Pkg().Path() == "context" && ctx.Obj().Name() == "Context" &&
+		types.Identical(s.Results().At(0).Type(), types.Universe.Lookup("error").Type())
 }
 
 // states reads the fields of transactional state.
