@@ -2,7 +2,15 @@ package crdt
 
 // Lattice is what all types of this package have in common: states that only grow in an order, and a least
 // upper bound of any two. L is the pointer type itself; nil is the least state, and is what a method
-// returns in place of a delta that says nothing.
+// returns in place of a delta that says nothing. A nil L can be read like an empty state, Clone of it too;
+// only Join and mutators need a state to work on.
+//
+// A composed type (Pair, LexPair, a struct by way of Layout) holds its parts as lattices, nil for a part
+// that is empty, and needs nothing more of them to join, compare or repair. To encode it takes a Codec[L]
+// for each part, which is the part's own canonical encoding: CodecOf makes one of a type whose Append and
+// decoder take no codec, SetCodec and the like of those that do. An empty part is left out of the encoding,
+// and its Codec is what a decoded state gets its empty part from. So the interface says nothing of bytes
+// but digests, and a lattice of one's own becomes a part without more methods.
 type Lattice[L any] interface {
 	// Join makes the receiver the least upper bound of itself and delta, and returns the novelty: the
 	// smallest delta that would have done the same, nil when delta held nothing new. What travels on is
