@@ -66,6 +66,8 @@ func replaced[I, K comparable](counts, before map[I]int64, steps *int64, key fun
 	return out
 }
 
+func (c *countBy[K, E]) kept() iter.Seq[Weighted[E]] { return c.seen.all() }
+
 func (c *countBy[K, E]) all() iter.Seq[Weighted[Entry[K, int64]]] {
 	return func(yield func(Weighted[Entry[K, int64]]) bool) {
 		for k, n := range c.counts {

@@ -15,6 +15,32 @@
 // same arguments, on every machine, and no effect. Elements are comparable by == and by the bytes of
 // their codec, which must agree.
 //
+// # Operators
+//
+// Cost is index accesses for each element that changes, n the size of its group. Held is what an operator
+// keeps, its output aside where it says so. A fold and whatever has two inputs count an element once,
+// however large its weight; Map, FlatMap, Filter and Union pass weights on.
+//
+//	operator                 its collection                            cost            held
+//	From, Each, Input        a variable, a family, a test's feed       1               the elements
+//	Map                      f(e)                                      1               the output
+//	FlatMap                  all that f(e) yields                      what f yields   the output
+//	Filter                   e where keep(e)                           1               the output
+//	Union                    e in any input                            1               the output
+//	Distinct                 e, with weight 1                          1               the elements
+//	Intersection             e in both inputs                          1               both inputs
+//	DifferenceNonMonotone    e in the first input, not in the second   1               both inputs
+//	Join                     pairs with equal keys                     pairs changed   both inputs, by key
+//	Product                  all pairs                                 pairs changed   both inputs
+//	CountBy                  (k, how many)                             1               elements, counts
+//	CountTogether            (pair of items, groups with both)         n               elements, counts
+//	SumBy, AverageBy         (k, sum), (k, mean), of integers          1               elements, sums
+//	MinBy, MaxBy, TopBy      (k, e) for the least, the n greatest      log n           elements, in order
+//	FoldBy                   (k, join of all)                          log n joins     elements, in a tree
+//
+// Sums of floats are refused by the type checker: float addition is not associative, and sums would
+// follow the order of arrival. FoldBy joins in an order that the elements alone decide.
+//
 // # What travels
 //
 // What travels on an edge of the graph is a batch of weighted elements (Weighted), a Z-set. The weight
@@ -27,8 +53,9 @@
 // such cases: an operator that passes each element on by itself (Map, Filter, Union) is linear, so its
 // change is the operator applied to the change, and what cancels, cancels. Functions that are not
 // injective and branches that meet again are right by construction. What is not linear counts an element
-// once however large its weight: every fold (CountBy, CountTogether, TopBy) begins with a distinct,
-// which passes on only the crossings between absent and present. See Budiu, Chajed, McSherry, Ryzhyk and
+// once however large its weight: every fold, and every operator with two unlike inputs, begins with a
+// distinct, which passes on only the crossings between absent and present. So a pair of a join has weight
+// 1, and two weights that are negative for a moment never make a positive one. See Budiu, Chajed, McSherry, Ryzhyk and
 // Tannen, "DBSP: Automatic Incremental View Maintenance for Rich Query Languages", VLDB 2023; here
 // time is a sequence of batches for each edge, and sources see each birth and death exactly once.
 //
@@ -39,6 +66,16 @@
 // accesses (Work counts them). Materialized is the reader's end of an edge. Batches may come in any
 // grouping: an operator's view depends on the sum of what it was given, not on how that was cut, and
 // weights that are negative for a moment, because a death overtook its birth, come right by themselves.
+// AppendState and Restore save an operator's state and bring it back.
+//
+// # Glitches
+//
+// Where two ways of one source meet again, an operator that takes each change as it comes shows, between
+// the two, collections that never were: the difference of a collection and its own copy is then not
+// empty. A Gate makes an operator wait until its inputs are at one frontier, and a Network does so for a
+// whole graph in one place: the view of a node at frontier F is the operator on the inputs at F. Changes
+// carry the frontiers that they lead from and to; those that were taken before are dropped, and a gap is
+// an error.
 //
 // # Known wrong turns
 //
@@ -52,6 +89,20 @@
 //	a binary operator that is silent while    TestUnionKeepsWhatOneSideStillHolds-
 //	one side is empty, or lets one side         AndNeedsNoOtherSide
 //	remove what the other holds
+//	a pair whose element came while the       TestElementAddedWhileTheOtherInputIsEmpty-
+//	other input was empty never appears         MeetsItLater, which also switches the index off
+//	an element that one side removed stays    TestElementRemovedOnOneSideLeavesWhatBothMade
+//	in an intersection or a join
+//	a product that holds its pairs            TestProductHoldsNoPairs
+//	a difference that is taken for stable     TestDifferenceShowsWhatIsWithdrawnLater
+//	sums that follow the order of arrival     TestFoldOfFloatsDependsOnTheElementsAlone,
+//	                                            TestFoldsTreeDependsOnItsElementsAlone,
+//	                                            TestSumIsExactAndShowsTheNearestThatFits
+//	a diamond that shows what never was       TestDiamondShowsNoGlitch, which also lets nodes
+//	                                            fire at once and finds it out
+//	a change that is taken twice or skipped;  TestGateTakesEachChangeOnceAndInOrder,
+//	an empty one that is not passed on          TestNetworkDetectsRepetitionsAndGaps
+//	a state of other code that is taken over  TestRestoreRefusesWhatIsNoState
 //	an element that was added again counts    TestReaddedElementCountsOnce, and with the
 //	twice in a fold                             distinct off TestFoldWithoutDistinctIsFoundOut
 //	a death is delivered before its birth     TestDeathThatOvertakesItsBirthComesRight

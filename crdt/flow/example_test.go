@@ -120,3 +120,68 @@ func ExampleTopBy() {
 	// born [{ann {ann riesling}} {bob {bob chianti}}] died []
 	// born [{ann {ann barolo}}] died [{ann {ann riesling}}]
 }
+
+func ExampleJoin() {
+	stock := flow.Input[flow.Entry[string, int64]]("stock")
+	wanted := flow.Join("wanted", likes, wine, stock, func(s flow.Entry[string, int64]) string { return s.Key })
+	stockCodec := flow.EntryCodec(textCodec, numberCodec)
+	wantedCodec := flow.PairCodec(likeCodec, stockCodec)
+	g, _ := flow.Compile([]flow.Bound{
+		flow.Bind(likes, likeCodec, 1), flow.Bind(stock, stockCodec, 2), flow.Bind(wanted, wantedCodec, 3),
+	})
+	op, _ := g.New("wanted")
+	view := flow.NewMaterialized(wantedCodec)
+	push := func(port int, batch []byte) {
+		out, _ := op.Apply(port, batch)
+		born, died, _ := view.Apply(out)
+		fmt.Println("born", born, "died", died)
+	}
+	push(0, change(likeCodec, +1, like{"ann", "barolo"})) // nothing in stock yet
+	push(1, change(stockCodec, +1, flow.Entry[string, int64]{Key: "barolo", Value: 12}))
+	push(0, change(likeCodec, -1, like{"ann", "barolo"}))
+	// Output:
+	// born [] died []
+	// born [{{ann barolo} {barolo 12}}] died []
+	// born [] died [{{ann barolo} {barolo 12}}]
+}
+
+// Any commutative and associative function folds: here the union of the initials.
+func ExampleFoldBy() {
+	initials := flow.FoldBy("initials", likes, user,
+		func(l like) string { return l.Value[:1] },
+		func(a, b string) string {
+			letters := append(strings.Split(a, ""), strings.Split(b, "")...)
+			slices.Sort(letters)
+			return strings.Join(slices.Compact(letters), "")
+		})
+	initialsCodec := flow.EntryCodec(textCodec, textCodec)
+	g, _ := flow.Compile([]flow.Bound{flow.Bind(likes, likeCodec, 1), flow.Bind(initials, initialsCodec, 2)})
+	op, _ := g.New("initials")
+	out, _ := op.Apply(0, change(likeCodec, +1, like{"ann", "riesling"}, like{"ann", "barolo"}, like{"ann", "rioja"}))
+	view := flow.NewMaterialized(initialsCodec)
+	born, _, _ := view.Apply(out)
+	fmt.Println(born)
+	// Output: [{ann br}]
+}
+
+// The likes that are not red are those that the red ones do not hold. Without a common frontier every
+// red one would show for a moment.
+func ExampleNetwork() {
+	others := flow.DifferenceNonMonotone("others", likes, reds)
+	g, _ := flow.Compile([]flow.Bound{
+		flow.Bind(likes, likeCodec, 1), flow.Bind(reds, likeCodec, 2), flow.Bind(others, likeCodec, 3),
+	})
+	n, _ := g.NewNetwork()
+	_ = n.Push("likes", 1, change(likeCodec, +1, like{"ann", "red barolo"}))
+	_ = n.Push("likes", 2, change(likeCodec, +1, like{"bob", "white riesling"}))
+	fired, _ := n.Run()
+	for _, f := range fired {
+		if f.Node == "others" {
+			items, _ := flow.DecodeBatch(f.Change.Batch, likeCodec)
+			fmt.Println("from", f.Change.From, "to", f.Change.To, items)
+		}
+	}
+	// Output:
+	// from [likes:0] to [likes:1] []
+	// from [likes:1] to [likes:2] [{{bob white riesling} 1}]
+}

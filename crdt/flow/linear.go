@@ -14,6 +14,16 @@ func Map[A, B comparable](name string, in Node[A], f func(A) B) Node[B] {
 	return Node[B]{s}
 }
 
+// FlatMap is the collection of what f(e) yields for the elements e of in. An element of the output has
+// the weights of all that yield it, as often as they do, and stays while one of them does. f must be
+// pure, and what it returns finite and the same each time. A change costs O(what f yields).
+func FlatMap[A, B comparable](name string, in Node[A], f func(A) iter.Seq[B]) Node[B] {
+	s := declare("flat-map", name, in.spec)
+	s.refuse(f == nil, "its function is nil")
+	s.build = buildStage(func() core[A, B] { return &flat[A, B]{f: f} })
+	return Node[B]{s}
+}
+
 // Filter is the collection of the elements of in that keep returns true for. keep must be pure. A change
 // costs O(1).
 func Filter[E comparable](name string, in Node[E], keep func(E) bool) Node[E] {
@@ -63,6 +73,31 @@ func (l *linear[A, B]) apply(in []Weighted[A], steps *int64) []Weighted[B] {
 	return out
 }
 
+// load puts the elements of a view back.
+func (l *linear[A, B]) load(view []Weighted[B]) {
+	for _, it := range view {
+		l.view.add(it.Elem, it.Weight)
+	}
+}
+
 func (l *linear[A, B]) all() iter.Seq[Weighted[B]] { return l.view.all() }
 func (l *linear[A, B]) len() int                   { return l.view.positive }
 func (l *linear[A, B]) entries() int               { return len(l.view.of) }
+
+// flat is linear with any number of elements for one.
+type flat[A, B comparable] struct {
+	linear[A, B] // the view; its f is not used
+	f            func(A) iter.Seq[B]
+}
+
+func (l *flat[A, B]) apply(in []Weighted[A], steps *int64) []Weighted[B] {
+	var out []Weighted[B]
+	for _, it := range in {
+		for e := range l.f(it.Elem) {
+			out = append(out, Weighted[B]{e, it.Weight})
+		}
+	}
+	*steps += int64(len(in) + len(out))
+	l.load(out)
+	return out
+}

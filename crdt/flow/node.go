@@ -16,7 +16,7 @@ func (n Node[E]) Spec() *Spec { return n.spec }
 // Spec describes one node, for hosts and generated code. It is not to be changed.
 type Spec struct {
 	Name   string  // unique in a graph
-	Op     string  // from, each, input, map, filter, union, count-by, count-together, top-by
+	Op     string  // from, each, input, or the function that declared it: map, flat-map, count-by …
 	Inputs []*Spec // none for a source
 	Source string  // the variable or family that From or Each reads, else empty
 	Keyed  bool    // the source is a family

@@ -9,7 +9,7 @@ import (
 )
 
 // ErrBroken is what an operator answers after one of its functions panicked in the middle of a change:
-// its state is in doubt. Make a new one with Graph.New and give it its inputs again.
+// its state is in doubt. Make a new one with Graph.New and give it its inputs again, or Restore a state.
 var ErrBroken = errors.New("a function of the operator panicked in the middle of a change; make a new operator and give it its inputs again")
 
 // Work counts what an operator has done since it was made. It is exact, not sampled, and the same for
@@ -33,8 +33,11 @@ type Operator struct {
 type engine interface {
 	ports() int
 	apply(port int, batch []byte) ([]byte, error)
+	check(port int, batch []byte) error // what apply would answer, without its effect
 	replace(inputs [][][]byte) ([]byte, error)
 	snapshot() []byte
+	state() ([][]byte, error)     // batches from which restore makes the same state
+	restore(state [][]byte) error // nothing has changed after an error
 	len() int
 	work() Work
 }
@@ -89,7 +92,8 @@ func (o *Operator) Snapshot(limit int) iter.Seq[[]byte] {
 // Work returns the counters.
 func (o *Operator) Work() Work { return o.e.work() }
 
-// core is what an operator is, without bytes. All of its ports carry A.
+// core is what an operator is, without bytes. All of its ports carry A. Its state is either its input,
+// which it then yields (kept), or its view, which it then takes (load).
 type core[A, B comparable] interface {
 	// apply takes a change and returns the change of the output; equal elements may repeat in it.
 	apply(in []Weighted[A], steps *int64) []Weighted[B]
@@ -199,12 +203,44 @@ func (s *stage[A, B]) replace(inputs [][][]byte) ([]byte, error) {
 	return encoded, nil
 }
 
-func (s *stage[A, B]) snapshot() []byte {
-	items := make([]Weighted[B], 0, s.core.len())
-	for it := range s.core.all() {
-		items = append(items, it)
+func (s *stage[A, B]) snapshot() []byte { return encodeAll(s.core.all(), s.out) }
+
+func (s *stage[A, B]) check(port int, batch []byte) error {
+	_, err := DecodeBatch(batch, s.in[port])
+	return err
+}
+
+func (s *stage[A, B]) state() ([][]byte, error) {
+	if s.broken {
+		return nil, ErrBroken
 	}
-	return AppendBatch(nil, items, s.out)
+	if k, ok := s.core.(interface{ kept() iter.Seq[Weighted[A]] }); ok {
+		return [][]byte{encodeAll(k.kept(), s.in[0])}, nil
+	}
+	return [][]byte{s.snapshot()}, nil
+}
+
+func (s *stage[A, B]) restore(state [][]byte) error {
+	if len(state) != 1 {
+		return fmt.Errorf("%d collections are held, not one", len(state))
+	}
+	next, done := s.fresh(), s.done
+	s.bind(next)
+	if l, ok := next.(interface{ load([]Weighted[B]) }); ok {
+		view, err := DecodeBatch(state[0], s.out)
+		if err != nil {
+			return fmt.Errorf("the view: %w", err)
+		}
+		l.load(view)
+	} else {
+		in, err := DecodeBatch(state[0], s.in[0])
+		if err != nil {
+			return fmt.Errorf("the input: %w", err)
+		}
+		next.apply(in, &done.Steps)
+	}
+	s.core, s.done, s.broken = next, done, false
+	return nil
 }
 
 func (s *stage[A, B]) len() int { return s.core.len() }

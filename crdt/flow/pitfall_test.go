@@ -99,6 +99,11 @@ func folds(t *testing.T) map[string]func() *flow.Operator {
 		"count-by":       func() *flow.Operator { return countLaw.new(t) },
 		"count-together": func() *flow.Operator { return togetherLaw.new(t) },
 		"top-by":         func() *flow.Operator { return topOf(1).new(t) },
+		"max-by":         func() *flow.Operator { return maxLaw.new(t) },
+		"min-by":         func() *flow.Operator { return shortestNot(t) },
+		"sum-by":         func() *flow.Operator { return sumLaw.new(t) },
+		"average-by":     func() *flow.Operator { return averageLaw.new(t) },
+		"fold-by":        func() *flow.Operator { return foldLaw.new(t) },
 	}
 }
 
@@ -209,6 +214,8 @@ func TestImpureFunctionIsNotPassedOverInSilence(t *testing.T) {
 	for _, b := range []flow.Bound{
 		flow.Bind(flow.TopBy("top", src, moody, 1, byLength), topCodec, 1),
 		flow.Bind(flow.CountTogether("together", src, moody, wine, func(a, b string) int { return 0 }), pairCodec, 1),
+		flow.Bind(flow.SumBy("sum", src, moody, worth), countCodec, 1),
+		flow.Bind(flow.Join("join", src, moody, src, wine), likesPair, 1),
 	} {
 		g, err := flow.Compile([]flow.Bound{flow.Bind(src, likeCodec, 1), b})
 		require.NoError(t, err)
@@ -216,7 +223,7 @@ func TestImpureFunctionIsNotPassedOverInSilence(t *testing.T) {
 		require.NoError(t, err)
 		_, err = op.Apply(0, change(likeCodec, +1, like{"ann", "barolo"}))
 		require.NoError(t, err)
-		require.PanicsWithValue(t, "flow: a function given to "+map[string]string{"top": "TopBy", "together": "CountTogether"}[b.Spec().Name]+
+		require.PanicsWithValue(t, "flow: a function given to "+map[string]string{"top": "TopBy", "together": "CountTogether", "sum": "SumBy", "join": "Join"}[b.Spec().Name]+
 			" is not pure: an element that entered a group is looked for in another",
 			func() { _, _ = op.Apply(0, change(likeCodec, -1, like{"ann", "barolo"})) })
 	}

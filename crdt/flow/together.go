@@ -105,7 +105,7 @@ func (t *together[G, I, E]) leave(e E, before map[uint64]int64, gone []uint32, s
 	members := t.groups[g]
 	at, found := find(members, n)
 	if !known || !found {
-		panic("flow: a function given to CountTogether is not pure: an element that entered a group is looked for in another")
+		panic(notPure("CountTogether"))
 	}
 	if members[at].supports > 1 {
 		members[at].supports--
@@ -188,6 +188,8 @@ func (t *together[G, I, E]) pair(p uint64) Pair[I, I] {
 	}
 	return ab
 }
+
+func (t *together[G, I, E]) kept() iter.Seq[Weighted[E]] { return t.seen.all() }
 
 func (t *together[G, I, E]) all() iter.Seq[Weighted[Entry[Pair[I, I], int64]]] {
 	return func(yield func(Weighted[Entry[Pair[I, I], int64]]) bool) {

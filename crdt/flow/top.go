@@ -17,13 +17,37 @@ func TopBy[K, E comparable](name string, in Node[E], by func(E) K, n int, cmp fu
 	s.param = fmt.Sprintf("n=%d", n)
 	s.refuse(by == nil || cmp == nil, "one of its functions is nil")
 	s.refuse(n < 1, fmt.Sprintf("it keeps the %d greatest of each group; it must keep at least 1", n))
-	s.build = buildStage(func() core[E, Entry[K, E]] {
-		return &topBy[K, E]{by: by, n: n, cmp: cmp, groups: make(map[K]*ranked[E])}
-	})
+	s.build = buildTop("TopBy", by, n, cmp)
 	return Node[Entry[K, E]]{s}
 }
 
+// MaxBy groups the elements of in and keeps the greatest of each group by cmp; of several, the one with
+// the least encoding. An element counts once, whatever its weight. by and cmp must be pure, and cmp a
+// weak order. A change costs O(log g) in a group of g.
+func MaxBy[K, E comparable](name string, in Node[E], by func(E) K, cmp func(a, b E) int) Node[Entry[K, E]] {
+	s := declare("max-by", name, in.spec)
+	s.refuse(by == nil || cmp == nil, "one of its functions is nil")
+	s.build = buildTop("MaxBy", by, 1, cmp)
+	return Node[Entry[K, E]]{s}
+}
+
+// MinBy groups the elements of in and keeps the least of each group by cmp; of several, the one with the
+// least encoding. It is otherwise as MaxBy.
+func MinBy[K, E comparable](name string, in Node[E], by func(E) K, cmp func(a, b E) int) Node[Entry[K, E]] {
+	s := declare("min-by", name, in.spec)
+	s.refuse(by == nil || cmp == nil, "one of its functions is nil")
+	s.build = buildTop("MinBy", by, 1, func(a, b E) int { return cmp(b, a) })
+	return Node[Entry[K, E]]{s}
+}
+
+func buildTop[K, E comparable](op string, by func(E) K, n int, cmp func(a, b E) int) func([]any, any) (engine, error) {
+	return buildStage(func() core[E, Entry[K, E]] {
+		return &topBy[K, E]{op: op, by: by, n: n, cmp: cmp, groups: make(map[K]*ranked[E])}
+	})
+}
+
 type topBy[K, E comparable] struct {
+	op     string // for messages
 	by     func(E) K
 	n      int
 	cmp    func(a, b E) int
@@ -96,7 +120,7 @@ func (t *topBy[K, E]) leave(out []Weighted[Entry[K, E]], e E, steps *int64) []We
 	k := t.by(e)
 	g := t.groups[k]
 	if g == nil {
-		panic("flow: a function given to TopBy is not pure: an element that entered a group is looked for in another")
+		panic(notPure(t.op))
 	}
 	if t.order(e, g.top.min(steps)) < 0 {
 		t.remove(&g.rest, e, steps)
@@ -122,9 +146,11 @@ func (t *topBy[K, E]) leave(out []Weighted[Entry[K, E]], e E, steps *int64) []We
 // would let the view drift away in silence.
 func (t *topBy[K, E]) remove(from *tree[E], e E, steps *int64) {
 	if !from.remove(e, t.order, steps) {
-		panic("flow: a function given to TopBy is not pure, or its cmp is no order: an element that is there was not found")
+		panic("flow: a function given to " + t.op + " is not pure, or its cmp is no order: an element that is there was not found")
 	}
 }
+
+func (t *topBy[K, E]) kept() iter.Seq[Weighted[E]] { return t.seen.all() }
 
 func (t *topBy[K, E]) all() iter.Seq[Weighted[Entry[K, E]]] {
 	return func(yield func(Weighted[Entry[K, E]]) bool) {

@@ -63,6 +63,16 @@ func TestWorkIsProportionalToTheChange(t *testing.T) {
 		"count-by":       {func() *flow.Operator { return countLaw.new(t) }, 3, false},
 		"count-together": {func() *flow.Operator { return togetherLaw.new(t) }, 4, false},
 		"top-by":         {func() *flow.Operator { return oneGroup(t) }, 8, true},
+		"flat-map":       {func() *flow.Operator { return twice(t) }, 2, false},
+		"distinct":       {func() *flow.Operator { return distinctLaw.new(t) }, 2, false},
+		"intersection":   {func() *flow.Operator { return meeting(t, intersectionLaw) }, 2, false},
+		"difference":     {func() *flow.Operator { return differenceLaw.new(t) }, 2, false},
+		"sum-by":         {func() *flow.Operator { return sumLaw.new(t) }, 3, false},
+		"average-by":     {func() *flow.Operator { return averageLaw.new(t) }, 3, false},
+		"min-by":         {func() *flow.Operator { return minOfAll(t) }, 8, true},
+		"fold-by":        {func() *flow.Operator { return foldOfAll(t) }, 4, true},
+		"join":           {func() *flow.Operator { return joinOfCrowd(t) }, 6, false},
+		"product":        {func() *flow.Operator { return productOfCrowd(t) }, 6, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
