@@ -31,7 +31,7 @@ var routine = map[string]bool{
 // than that is for those who debug raft itself.
 func bridgeLogger(log *slog.Logger) hclog.Logger {
 	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "consensus", Level: hclog.Off, Output: io.Discard})
-	l.RegisterSink(slogSink{log, &sync.Mutex{}, map[string]time.Time{}})
+	l.RegisterSink(&slogSink{log, &sync.Mutex{}, map[string]time.Time{}})
 	return l
 }
 
