@@ -12,7 +12,8 @@ import (
 type place = wire.AtPlace
 
 // Turn is the Place of one run of a process: what the process reads there it is run again for, and what
-// it assigns there is recorded, so that the next run writes by difference to it.
+// it assigns there is recorded, so that the next run writes by difference to it. It is valid until the run
+// ends, and no grains.Caller: a process calls no grains and begins no atomic blocks.
 type Turn struct {
 	place
 	engine wire.Engine
@@ -37,7 +38,8 @@ func Round(d time.Duration) Option { return func(k *wire.ProcessKind) { k.Round 
 
 // ForEach declares a process that runs for each key of a family, on the silo that the key hashes to:
 // when the key's variable changes, and when something else that its last run read has changed. A run
-// that returns an error is tried again, later each time.
+// that returns an error is tried again, later each time. Runs for one key do not overlap on a silo; while
+// the key moves to another silo they may, so a run must be harmless when made twice.
 func ForEach[K comparable, H any](name string, of variable.Family[K, H], f func(ctx context.Context, t *Turn, k K) error, options ...Option) Rule {
 	return rule(name, of.Name, options, func(ctx context.Context, t *Turn, key string) error {
 		k, err := of.ParseKey(key)
@@ -66,7 +68,8 @@ func rule(name, of string, options []Option, run func(context.Context, *Turn, st
 
 // Shared returns what f makes of the views that it reads: made once in a round on each silo, and shared
 // by the process's runs there, which must not change it. The name tells several such values of one
-// process apart. f must depend on nothing but views.
+// process apart: one name stands for one T. f must depend on nothing but views; anything else that it uses
+// of its Turn returns an error, and so does Shared where f does.
 func Shared[T any](ctx context.Context, t *Turn, name string, f func(ctx context.Context, t *Turn) (T, error)) (T, error) {
 	var none T
 	v, err := t.engine.(wire.Sharer).Shared(ctx, name, func(ctx context.Context, e wire.Engine) (any, error) {

@@ -22,9 +22,24 @@
 // every side of a partition goes on reading and writing. A variable is kept on three silos unless its
 // declaration says otherwise.
 //
+// There are no session guarantees in this version: whoever reads at another replica than the one that took
+// a write, because a silo is down or the place is another, may not see that write yet.
+//
 // Inside an atomic block (package txn) a write is an operation of the block: it is applied everywhere if
 // the block commits and nowhere if it does not. A read inside a block does not show what the block has
 // written.
 //
 // Elements of sets, and keys, are comparable values that grainc can encode.
+//
+// # Costs and errors
+//
+// On a silo that keeps the variable a read is a lock and a copy, and a write waits for the disk, together
+// with all writes that wait there. Anywhere else a write is a round trip to the nearest replica, and a
+// read one that brings the variable's whole state: a client that reads much of the same should follow a
+// view (package dataflow).
+//
+// Errors wrap grains.ErrNotExecuted, when a write was surely not made and making it again is safe;
+// grains.ErrUnknown, when it may have been (adding to a set again does no harm, adding to a counter again
+// may count twice); grains.ErrTooLarge, when one change, or the name with the key, is over its limit;
+// grains.ErrNoSuchKind, when the node was not given the variable.
 package variable
