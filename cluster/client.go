@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -35,7 +36,8 @@ type Config struct {
 	MaxMessage int
 	// Logger gets what operators want to know. Default slog.Default().
 	Logger *slog.Logger
-	// Network connects to silos of the same process in memory, under the name Listen. For tests.
+	// Network connects to silos of the same process in memory, under the name Listen: the Messages of
+	// their silo.Network. For tests.
 	Network *actor.Network
 }
 
@@ -76,6 +78,7 @@ type Client struct {
 	blocks    *blocks.Coordinator
 	flows     *dataflow.Follower
 	engine    blocks.Engine
+	door      blocks.Door
 
 	life  context.Context
 	end   context.CancelFunc
@@ -105,9 +108,13 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 	cl := &Client{kinds: map[string]wire.Kind{}, views: &view.Holder{}}
 	cl.life, cl.end = context.WithCancel(context.Background())
 	for a := range strings.SplitSeq(c.Silos, ",") {
-		if a = strings.TrimSpace(a); a != "" {
-			cl.seeds = append(cl.seeds, a)
+		if a = strings.TrimSpace(a); a == "" {
+			continue
 		}
+		if _, _, err := net.SplitHostPort(a); err != nil {
+			return nil, &ConfigError{"Silos", fmt.Sprintf("%q: %v: each address is a host:port", a, err)}
+		}
+		cl.seeds = append(cl.seeds, a)
 	}
 	if len(cl.seeds) == 0 {
 		return nil, &ConfigError{"Silos", "is empty: name the address of at least one silo"}
@@ -135,7 +142,8 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 	}()
 	cl.addr = cl.node.Addr()
 	cl.peers = link.Peers{Node: cl.node, Views: cl.views}
-	cl.caller = wire.NewCaller(&cl.engine)
+	cl.door = blocks.Door{Engine: &cl.engine, Node: "client " + cl.addr}
+	cl.caller = wire.NewCaller(&cl.door)
 	cl.router = &link.Router{Peers: cl.peers.With(link.ServiceCalls), Refresh: cl.awaitView}
 	if err = cl.find(ctx); err != nil {
 		return nil, err
@@ -283,6 +291,7 @@ func (c *Client) serveStatus(_ context.Context, _ actor.Peer, payload []byte) ([
 // Close disconnects. Blocks that are submitted are decided all the same.
 func (c *Client) Close() error {
 	c.once.Do(func() {
+		c.door.Close()
 		c.end()
 		c.loops.Wait()
 		c.flows.Stop()

@@ -20,6 +20,7 @@ import (
 	"github.com/martinelli-go/martinelli/grains/graintest"
 	"github.com/martinelli-go/martinelli/grains/variable"
 	"github.com/martinelli-go/martinelli/integration/bank"
+	"github.com/martinelli-go/martinelli/txn"
 )
 
 // A port in use is an error that says which port and which setting.
@@ -137,4 +138,41 @@ func TestNobodyAnswers(t *testing.T) {
 	require.ErrorContains(t, err, "nobody:1")
 	_, err = cluster.Connect(ctx, cluster.Config{})
 	require.ErrorContains(t, err, "Config.Silos")
+}
+
+func TestConfigsThatCannotWork(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]silo.Config{
+		"MaxMessage": {MaxMessage: -1},
+		"Silence":    {Silence: -1},
+		"Listen":     {Join: "a:1,b:1"},
+		"Advertise":  {Listen: ":7930"},
+		"Join":       {Listen: "127.0.0.1:7930", Join: "127.0.0.1:7930,127.0.0.1:7931"},
+	} {
+		_, err := silo.Start(within(t, 10*time.Second), c)
+		var wrong *silo.ConfigError
+		require.ErrorAs(t, err, &wrong, name)
+		require.Equal(t, name, wrong.Field)
+	}
+	_, err := cluster.Connect(within(t, 10*time.Second), cluster.Config{Silos: "http://10.0.0.1"})
+	require.ErrorContains(t, err, "Config.Silos")
+}
+
+// What has been stopped says so at once.
+func TestAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	c := graintest.Start(t, 1, bank.Grains())
+	ctx := within(t, 30*time.Second)
+	s := c.Silo(0)
+	require.NoError(t, c.Close())
+	require.NoError(t, s.Stop(ctx))
+	for _, at := range []grains.Caller{c, s} {
+		began := time.Now()
+		_, err := bank.GetAccount(at, "a").Deposit(ctx, 1)
+		require.ErrorIs(t, err, grains.ErrNotExecuted)
+		require.ErrorContains(t, err, "has been stopped")
+		require.ErrorIs(t, bank.Journal.At(at, "a").Add(ctx, "x"), grains.ErrNotExecuted)
+		require.ErrorIs(t, txn.Atomic(ctx, at, func(context.Context) error { return nil }), txn.ErrAborted)
+		require.Less(t, time.Since(began), time.Second)
+	}
 }

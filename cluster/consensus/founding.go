@@ -162,6 +162,12 @@ func Found(ctx context.Context, store *Store, self string, addrs []string, ask f
 	}
 }
 
+// CheckList says what is wrong with the list of a silo's cluster by itself: a *WrongList, or nil.
+func CheckList(self string, addrs []string) error {
+	_, err := normalList(self, addrs)
+	return err
+}
+
 func normalList(self string, addrs []string) ([]string, error) {
 	list := slices.Clone(addrs)
 	slices.Sort(list)

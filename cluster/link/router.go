@@ -32,6 +32,16 @@ type Calling struct {
 // DefaultTimeout bounds a call whose context has no deadline.
 const DefaultTimeout = 30 * time.Second
 
+var errDefault = fmt.Errorf("%v have passed, which is the limit for a context without a deadline", DefaultTimeout)
+
+// Bounded returns ctx, with the default limit where it has no deadline.
+func Bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, DefaultTimeout, errDefault)
+}
+
 // ErrMoved says that the view has changed and the grain is this node's own now: run it here.
 var ErrMoved = errors.New("the grain is here now")
 
@@ -39,11 +49,8 @@ var ErrMoved = errors.New("the grain is here now")
 // ErrMoved where it turns out to be the owner; "" for a client. A call that surely did not execute is
 // made again until ctx ends, with the silos that newer views name.
 func (r *Router) Call(ctx context.Context, self view.SiloID, to wire.ID, inv wire.Invocation, c Calling) error {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, DefaultTimeout)
-		defer cancel()
-	}
+	ctx, cancel := Bounded(ctx)
+	defer cancel()
 	req := &CallRequest{To: to, Method: inv.Method().Number, Args: inv.AppendArgs(nil), Root: c.Root, Retry: c.Retry, Chain: c.Chain}
 	if c.In != nil {
 		req.Block, req.Coordinator = c.In.Holder, c.In.Coordinator

@@ -71,22 +71,69 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	if c.Network == nil && c.Listen == "" {
-		c.Network = NewNetwork()
-	}
-	if c.Network != nil && c.Advertise == "" {
-		c.Advertise = "silo:1"
-	}
 	if c.Advertise == "" {
 		c.Advertise = c.Listen
 	}
+	if c.Advertise == "" {
+		c.Advertise = "silo:1"
+	}
 	if c.Join == "" {
 		c.Join = c.Advertise
+	}
+	return c
+}
+
+// inMemory gives a silo what it does not have a network or a directory for.
+func (c Config) inMemory() Config {
+	if c.Network == nil && c.Listen == "" {
+		c.Network = NewNetwork()
 	}
 	if c.Memory == nil {
 		c.Memory = NewMemory()
 	}
 	return c
+}
+
+// check refuses what cannot work, before anything is opened.
+func (c Config) check() error {
+	for field, negative := range map[string]bool{"MaxMessage": c.MaxMessage < 0, "IdleAfter": c.IdleAfter < 0, "Silence": c.Silence < 0} {
+		if negative {
+			return &ConfigError{field, "is negative: leave it out for the default"}
+		}
+	}
+	if c.Network != nil {
+		return nil
+	}
+	if c.Listen == "" {
+		if c.Join != "" || c.Advertise != "" {
+			return &ConfigError{"Listen", "is empty, so that no other silo could reach this one: name the host:port to listen on"}
+		}
+		return nil
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return &ConfigError{"Listen", fmt.Sprintf("%v: it is a host:port", err)}
+	}
+	if ip := net.ParseIP(host); c.Advertise == "" && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return &ConfigError{"Advertise", fmt.Sprintf("is empty, and Listen %q is every address of this machine: name the one by which others reach it", c.Listen)}
+	}
+	ports := map[string]string{} // by the address of a log
+	for _, addr := range append(c.addresses(), c.Listen) {
+		if strings.ContainsAny(addr, "; \t") {
+			return &ConfigError{"Join", fmt.Sprintf("%q: addresses are separated by commas", addr)}
+		}
+		at, err := logAddr(addr)
+		if err != nil {
+			return &ConfigError{"Join", err.Error()}
+		}
+		ports[at] = addr
+	}
+	for _, addr := range c.addresses() {
+		if other, taken := ports[addr]; taken {
+			return &ConfigError{"Join", fmt.Sprintf("%s is the port after %s, where that silo keeps the log: leave it free", addr, other)}
+		}
+	}
+	return nil
 }
 
 // addresses is the list of Join.

@@ -65,6 +65,7 @@ type Silo struct {
 	blocks    *blocks.Coordinator
 	flows     *dataflow.Host
 	engine    blocks.Engine
+	door      blocks.Door
 	signs     signs
 
 	life    context.Context
@@ -84,11 +85,21 @@ type Silo struct {
 // answer; *consensus.ForeignStore and *consensus.WrongList, for a directory or a list that do not belong
 // to the cluster; *consensus.InUse for a directory that another process uses.
 func Start(ctx context.Context, c Config) (_ *Silo, err error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
 	c = c.withDefaults()
+	if err := consensus.CheckList(c.Advertise, c.addresses()); err != nil {
+		return nil, fmt.Errorf("silo: Config.Join: %w", err)
+	}
 	kinds, err := kindsOf(c.Grains)
 	if err != nil {
 		return nil, err
 	}
+	if c.DataDir == "" && c.Network == nil {
+		c.Logger.Warn("this silo has no DataDir: nothing that it keeps survives it", "silo", c.Advertise)
+	}
+	c = c.inMemory()
 	s := &Silo{
 		config: c, kinds: kinds, addr: c.Advertise, log: c.Logger.With("silo", c.Advertise),
 		incarnation: uint64(time.Now().UnixNano()), views: &view.Holder{},
@@ -96,7 +107,8 @@ func Start(ctx context.Context, c Config) (_ *Silo, err error) {
 		signs: signs{last: map[view.SiloID]sign{}},
 	}
 	s.life, s.end = context.WithCancel(context.Background())
-	s.caller = wire.NewCaller(&s.engine)
+	s.door = blocks.Door{Engine: &s.engine, Node: "silo " + c.Advertise}
+	s.caller = wire.NewCaller(&s.door)
 	defer func() {
 		if err != nil {
 			// The directory is let go whatever happened; ctx may be over.
@@ -149,7 +161,6 @@ func (s *Silo) open(context.Context) (err error) {
 			}
 		}
 		s.store = c.Memory.store
-		s.log.Warn("this silo has no DataDir: nothing that it keeps survives it")
 	} else {
 		if s.store, err = consensus.OpenStore(c.DataDir); err != nil {
 			return fmt.Errorf("silo: Config.DataDir: %w", err)
@@ -179,6 +190,8 @@ const overhead = 64 << 10
 
 // found founds the cluster with the others, or finds that it is founded.
 func (s *Silo) found(ctx context.Context) error {
+	said := s.sayWaiting("for the cluster to be founded: all of " + s.config.Join + " must have been started once")
+	defer said()
 	founders, id, err := consensus.Found(ctx, s.store, s.addr, s.config.addresses(), func(ctx context.Context, addr string) (consensus.Answer, error) {
 		b, err := s.node.Request(ctx, addr, link.ServiceFounding, nil)
 		if err != nil {
@@ -351,6 +364,8 @@ func (s *Silo) serve(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("silo: replaying the log: %w", context.Cause(ctx))
 	}
+	said := s.sayWaiting("until most of the silos of " + s.config.Join + " are up")
+	defer said()
 	cancel := s.views.Subscribe(s.moved)
 	s.opened(func(context.Context) error { cancel(); return nil })
 	up := func(v *view.View) bool {
@@ -367,6 +382,15 @@ func (s *Silo) serve(ctx context.Context) error {
 	}
 	return s.flows.Start(ctx)
 }
+
+// sayWaiting logs what a start waits for, if it takes long, until it is stopped.
+func (s *Silo) sayWaiting(what string) (stop func()) {
+	t := time.AfterFunc(sayWaitingAfter, func() { s.log.Info("waiting " + what) })
+	return func() { t.Stop() }
+}
+
+// sayWaitingAfter is how long a start waits before it says for what.
+const sayWaitingAfter = 2 * time.Second
 
 // moved lets requests to a silo that is down fail at once.
 func (s *Silo) moved(v *view.View) {
@@ -445,6 +469,7 @@ func (s *Silo) Stop(ctx context.Context) error {
 }
 
 func (s *Silo) close(ctx context.Context) error {
+	s.door.Close()
 	s.end()
 	close(s.done)
 	s.loops.Wait()

@@ -126,9 +126,16 @@ func (c *Coordinator) forgotten(n uint64) {
 
 // NextCall returns the id of a new call from outside, zero where the log cannot be reached.
 func (c *Coordinator) NextCall(ctx context.Context) wire.BlockID {
-	n, err := c.number(ctx)
-	if err != nil {
-		return wire.BlockID{}
+	c.mu.Lock()
+	n := c.client
+	c.mu.Unlock()
+	if n == 0 {
+		ctx, cancel := link.Bounded(ctx)
+		defer cancel()
+		var err error
+		if n, err = c.number(ctx); err != nil {
+			return wire.BlockID{}
+		}
 	}
 	return wire.BlockID{Client: n, Seq: c.sequence.Add(1)}
 }
@@ -154,11 +161,8 @@ func (c *Coordinator) Atomic(ctx context.Context, cl wire.Closure, opener host.O
 	if wire.BlockOf(ctx) != nil {
 		return cl.Run(ctx)
 	}
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, link.DefaultTimeout)
-		defer cancel()
-	}
+	ctx, cancel := link.Bounded(ctx)
+	defer cancel()
 	x, err := c.begin(ctx, cl, opener)
 	if err != nil {
 		return err

@@ -2,6 +2,8 @@ package host
 
 import (
 	"context"
+	"fmt"
+	"sync/atomic"
 
 	"github.com/martinelli-go/martinelli/cluster/link"
 	"github.com/martinelli-go/martinelli/grains/wire"
@@ -88,4 +90,79 @@ func (e *Engine) Outcome(ctx context.Context, id wire.BlockID) (wire.Outcome, er
 func (e *Engine) Hosted(name string) (wire.Kind, bool) {
 	k, ok := e.Kinds[name]
 	return k, ok
+}
+
+// Door is the engine as places outside see it: after Close it refuses everything at once, while what
+// still runs on the node goes on using the engine itself.
+type Door struct {
+	*Engine
+	// Node is what is closed, for the error: "silo 10.0.0.1:7000".
+	Node   string
+	closed atomic.Bool
+}
+
+// Close refuses all that comes from now on.
+func (d *Door) Close() { d.closed.Store(true) }
+
+func (d *Door) enter() error {
+	if d.closed.Load() {
+		return fmt.Errorf("%s has been stopped: %w", d.Node, wire.ErrNotExecuted)
+	}
+	return nil
+}
+
+// Call implements wire.Engine.
+func (d *Door) Call(ctx context.Context, to wire.ID, c wire.Invocation) error {
+	if d.closed.Load() {
+		return &wire.CallError{To: to, Method: c.Method().Name, Cause: wire.ErrNotExecuted, Detail: d.Node + " has been stopped"}
+	}
+	return d.Engine.Call(ctx, to, c)
+}
+
+// Mutate implements wire.Engine.
+func (d *Door) Mutate(ctx context.Context, variable wire.ID, op []byte) error {
+	if err := d.enter(); err != nil {
+		return err
+	}
+	return d.Engine.Mutate(ctx, variable, op)
+}
+
+// Read implements wire.Engine.
+func (d *Door) Read(ctx context.Context, variable wire.ID, use func(wire.Object)) error {
+	if err := d.enter(); err != nil {
+		return err
+	}
+	return d.Engine.Read(ctx, variable, use)
+}
+
+// Keys implements wire.Engine.
+func (d *Door) Keys(ctx context.Context, family string) ([]string, error) {
+	if err := d.enter(); err != nil {
+		return nil, err
+	}
+	return d.Engine.Keys(ctx, family)
+}
+
+// Follow implements wire.Engine.
+func (d *Door) Follow(ctx context.Context, node string) (wire.Followed, error) {
+	if err := d.enter(); err != nil {
+		return nil, err
+	}
+	return d.Engine.Follow(ctx, node)
+}
+
+// Atomic implements wire.Engine.
+func (d *Door) Atomic(ctx context.Context, c wire.Closure) error {
+	if err := d.enter(); err != nil {
+		return fmt.Errorf("%w: %w", wire.ErrAborted, err)
+	}
+	return d.Engine.Atomic(ctx, c)
+}
+
+// Outcome implements wire.Engine.
+func (d *Door) Outcome(ctx context.Context, id wire.BlockID) (wire.Outcome, error) {
+	if err := d.enter(); err != nil {
+		return 0, err
+	}
+	return d.Engine.Outcome(ctx, id)
 }
