@@ -1,0 +1,370 @@
+package crdt
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"math/bits"
+	"slices"
+	"strings"
+
+	"github.com/zeebo/xxh3"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// phases is the state of a grow-only and of a two-phase set: each element is unseen, added or removed, in
+// this order, and join takes the maximum element by element. A grow-only set never removes.
+type phases[E comparable] struct {
+	codec   Codec[E]
+	entries map[E]bool // whether it is removed
+	removed int
+}
+
+func (p *phases[E]) list() map[E]bool {
+	if p == nil {
+		return nil
+	}
+	return p.entries
+}
+
+func (p *phases[E]) size() int { return len(p.list()) }
+
+func (p *phases[E]) len() int {
+	if p == nil {
+		return 0
+	}
+	return len(p.entries) - p.removed
+}
+
+func (p *phases[E]) contains(e E) bool {
+	removed, ok := p.list()[e]
+	return ok && !removed
+}
+
+// like returns an empty state with p's codec.
+func (p *phases[E]) like() *phases[E] {
+	if p == nil {
+		return &phases[E]{}
+	}
+	return &phases[E]{codec: p.codec}
+}
+
+// raise takes e to a phase and says whether that changed anything.
+func (p *phases[E]) raise(e E, removed bool) bool {
+	old, ok := p.entries[e]
+	if ok && (old || !removed) {
+		return false
+	}
+	if p.entries == nil {
+		p.entries = make(map[E]bool)
+	}
+	p.entries[e] = removed
+	p.removed += boolInt(removed)
+	return true
+}
+
+// raiseAll raises each element and returns the delta, nil when nothing changed.
+func (p *phases[E]) raiseAll(es []E, removed bool) *phases[E] {
+	var delta *phases[E]
+	for _, e := range es {
+		if removed && !p.contains(e) || !p.raise(e, removed) {
+			continue
+		}
+		if delta == nil {
+			delta = p.like()
+		}
+		delta.raise(e, removed)
+	}
+	return delta
+}
+
+func (p *phases[E]) join(delta *phases[E]) *phases[E] {
+	if delta == nil || p == delta {
+		return nil
+	}
+	p.codec = p.codec.or(delta.codec)
+	var novelty *phases[E]
+	for e, removed := range delta.entries {
+		if !p.raise(e, removed) {
+			continue
+		}
+		if novelty == nil {
+			novelty = p.like()
+		}
+		novelty.raise(e, removed)
+	}
+	return novelty
+}
+
+func (p *phases[E]) lessOrEqual(o *phases[E]) bool {
+	if p.size() > o.size() {
+		return false
+	}
+	for e, removed := range p.list() {
+		if other, ok := o.list()[e]; !ok || removed && !other {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *phases[E]) equal(o *phases[E]) bool {
+	return p.size() == o.size() && p.lessOrEqual(o) && o.lessOrEqual(p)
+}
+
+func (p *phases[E]) clone() *phases[E] {
+	c := p.like()
+	if p.size() > 0 {
+		c.removed = p.removed
+		c.entries = make(map[E]bool, len(p.entries))
+		for e, removed := range p.entries {
+			c.entries[e] = removed
+		}
+	}
+	return c
+}
+
+func (p *phases[E]) parts() []*phases[E] {
+	var parts []*phases[E]
+	for e, removed := range p.list() {
+		part := p.like()
+		part.raise(e, removed)
+		parts = append(parts, part)
+	}
+	return parts
+}
+
+type encodedElement[E comparable] struct {
+	raw []byte
+	e   E
+}
+
+// sorted returns the elements of one phase by their bytes.
+func (p *phases[E]) sorted(codec Codec[E], removed bool) []encodedElement[E] {
+	var out []encodedElement[E]
+	for e, phase := range p.list() {
+		if phase == removed {
+			mustHave(codec)
+			out = append(out, encodedElement[E]{codec.Append(nil, e), e})
+		}
+	}
+	slices.SortFunc(out, func(a, b encodedElement[E]) int { return bytes.Compare(a.raw, b.raw) })
+	return out
+}
+
+func (p *phases[E]) all() iter.Seq[E] {
+	return func(yield func(E) bool) {
+		if p == nil {
+			return
+		}
+		for _, x := range p.sorted(p.codec, false) {
+			if !yield(x.e) {
+				return
+			}
+		}
+	}
+}
+
+func (p *phases[E]) text() string {
+	var shown []string
+	for e, removed := range p.list() {
+		if !removed {
+			shown = append(shown, fmt.Sprint(e))
+		}
+	}
+	slices.Sort(shown)
+	if len(shown) > 16 {
+		shown = append(shown[:16], "…")
+	}
+	return "[" + strings.Join(shown, " ") + "]"
+}
+
+func (p *phases[E]) append(b []byte, codec Codec[E]) []byte {
+	b = appendVersion(b)
+	for _, x := range p.sorted(codec, false) {
+		b = appendBytes(b, 2, x.raw)
+	}
+	for _, x := range p.sorted(codec, true) {
+		b = appendBytes(b, 3, x.raw)
+	}
+	return b
+}
+
+func decodePhases[E comparable](b []byte, message string, codec Codec[E], removes bool) (*phases[E], error) {
+	p := &phases[E]{codec: codec}
+	r := reader{message: message, b: b}
+	r.version()
+	var last []byte
+	var of protowire.Number
+	for r.next(2, 3) {
+		if r.num != 2 && (r.num != 3 || !removes) {
+			r.unknown()
+			break
+		}
+		from := r.off
+		e := decodeValue(&r, codec)
+		if r.err != nil {
+			break
+		}
+		at := reader{b: b[:r.off], off: from, num: r.num, typ: r.typ}
+		raw := at.bytes()
+		if of == r.num && bytes.Compare(raw, last) <= 0 {
+			r.fail("elements are not in order")
+			break
+		}
+		last, of = raw, r.num
+		if _, ok := p.entries[e]; ok {
+			r.fail("an element comes twice")
+			break
+		}
+		p.raise(e, r.num == 3)
+	}
+	if err := r.finish(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// The digest lists the hashes of all elements while they are few, and is answered exactly. Beyond, elements
+// are put into buckets by their hash, about 16 in each, and the digest has each bucket's sum of hashes of
+// element and phase; a bucket that differs is answered in full.
+
+// hashes calls f with each element's hash and phase. It encodes all elements.
+func (p *phases[E]) hashes(f func(e E, hash uint64, removed bool)) {
+	var buf []byte
+	for e, removed := range p.list() {
+		mustHave(p.codec)
+		buf = p.codec.Append(buf[:0], e)
+		f(e, xxh3.Hash(buf), removed)
+	}
+}
+
+func phaseHash(hash uint64, removed bool) uint64 {
+	return entryID{key: hash, value: uint64(boolInt(removed))}.hash()
+}
+
+func (p *phases[E]) hash() uint64 {
+	var h uint64
+	p.hashes(func(_ E, hash uint64, removed bool) { h += phaseHash(hash, removed) })
+	return h
+}
+
+func (p *phases[E]) buckets(log2 uint64) []uint64 {
+	sums := make([]uint64, 1<<log2)
+	p.hashes(func(_ E, hash uint64, removed bool) { sums[bucketOf(hash, log2)] += phaseHash(hash, removed) })
+	return sums
+}
+
+func (p *phases[E]) digest() []byte {
+	b := appendVersion(nil)
+	if p.size() > listedEntries {
+		log2 := min(uint64(bits.Len(uint(p.size()/bucketEntries))), maxBucketsLog2)
+		return appendWords(appendUint(b, 4, log2), 5, p.buckets(log2))
+	}
+	var lists [2][]uint64
+	p.hashes(func(_ E, hash uint64, removed bool) {
+		lists[boolInt(removed)] = append(lists[boolInt(removed)], hash)
+	})
+	for i, list := range lists {
+		slices.Sort(list)
+		if len(list) > 0 {
+			b = appendWords(b, protowire.Number(2+i), list)
+		}
+	}
+	return b
+}
+
+func appendWords(b []byte, num protowire.Number, words []uint64) []byte {
+	return appendNested(b, num, func(b []byte) []byte {
+		for _, w := range words {
+			b = binary.LittleEndian.AppendUint64(b, w)
+		}
+		return b
+	})
+}
+
+// words reads a field of 64-bit words, at least one.
+func (r *reader) words() []uint64 {
+	raw := r.bytes()
+	if r.err == nil && (len(raw) == 0 || len(raw)%8 != 0) {
+		r.fail("field %d has %d bytes, want some of 8 each", r.num, len(raw))
+	}
+	if r.err != nil {
+		return nil
+	}
+	out := make([]uint64, 0, len(raw)/8)
+	for ; len(raw) > 0; raw = raw[8:] {
+		out = append(out, binary.LittleEndian.Uint64(raw))
+	}
+	return out
+}
+
+// phasesDigest is a decoded digest: two sorted lists, or buckets.
+type phasesDigest struct {
+	lists [2][]uint64
+	log2  uint64
+	sums  []uint64
+}
+
+func decodePhasesDigest(b []byte, message string) (phasesDigest, error) {
+	var d phasesDigest
+	r := reader{message: message, b: b}
+	r.version()
+	for r.next() {
+		switch r.num {
+		case 2, 3:
+			list := r.words()
+			if !slices.IsSorted(list) {
+				r.fail("hashes are not in order")
+			}
+			d.lists[r.num-2] = list
+		case 4:
+			d.log2 = r.uint()
+			if r.err == nil && d.log2 > maxBucketsLog2 {
+				r.fail("2^%d buckets", d.log2)
+			}
+		case 5:
+			d.sums = r.words()
+			if r.err == nil && (d.log2 == 0 || d.lists[0] != nil || d.lists[1] != nil || len(d.sums) != 1<<d.log2) {
+				r.fail("%d words for 2^%d buckets", len(d.sums), d.log2)
+			}
+		default:
+			r.unknown()
+		}
+	}
+	if r.err == nil && d.log2 != 0 && d.sums == nil {
+		r.fail("the buckets are missing")
+	}
+	return d, r.finish()
+}
+
+func (p *phases[E]) since(digest []byte, message string) (*phases[E], error) {
+	d, err := decodePhasesDigest(digest, message)
+	if err != nil || p.size() == 0 {
+		return nil, err
+	}
+	var mine []uint64
+	if d.sums != nil {
+		mine = p.buckets(d.log2)
+	}
+	has := func(list []uint64, hash uint64) bool {
+		_, ok := slices.BinarySearch(list, hash)
+		return ok
+	}
+	var delta *phases[E]
+	p.hashes(func(e E, hash uint64, removed bool) {
+		if d.sums != nil {
+			if at := bucketOf(hash, d.log2); mine[at] == d.sums[at] {
+				return
+			}
+		} else if has(d.lists[1], hash) || !removed && has(d.lists[0], hash) {
+			return
+		}
+		if delta == nil {
+			delta = p.like()
+		}
+		delta.raise(e, removed)
+	})
+	return delta, nil
+}
