@@ -111,8 +111,8 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 		if a = strings.TrimSpace(a); a == "" {
 			continue
 		}
-		if _, _, err := net.SplitHostPort(a); err != nil {
-			return nil, &ConfigError{"Silos", fmt.Sprintf("%q: %v: each address is a host:port", a, err)}
+		if _, port, err := net.SplitHostPort(a); err != nil || strings.Trim(port, "0123456789") != "" {
+			return nil, &ConfigError{"Silos", fmt.Sprintf("%q: each address is a host:port, and addresses are separated by commas", a)}
 		}
 		cl.seeds = append(cl.seeds, a)
 	}
