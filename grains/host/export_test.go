@@ -1,5 +1,10 @@
 package host
 
+import (
+	"github.com/martinelli-go/martinelli/cluster/link"
+	"github.com/martinelli-go/martinelli/grains/wire"
+)
+
 // Fault switches one safety check of a host off, before its first call.
 type Fault func(*faults)
 
@@ -29,6 +34,21 @@ func (h *Host) Waiting() (n int) {
 		a.mu.Lock()
 		n += len(a.waiting)
 		a.mu.Unlock()
+	}
+	return n
+}
+
+// Lose makes the host believe that the attempt of b is over.
+func (h *Host) Lose(b wire.Block) {
+	h.Tell(link.Notice{Kind: link.NoticeLost, Attempt: link.BranchOf(b).Holder.Attempt})
+}
+
+// Ending is how many activations here end, and still run a turn.
+func (h *Host) Ending() (n int) {
+	for _, a := range h.activations() {
+		if a.isStopping() {
+			n++
+		}
 	}
 	return n
 }
