@@ -190,6 +190,8 @@ type Memory struct {
 	store *consensus.Store
 	log   *consensus.MemoryStore
 	files vfs.FS
+	// incarnation is that of the last run.
+	incarnation uint64
 }
 
 // NewMemory returns an empty disk.

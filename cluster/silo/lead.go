@@ -86,6 +86,7 @@ func (s *Silo) alive(_ actor.Peer, payload []byte) {
 		return
 	}
 	s.heard(e)
+	s.compareSettings(e, payload)
 }
 
 func (s *Silo) heard(e view.Entry) {
@@ -105,7 +106,7 @@ func (s *Silo) live() {
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
 	self := view.Entry{Silo: s.id, Addr: s.addr, Incarnation: s.incarnation, Up: true}
-	payload := self.Append(nil)
+	payload := s.appendSettings(self.Append(nil))
 	var leading bool
 	var since, last time.Time
 	for {

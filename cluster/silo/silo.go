@@ -67,6 +67,7 @@ type Silo struct {
 	engine    blocks.Engine
 	door      blocks.Door
 	signs     signs
+	compared  sync.Map // incarnations of others whose settings have been compared
 
 	life    context.Context
 	end     context.CancelFunc
@@ -102,8 +103,8 @@ func Start(ctx context.Context, c Config) (_ *Silo, err error) {
 	c = c.inMemory()
 	s := &Silo{
 		config: c, kinds: kinds, addr: c.Advertise, log: c.Logger.With("silo", c.Advertise),
-		incarnation: uint64(time.Now().UnixNano()), views: &view.Holder{},
-		done: make(chan struct{}), failure: make(chan error, 1),
+		views: &view.Holder{},
+		done:  make(chan struct{}), failure: make(chan error, 1),
 		signs: signs{last: map[view.SiloID]sign{}},
 	}
 	s.life, s.end = context.WithCancel(context.Background())
@@ -168,6 +169,9 @@ func (s *Silo) open(context.Context) (err error) {
 		s.opened(func(context.Context) error { return s.store.Close() })
 	}
 	s.id = view.SiloID(s.store.ID())
+	if s.incarnation, err = c.mintIncarnation(time.Now()); err != nil {
+		return err
+	}
 	config := actor.Config{Advertise: s.addr, Incarnation: s.incarnation, Limit: c.MaxMessage + overhead, Logger: s.log}
 	if c.Network != nil {
 		config.Network, config.Addr = c.Network.Messages, s.addr
