@@ -42,7 +42,8 @@
 //
 // # Variables
 //
-// A block's operations on variables take effect where the entry is applied. Reading a variable inside a
+// A block's operations on variables take effect where the entry is applied, soon after the block has
+// returned: a read that follows at once may not show them yet. Reading a variable inside a
 // block shows the nearest replica, without what the block itself has done to it.
 //
 // # Outcomes
