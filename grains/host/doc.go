@@ -17,7 +17,17 @@
 // and go back to the coordinator with the reply. The activation then holds the attempt's lock until the
 // coordinator's notice comes; an attempt that nothing is heard of is asked about.
 //
+// # Ends
+//
+// An activation ends when its grain has moved, has been idle, or the silo stops: what waits is refused at
+// once, what runs goes on, and another activation takes its place only when the last turn has left and
+// OnDeactivate has returned. A turn that a block gave up between two tries always comes back before its
+// method goes on.
+//
+// A method's ReadOnly says nothing here yet: its calls take turns as all others do.
+//
 // # Locks
 //
-// Host.mu and activation.mu are never held while the other is taken, nor while anything waits or calls out.
+// The locks of the table's shards, of an activation and of presence are never held while another of them
+// is taken, nor while anything waits or calls out.
 package host
