@@ -424,38 +424,6 @@ func (s *Silo) awaitView(ctx context.Context, number uint64) {
 	}
 }
 
-// confirmLogged tells the log up to where the variables here are durable, so that it need not keep what
-// blocks did to them.
-func (s *Silo) confirmLogged() {
-	defer s.loops.Done()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	var confirmed uint64
-	for {
-		select {
-		case <-s.done:
-			return
-		case <-tick.C:
-		}
-		// Not the ledger's own position: what it has applied may still be on its way to the replicas.
-		at := s.fsm.drained.Load()
-		if at == confirmed || len(s.ledger.Outbox(confirmed)) == 0 {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(s.life, 5*time.Second)
-		err := s.variables.Durable(ctx)
-		if err == nil {
-			_, err = s.blocks.Leader.Do(ctx, &link.LeaderRequest{
-				Op: link.OpPropose, Entry: commit.EncodeEntry(commit.Logged{Silo: string(s.id), Pos: at}),
-			})
-		}
-		cancel()
-		if err == nil {
-			confirmed = at
-		}
-	}
-}
-
 // fail ends the silo because it cannot go on without lying.
 func (s *Silo) fail(err error) {
 	s.log.Error("the silo stops", "error", err)

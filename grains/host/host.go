@@ -400,7 +400,7 @@ func (h *Host) serve(ctx context.Context, req *link.CallRequest) *link.CallReply
 	case !ran && !errors.Is(err, wire.ErrAborted):
 		reply = refuse(link.StatusRefused, err.Error())
 	default:
-		reply = &link.CallReply{Status: link.StatusError, Error: wire.AppendError(nil, err, method.ErrorTable())}
+		reply = &link.CallReply{Status: link.StatusError, Error: wire.AppendMethodError(nil, err, method.ErrorTable())}
 	}
 	if in != nil {
 		reply.Record = in.Records()

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/martinelli-go/martinelli/grains"
@@ -200,4 +201,52 @@ func TestTurnsExcludeEachOther(t *testing.T) {
 	for _, n := range w.silos {
 		soon(t, "attempts that are over are forgotten", func() bool { return n.host.Present() == 0 })
 	}
+}
+
+// A call that came back into a turn, and whose answer nobody waits for any more, still runs in it: the turn
+// is given up only when that has left.
+func TestATurnIsGivenUpWhole(t *testing.T) {
+	t.Parallel()
+	w := start(t, 2)
+	ctx, a, b := within(t, 20*time.Second), w.key(0, 0), w.key(1, 0)
+	deaf, begun, let := blocking() // does not notice that its block was wounded
+	lost := make(chan struct{})
+	older := make(chan struct{})
+	olderBegan := sync.OnceFunc(func() { close(older) })
+	var entered atomic.Bool
+	var calls sync.WaitGroup
+	calls.Go(func() { // the older block, by its timestamp
+		assert.NoError(t, txn.Atomic(ctx, w.silos[1], func(ctx context.Context) error {
+			olderBegan()
+			<-begun
+			return w.call(ctx, w.silos[1], a, func(ctx context.Context, g *grain) error {
+				entered.Store(true)
+				return g.add(ctx, 1)
+			})
+		}))
+	})
+	<-older
+	calls.Go(func() {
+		first := true
+		assert.NoError(t, w.call(ctx, w.silos[0], a, func(ctx context.Context, g *grain) error {
+			return txn.Atomic(ctx, g, func(ctx context.Context) error {
+				if !first {
+					return g.add(ctx, 10)
+				}
+				first = false
+				err := g.call(ctx, b, func(ctx context.Context, g *grain) error { return g.call(ctx, a, deaf) })
+				close(lost)
+				return err
+			})
+		}))
+	})
+	<-lost // the wound has reached the younger one
+	select {
+	case <-time.After(50 * time.Millisecond):
+	case <-ctx.Done():
+	}
+	require.False(t, entered.Load(), "two turns of one grain at the same time")
+	close(let)
+	calls.Wait()
+	require.EqualValues(t, 11, w.value(a))
 }
