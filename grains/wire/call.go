@@ -102,7 +102,7 @@ func (c *call[A, R]) DecodeResult(b []byte) (err error) {
 func (c *call[A, R]) Run(ctx context.Context, impl any) error {
 	r, err := c.m.Do(ctx, impl, c.m.Args.Copy(c.args))
 	if err != nil {
-		return err
+		return MethodError(err, c.m.Errors)
 	}
 	c.result = c.m.Result.Copy(r)
 	return nil

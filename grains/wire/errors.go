@@ -151,13 +151,34 @@ const (
 	maxCauses                                          = 64
 )
 
+// maxErrorStruct bounds the encoding of one error struct. What is larger keeps its text and loses its
+// identity. It also bounds how deep errors inside errors can be nested by whoever sends bytes.
+const maxErrorStruct = 64 << 10
+
+// MethodError is what a method's error looks like to its caller, here or elsewhere: that some call which
+// the method made was not executed says nothing of the method's own, and must not invite its caller to
+// call again.
+func MethodError(err error, t *ErrorTable) error {
+	if !errors.Is(err, ErrNotExecuted) {
+		return err
+	}
+	return DecodeError(AppendMethodError(nil, err, t), t)
+}
+
+// AppendMethodError is AppendError for the error that a method returned.
+func AppendMethodError(b []byte, err error, t *ErrorTable) []byte {
+	return appendError(b, err, t, ErrNotExecuted)
+}
+
 // AppendError appends the encoding of err: its text, and the identity of every error in it that t or this
 // package knows.
-func AppendError(b []byte, err error, t *ErrorTable) []byte {
+func AppendError(b []byte, err error, t *ErrorTable) []byte { return appendError(b, err, t, nil) }
+
+func appendError(b []byte, err error, t *ErrorTable, except error) []byte {
 	b = protowire.AppendTag(b, errText, protowire.BytesType)
 	b = protowire.AppendString(b, err.Error())
 	for n, known := range frameworkErrors {
-		if known != nil && errors.Is(err, known) {
+		if known != nil && known != except && errors.Is(err, known) {
 			b = protowire.AppendTag(b, errFramework, protowire.VarintType)
 			b = protowire.AppendVarint(b, uint64(n))
 		}
@@ -172,7 +193,7 @@ func AppendError(b []byte, err error, t *ErrorTable) []byte {
 		return b
 	}
 	for _, e := range t.Errors {
-		if payload, ok := e.find(err); ok {
+		if payload, ok := e.find(err); ok && len(payload) <= maxErrorStruct {
 			m := protowire.AppendTag(nil, 1, protowire.VarintType)
 			m = protowire.AppendVarint(m, uint64(e.Number))
 			m = appendMessage(m, 2, payload)
@@ -247,6 +268,9 @@ func decodeEntry(f Field, t *ErrorTable) (cause, err error) {
 	})
 	if err != nil || t == nil {
 		return nil, err
+	}
+	if len(payload) > maxErrorStruct {
+		return nil, f.Errorf("an error struct of %d bytes, of %d at most", len(payload), maxErrorStruct)
 	}
 	for _, e := range t.Errors {
 		if uint64(e.Number) == number {

@@ -1,0 +1,49 @@
+package wire_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/martinelli-go/martinelli/grains/wire"
+)
+
+var errKnown = errors.New("known")
+
+// That a call inside a method was not executed must not tell the method's caller that the method was not.
+func TestNotExecutedDoesNotLeakThroughMethods(t *testing.T) {
+	t.Parallel()
+	table := &wire.ErrorTable{Errors: []wire.ErrorEntry{wire.Sentinel(1, errKnown)}}
+	nested := fmt.Errorf("half done: %w: %w", errKnown, &wire.CallError{To: wire.NewID("k", "b"), Method: "F", Cause: wire.ErrNotExecuted})
+	for name, seen := range map[string]error{
+		"here":      wire.MethodError(nested, table),
+		"elsewhere": wire.DecodeError(wire.AppendMethodError(nil, nested, table), table),
+	} {
+		require.NotErrorIs(t, seen, wire.ErrNotExecuted, name)
+		require.ErrorIs(t, seen, errKnown, name)
+		require.Equal(t, nested.Error(), seen.Error(), name)
+	}
+	plain := errors.New("plain")
+	require.Equal(t, plain, wire.MethodError(plain, table), "any other error is passed on as it is")
+}
+
+type bigError struct{ text string }
+
+func (e bigError) Error() string { return "big" }
+
+func TestLargeErrorStructsKeepTheirTextAlone(t *testing.T) {
+	t.Parallel()
+	codec := wire.Codec[bigError]{
+		Append: func(b []byte, e bigError) []byte { return append(b, e.text...) },
+		Decode: func(b []byte) (bigError, error) { return bigError{string(b)}, nil },
+	}
+	table := &wire.ErrorTable{Errors: []wire.ErrorEntry{wire.ErrorStruct(1, codec)}}
+	for size, kept := range map[int]bool{1000: true, 65 << 10: false} {
+		seen := wire.DecodeError(wire.AppendError(nil, bigError{strings.Repeat("x", size)}, table), table)
+		require.Equal(t, kept, errors.As(seen, new(bigError)), size)
+		require.Equal(t, "big", seen.Error())
+	}
+}
