@@ -78,7 +78,7 @@ type Ref struct {
 }
 
 // NewRef returns the reference that a stub embeds; it makes no call.
-func NewRef(c Caller, kind, key string) Ref { return Ref{c.place(), NewID(kind, key)} }
+func NewRef(c Caller, kind, key string) Ref { return Ref{Of(c), NewID(kind, key)} }
 
 // GrainID names the grain.
 func (r Ref) GrainID() ID { return r.id }

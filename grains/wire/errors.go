@@ -34,7 +34,7 @@ var (
 	// ErrAborted: the atomic block had no effect; trying again is safe.
 	ErrAborted = errors.New("the atomic block was aborted")
 	// ErrUnbound: a state field of a struct that no silo made.
-	ErrUnbound = errors.New("the grain was not made by a silo: get a reference from the generated Get function")
+	ErrUnbound = errors.New("the grain was not made by a silo: get a reference from the generated Get function; in tests, from a cluster of package graintest")
 	// ErrDecode: bytes that are no encoding of what was expected.
 	ErrDecode = errors.New("cannot decode")
 	// ErrReplyLost: the atomic block of a retried call is committed, but its reply was not kept.

@@ -45,7 +45,12 @@ type Grain struct {
 type atCaller = AtCaller
 
 // GrainID names the grain.
-func (g *Grain) GrainID() ID { return g.core.id }
+func (g *Grain) GrainID() ID {
+	if g.core == nil { // made by hand
+		return ID{}
+	}
+	return g.core.id
+}
 
 func (g *Grain) attach(to *Grain) { *g = *to }
 

@@ -47,3 +47,18 @@ func TestLargeErrorStructsKeepTheirTextAlone(t *testing.T) {
 		require.Equal(t, "big", seen.Error())
 	}
 }
+
+// A grain's struct that was made by hand refuses, rather than panics.
+func TestNowhere(t *testing.T) {
+	t.Parallel()
+	var g wire.Grain
+	require.True(t, g.GrainID().IsZero())
+	e := wire.Of(&g)
+	ctx := t.Context()
+	require.ErrorIs(t, e.Atomic(ctx, wire.Closure{}), wire.ErrUnbound)
+	require.ErrorIs(t, e.Mutate(ctx, wire.ID{}, nil), wire.ErrUnbound)
+	require.ErrorIs(t, e.Read(ctx, wire.ID{}, nil), wire.ErrUnbound)
+	_, err := e.Follow(ctx, "x")
+	require.ErrorIs(t, err, wire.ErrUnbound)
+	require.NotPanics(t, func() { wire.NewRef(&g, "k", "x") })
+}

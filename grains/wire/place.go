@@ -1,5 +1,7 @@
 package wire
 
+import "context"
+
 // Place is anything that holds variables: a client, a silo, a grain, the turn of a process, an edge
 // node. It is sealed: only what embeds AtPlace or AtCaller is one.
 type Place interface{ place() Engine }
@@ -29,5 +31,22 @@ func NewCaller(e Engine) AtCaller { return AtCaller{AtPlace{e}} }
 
 func (AtCaller) grainsAndAtomicBlocksNeedANodeThatIsOnline() {}
 
-// Of returns the engine of p.
-func Of(p Place) Engine { return p.place() }
+// Of returns the engine of p. One that no silo, client or node made has an engine that refuses everything.
+func Of(p Place) Engine {
+	if e := p.place(); e != nil {
+		return e
+	}
+	return nowhere{}
+}
+
+// nowhere is the engine of the zero Place: of a grain's struct that was made by hand, in a test say.
+type nowhere struct{}
+
+func (nowhere) Call(context.Context, ID, Invocation) error        { return ErrUnbound }
+func (nowhere) Mutate(context.Context, ID, []byte) error          { return ErrUnbound }
+func (nowhere) Read(context.Context, ID, func(Object)) error      { return ErrUnbound }
+func (nowhere) Keys(context.Context, string) ([]string, error)    { return nil, ErrUnbound }
+func (nowhere) Follow(context.Context, string) (Followed, error)  { return nil, ErrUnbound }
+func (nowhere) Atomic(context.Context, Closure) error             { return ErrUnbound }
+func (nowhere) Outcome(context.Context, BlockID) (Outcome, error) { return 0, ErrUnbound }
+func (nowhere) Hosted(string) (Kind, bool)                        { return Kind{}, false }
