@@ -60,6 +60,8 @@ func TestCallsAndTheirErrors(t *testing.T) {
 			err = a.Wait(short)
 			cancel()
 			require.Error(t, err)
+			_, ended := a.Deposit(short, 1)
+			require.ErrorIs(t, ended, grains.ErrNotExecuted, "a context that has ended begins nothing")
 			require.True(t, errors.Is(err, grains.ErrUnknown) || errors.Is(err, context.DeadlineExceeded), "%v", err)
 		}
 	}

@@ -246,6 +246,10 @@ var errRefused = errors.New("refused")
 // Call runs a call that a place in this process makes: here if this silo owns the grain, else through
 // the router.
 func (h *Host) Call(ctx context.Context, to wire.ID, inv wire.Invocation, root wire.BlockID, retry bool) error {
+	if ctx.Err() != nil {
+		return &wire.CallError{To: to, Method: inv.Method().Name, Cause: wire.ErrNotExecuted,
+			Detail: "the context had ended before the call was made: " + context.Cause(ctx).Error()}
+	}
 	from := turnOf(ctx)
 	in := link.BranchOf(wire.BlockOf(ctx))
 	for {
