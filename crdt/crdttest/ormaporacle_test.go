@@ -148,7 +148,7 @@ func runMapOracle[S any](im subjectMap[S], draw func(label string, n int) int) e
 			group := im.clone(a.state)
 			im.join(group, b.state)
 			messages = append(messages, heardState[S]{group, a.heard | b.heard})
-		case step == 10: // a late answer to a digest is a message to whoever has heard more since
+		case step == 10: // a repair, answered at once
 			j := (i + 1 + draw("other", Replicas-1)) % Replicas
 			trail = append(trail, fmt.Sprintf("%d answers %d's digest", i, j))
 			im.join(replicas[j].state, im.since(r.state, replicas[j].state))
