@@ -62,6 +62,15 @@ func TestLexPairsFirstPartDominates(t *testing.T) {
 	require.Nil(t, a.ChangeFirst(func(c *LexCounter) *LexCounter { return c.Add(1, 0) }))
 	require.Nil(t, a.ChangeSecond(func(c *GCounter) *GCounter { return c.Add(1, 0) }))
 
+	kept := count(a, 1) // what travels is not changed by what comes after it
+	bytes := kept.String()
+	ahead := a.Clone()
+	up(ahead)
+	up(a)
+	require.Equal(t, bytes, kept.String())
+	require.True(t, a.Equal(ahead))
+	count(a, 1)
+
 	// A replica that is behind gets the whole, one that is ahead nothing.
 	behind := NewLexPair(NewLexCounter(), NewGCounter())
 	answer, err := a.Since(behind.Digest())

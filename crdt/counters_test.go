@@ -226,6 +226,11 @@ func TestBoundedCounterRefuses(t *testing.T) {
 		return BoundedCounterOp{Dec: 3, Give: minusOne, To: 2}.Effect(1, c)
 	})
 
+	// What is taken and given at once comes from the same rights.
+	refused(&NoRights{1, 6, 8}, func() (*BoundedCounter, error) {
+		return BoundedCounterOp{Dec: 4, Give: 4, To: 2}.Effect(1, c)
+	})
+
 	// Nothing is taken that the number cannot show: spending beyond it would be free.
 	full := NewBoundedCounter()
 	full.Inc(1, math.MaxUint64)
