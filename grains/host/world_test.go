@@ -27,7 +27,6 @@ type world struct {
 	t       *testing.T
 	network *actor.Network
 	silos   []*node
-	kind    wire.Kind
 
 	mu      sync.Mutex
 	scripts []script
