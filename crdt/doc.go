@@ -1,11 +1,21 @@
 // Package crdt holds the convergent data types: states that replicas change without asking each other and
 // that come out equal once all have seen the same changes, in whatever order, grouping and repetition.
 //
-// There are four: [Set] (add-wins), [Counter], [Register] and [RegisterMap] (last writer wins). Each is a
-// [Lattice]: every change returns a delta, a small state of the same type, and joining that delta into
-// another replica has the same effect there. Join returns the novelty, the smallest delta that the
-// receiver did not hold yet; what travels on, is stored or feeds a dataflow is the novelty, and nil ends
-// the matter. Where deltas were lost, a replica sends its Digest and the other answers by Since.
+//	counters     [Counter] (up and down), [GCounter] (up), [LexCounter], [BoundedCounter] (never below zero),
+//	             [ResetCounter]
+//	registers    [Register] (last writer wins), [MVRegister] (all concurrent values), [IVar] (assigned once),
+//	             [MaxRegister], [MinRegister]; [HLC] stamps what the first needs
+//	flags        [EWFlag] (enable wins), [DWFlag] (disable wins), [GFlag]
+//	sets         [Set] (add wins), [RWSet] (remove wins), [GSet] (grows), [TwoPhaseSet]
+//	maps         [ORMap] (add wins, nested to any depth), [GMap] (of lattices), [RegisterMap]
+//	graphs       [Graph] (add wins), [TwoPhaseGraph], [PartialOrder]
+//	composition  [Pair], [LexPair], structs by a [Layout]
+//
+// Each is a [Lattice]: every change returns a delta, a small state of the same type, and joining that
+// delta into another replica has the same effect there. Join returns the novelty, the smallest delta that
+// the receiver did not hold yet; what travels on, is stored or feeds a dataflow is the novelty, and nil ends
+// the matter. Where deltas were lost, a replica sends its Digest and the other answers by Since. Variables
+// (package variable) are made of [Set], [Counter], [Register] and [RegisterMap] so far.
 //
 // Everything here is pure: no I/O, no clock, no goroutine; time, actors and counters are arguments. No type
 // is safe for concurrent use when anyone changes it; deltas are not changed by what reads or joins them.
