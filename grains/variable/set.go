@@ -116,9 +116,8 @@ func (s *SetHandle[E]) assignByDifference(ctx context.Context, l *setLattice[E],
 		}
 		op.Add = append(op.Add, next[b])
 		done.Written = append(done.Written, b)
-		if !has(doubtful, b) {
-			begun.Begun = append(begun.Begun, b)
-		}
+		// Also what is doubtful already: that entry may be another run's, who takes it off the record.
+		begun.Begun = append(begun.Begun, b)
 	}
 	back := map[string]E{} // to be taken back
 	for _, record := range []map[string]struct{}{written, doubtful} {

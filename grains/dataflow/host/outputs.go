@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"maps"
 	"strings"
@@ -11,9 +12,10 @@ import (
 )
 
 // outputs holds what each process has written for each of its keys: a process that has moved, or begun
-// again, goes on by difference to it. An element is a mark, the variable, and what was written to it. It
-// is a set, and not one value, so that the records of two silos that ran the process one after the other
-// are merged, whichever arrives first.
+// again, goes on by difference to it. An element is a mark, the run that put it on record, the variable,
+// and what was written to it. It is a set, and not one value, so that the records of two silos that ran
+// the process one after the other are merged, whichever arrives first; and it names runs, so that a run
+// takes off the record what it has seen there and never what another is just putting there.
 var outputs = variable.By[string](variable.Set[string]("dataflow.outputs"))
 
 // OutputsKind is the hidden family that silos host for processes besides what they are given.
@@ -59,6 +61,17 @@ func recorded(ctx context.Context, e wire.Engine, j *job) (map[string]struct{}, 
 	return set, nil
 }
 
+// runLength is how many bytes of an element name the run.
+const runLength = 16
+
+// parse takes an element of the record apart.
+func parse(entry string) (mark, of string, ok bool) {
+	if len(entry) < 1+runLength {
+		return "", "", false
+	}
+	return entry[:1], entry[1+runLength:], true
+}
+
 // Outputs implements wire.Recorder.
 func (t *turn) Outputs(ctx context.Context, variable wire.ID) (written, doubtful map[string]struct{}, err error) {
 	all, err := recorded(ctx, t.engine, t.job)
@@ -69,10 +82,14 @@ func (t *turn) Outputs(ctx context.Context, variable wire.ID) (written, doubtful
 	written, doubtful = map[string]struct{}{}, map[string]struct{}{}
 	prefix := outputOf(variable, "")
 	for e := range all {
-		for mark, of := range map[string]map[string]struct{}{markWritten: written, markDoubtful: doubtful} {
-			if elem, ok := strings.CutPrefix(e, mark+prefix); ok {
-				of[elem] = struct{}{}
-			}
+		mark, of, ok := parse(e)
+		elem, ours := strings.CutPrefix(of, prefix)
+		switch {
+		case !ok || !ours:
+		case mark == markWritten:
+			written[elem] = struct{}{}
+		case mark == markDoubtful:
+			doubtful[elem] = struct{}{}
 		}
 	}
 	return written, doubtful, nil
@@ -80,18 +97,17 @@ func (t *turn) Outputs(ctx context.Context, variable wire.ID) (written, doubtful
 
 // RecordOutputs implements wire.Recorder.
 func (t *turn) RecordOutputs(ctx context.Context, variable wire.ID, c wire.OutputChange) error {
-	now := maps.Clone(t.job.outputs)
-	if now == nil {
-		now = map[string]struct{}{}
+	if t.run == "" {
+		t.run = rand.Text()[:runLength]
 	}
+	off := map[string]string{} // marks that go, by what they are of
+	on := map[string]string{}  // the mark that comes
 	mark := func(elems []string, add, remove string) {
 		for _, e := range elems {
-			o := outputOf(variable, e)
-			for _, m := range remove {
-				delete(now, string(m)+o)
-			}
+			of := outputOf(variable, e)
+			off[of] += remove
 			if add != "" {
-				now[add+o] = struct{}{}
+				on[of] = add
 			}
 		}
 	}
@@ -99,15 +115,22 @@ func (t *turn) RecordOutputs(ctx context.Context, variable wire.ID, c wire.Outpu
 	mark(c.Written, markWritten, markDoubtful)
 	mark(c.Removed, "", markWritten+markDoubtful)
 	mark(c.Doubted, markDoubtful, markWritten)
+	now := maps.Clone(t.job.outputs)
+	if now == nil {
+		now = map[string]struct{}{}
+	}
 	var added, removed []string
-	for e := range now {
-		if _, had := t.job.outputs[e]; !had {
-			added = append(added, e)
+	for e := range t.job.outputs {
+		if m, of, ok := parse(e); ok && strings.Contains(off[of], m) {
+			delete(now, e)
+			removed = append(removed, e)
 		}
 	}
-	for e := range t.job.outputs {
-		if _, stays := now[e]; !stays {
-			removed = append(removed, e)
+	for of, m := range on {
+		e := m + t.run + of
+		if _, there := now[e]; !there {
+			now[e] = struct{}{}
+			added = append(added, e)
 		}
 	}
 	t.job.outputs = now

@@ -40,10 +40,10 @@ func TestLateOutputsOfAPredecessorAreTakenBack(t *testing.T) {
 	steps := map[string]func(t *testing.T, w *world, actor crdt.Actor){
 		"output": func(t *testing.T, w *world, a crdt.Actor) { late(t, w, a, result, "ghost=7") },
 		"begun": func(t *testing.T, w *world, a crdt.Actor) {
-			late(t, w, a+1, record, markDoubtful+outputOf(result, elem))
+			late(t, w, a+1, record, markDoubtful+"another run #001"+outputOf(result, elem))
 		},
 		"recorded": func(t *testing.T, w *world, a crdt.Actor) {
-			late(t, w, a+2, record, markWritten+outputOf(result, elem))
+			late(t, w, a+2, record, markWritten+"another run #002"+outputOf(result, elem))
 		},
 	}
 	for i, order := range [][]string{
@@ -101,4 +101,33 @@ func TestRemovedOutputsStayAway(t *testing.T) {
 	holds("b=1", "c=1")
 	require.NoError(t, favorites.At(at, "u").Add(ctx, "a"))
 	holds("a=1", "b=1", "c=1")
+}
+
+// A run takes off the record what it has read there. What another run puts there in the same moment, and
+// writes only then, stays on record, or nobody would ever take the write back.
+func TestARunLeavesOthersOnRecord(t *testing.T) {
+	t.Parallel()
+	var runs atomic.Int64
+	w := newWorld(t, 1, 1, rank(&runs, 0).Kind())
+	ctx := t.Context()
+	result := wire.NewID("results", "u")
+	record := wire.NewID(outputs.Name, outputsKey("rank", "u"))
+	mine := &turn{engine: &testEngine{w.at(0)}, job: &job{p: &process{name: "rank"}, key: "u"}}
+	_, _, err := mine.Outputs(ctx, result)
+	require.NoError(t, err)
+	require.NoError(t, mine.RecordOutputs(ctx, result, wire.OutputChange{Begun: []string{"x"}}))
+	_, doubtful, err := mine.Outputs(ctx, result)
+	require.NoError(t, err)
+	require.Contains(t, doubtful, "x")
+	late(t, w, 200, record, markDoubtful+"another run #001"+outputOf(result, "x"))
+	require.NoError(t, mine.RecordOutputs(ctx, result, wire.OutputChange{Removed: []string{"x"}}))
+	written, doubtful, err := mine.Outputs(ctx, result)
+	require.NoError(t, err)
+	require.Empty(t, written)
+	require.Contains(t, doubtful, "x", "the other run's entry")
+	require.NoError(t, mine.RecordOutputs(ctx, result, wire.OutputChange{Written: []string{"x"}}))
+	require.NoError(t, mine.RecordOutputs(ctx, result, wire.OutputChange{Removed: []string{"x"}}))
+	all, err := recorded(ctx, mine.engine, mine.job)
+	require.NoError(t, err)
+	require.Empty(t, all)
 }

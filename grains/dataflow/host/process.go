@@ -110,7 +110,7 @@ func (s *scheduler) run(ctx context.Context, j *job) (err error) {
 			err = fmt.Errorf("it panicked: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return j.p.kind.Run(ctx, &turn{s.host.config.Engine, s, j}, j.key)
+	return j.p.kind.Run(ctx, &turn{engine: s.host.config.Engine, s: s, job: j}, j.key)
 }
 
 // owned says whether the view gives that key of p to this silo.

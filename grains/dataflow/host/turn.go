@@ -16,6 +16,7 @@ type turn struct {
 	engine
 	s   *scheduler
 	job *job
+	run string // names this run in the record; "" before it has put anything there
 }
 
 func (t *turn) unsupported(what string) error {
