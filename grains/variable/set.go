@@ -101,8 +101,9 @@ func has[K comparable, V any](m map[K]V, k K) bool {
 //
 // The set and the record are two variables, and each may reach another silo without the other: a process
 // that moves there must neither leave behind what its predecessor wrote nor write again what somebody
-// removed. So a write is on record before it is made; and what should be taken back and is not to be seen
-// is kept as doubtful, to be taken back when a replica brings it after all.
+// removed. So a write is on record before it is made, and what was taken back stays on record as doubtful,
+// to be taken back again when a replica brings another write of it: a record grows with all that the
+// process ever wrote there.
 func (s *SetHandle[E]) assignByDifference(ctx context.Context, l *setLattice[E], r wire.Recorder, next map[string]E) error {
 	written, doubtful, err := r.Outputs(ctx, s.id)
 	if err != nil {
@@ -132,19 +133,17 @@ func (s *SetHandle[E]) assignByDifference(ctx context.Context, l *setLattice[E],
 			back[b] = e
 		}
 	}
-	held, err := s.heldOf(ctx, r.Untracked(), back)
-	if err == nil && len(held) < len(back) { // then the process is run again when the set changes
-		held, err = s.heldOf(ctx, s.engine, back)
-	}
+	held, err := s.heldOf(ctx, back) // the process is run again when the set changes
 	if err != nil {
 		return err
 	}
 	for _, b := range slices.Sorted(maps.Keys(back)) {
-		switch {
-		case has(held, b):
+		if has(held, b) {
 			op.Remove = append(op.Remove, back[b])
-			done.Removed = append(done.Removed, b)
-		case has(written, b):
+		}
+		// It stays on record as doubtful though it is removed: what is held may be there by an older
+		// write than the one that the record speaks of, which a replica may still bring.
+		if has(written, b) {
 			done.Doubted = append(done.Doubted, b)
 		}
 	}
@@ -156,19 +155,19 @@ func (s *SetHandle[E]) assignByDifference(ctx context.Context, l *setLattice[E],
 	if err := s.mutate(ctx, op); err != nil {
 		return err
 	}
-	if len(done.Written)+len(done.Removed)+len(done.Doubted) == 0 {
+	if len(done.Written)+len(done.Doubted) == 0 {
 		return nil
 	}
 	return r.RecordOutputs(ctx, s.id, done)
 }
 
 // heldOf returns those of the elements that the set holds.
-func (s *SetHandle[E]) heldOf(ctx context.Context, e wire.Engine, of map[string]E) (map[string]struct{}, error) {
+func (s *SetHandle[E]) heldOf(ctx context.Context, of map[string]E) (map[string]struct{}, error) {
 	held := map[string]struct{}{}
 	if len(of) == 0 {
 		return held, nil
 	}
-	err := read(ctx, base{e, s.id}, func(o *setObject[E]) {
+	err := read(ctx, s.base, func(o *setObject[E]) {
 		for b, e := range of {
 			if o.set.Contains(e) {
 				held[b] = struct{}{}

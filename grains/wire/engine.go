@@ -38,17 +38,13 @@ type Recorder interface {
 	Outputs(ctx context.Context, variable ID) (written, doubtful map[string]struct{}, err error)
 	// RecordOutputs changes that record.
 	RecordOutputs(ctx context.Context, variable ID, c OutputChange) error
-	// Untracked is the engine without the turn: what is read there is nothing that the process is run
-	// again for.
-	Untracked() Engine
 }
 
 // OutputChange is what a process is about to do, or has done, to a variable.
 type OutputChange struct {
 	Begun   []string // will be added: doubtful until Written
 	Written []string // were added
-	Removed []string // were removed
-	Doubted []string // should be removed, and are not to be seen: a replica may still bring them
+	Doubted []string // were taken back: doubtful from now on, because a replica may still bring them
 }
 
 // Sharer is implemented by the engine of a process's turn: values that the runs of a round share.

@@ -113,7 +113,6 @@ func (t *turn) RecordOutputs(ctx context.Context, variable wire.ID, c wire.Outpu
 	}
 	mark(c.Begun, markDoubtful, "")
 	mark(c.Written, markWritten, markDoubtful)
-	mark(c.Removed, "", markWritten+markDoubtful)
 	mark(c.Doubted, markDoubtful, markWritten)
 	now := maps.Clone(t.job.outputs)
 	if now == nil {
@@ -136,6 +135,3 @@ func (t *turn) RecordOutputs(ctx context.Context, variable wire.ID, c wire.Outpu
 	t.job.outputs = now
 	return t.record().Change(ctx, added, removed)
 }
-
-// Untracked implements wire.Recorder.
-func (t *turn) Untracked() wire.Engine { return t.engine }
