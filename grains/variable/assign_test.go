@@ -53,7 +53,6 @@ func (p *process) RecordOutputs(_ context.Context, _ wire.ID, c wire.OutputChang
 	return nil
 }
 
-
 func (p *process) Read(ctx context.Context, id wire.ID, use func(wire.Object)) error {
 	p.tracked++
 	return p.node.Read(ctx, id, use)
