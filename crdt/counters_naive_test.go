@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/martinelli-go/martinelli/crdt"
+	"github.com/martinelli-go/martinelli/crdt/internal/seeds"
 )
 
 // naiveReset is the plainest resettable counter: every addition by itself, and the names of those that a
@@ -151,7 +152,7 @@ func naiveResets(mistake bool) counterModel[*naiveReset] {
 // The model without the mistake is right, so that it is the mistake that the oracle finds.
 func TestNaiveResetsAreRight(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(300) {
+	for seed := range seeds.Of(t, 300) {
 		require.NoError(t, runCounter(naiveResets(false), seed), "seed %d", seed)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/martinelli-go/martinelli/crdt"
+	"github.com/martinelli-go/martinelli/crdt/internal/seeds"
 )
 
 // A history of operations on three replicas, with deltas lost, late, doubled and grouped, repairs by digest,
@@ -290,15 +291,15 @@ func boundedModel() counterModel[*crdt.BoundedCounter] {
 	}
 }
 
-const seeds = 500
+const histories = 500
 
 func requireMeaning[L crdt.Lattice[L]](t *testing.T, m counterModel[L]) {
 	t.Helper()
-	for seed := range uint64(seeds) {
+	for seed := range seeds.Of(t, histories) {
 		require.NoError(t, runCounter(m, seed), "seed %d", seed)
 	}
 	m.forget = true // rows are lost, and their owners go on as new actors
-	for seed := range uint64(seeds) {
+	for seed := range seeds.Of(t, histories) {
 		require.NoError(t, runCounter(m, seed), "seed %d, forgetful", seed)
 	}
 }
@@ -310,7 +311,7 @@ func TestBoundedCounterNeverOverspends(t *testing.T)  { t.Parallel(); requireMea
 
 func requireCaught[L crdt.Lattice[L]](t *testing.T, m counterModel[L]) {
 	t.Helper()
-	for seed := range uint64(seeds) {
+	for seed := range seeds.UpTo(t, 10*histories) {
 		if err := runCounter(m, seed); err != nil {
 			t.Logf("seed %d: %v", seed, err)
 			return

@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protowire"
 	"pgregory.net/rapid"
+
+	"github.com/martinelli-go/martinelli/crdt/internal/seeds"
 )
 
 func uintCodec() Codec[uint64] {
@@ -76,7 +78,7 @@ func requireSound[E comparable](t require.TestingT, s *Set[E]) {
 // TestLargeSets runs sets of several blocks through everything, against maps.
 func TestLargeSets(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(6) {
+	for seed := range seeds.Of(t, 6) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		ms := []*Minter{{Actor: 3}, {Actor: 1, Next: 250}, {Actor: 1 << 60, Next: 1 << 40}}
 		sets := []*Set[uint64]{NewSet[uint64](), NewSet[uint64](), NewSet[uint64]()}

@@ -23,6 +23,7 @@ var house = []struct {
 	wasm bool     // applications import it: it must build for the browser
 }{
 	// Applications import these.
+	{path: "crdt/internal/seeds"}, // for tests
 	{path: "crdt", wasm: true},
 	{path: "crdt/flow", wasm: true},
 	{path: "crdt/crdttest"}, // for tests: testify comes with it

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/martinelli-go/martinelli/crdt"
+	"github.com/martinelli-go/martinelli/crdt/internal/seeds"
 )
 
 type graph = *crdt.Graph[uint64]
@@ -229,10 +230,10 @@ func TestGraphMeansAddWins(t *testing.T) {
 		draw := func(label string, n int) int { return rapid.IntRange(0, n-1).Draw(t, label) }
 		require.NoError(t, runGraphOracle(draw, false))
 	})
-	for seed := range uint64(1000) {
+	for seed := range seeds.Of(t, 1000) {
 		require.NoError(t, runGraphOracle(random(seed), false), "seed %d", seed)
 	}
-	for seed := range uint64(1000) {
+	for seed := range seeds.UpTo(t, 1000) {
 		if runGraphOracle(random(seed), true) != nil {
 			return
 		}

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/martinelli-go/martinelli/crdt"
+	"github.com/martinelli-go/martinelli/crdt/internal/seeds"
 )
 
 // The oracle runs a set through a history and compares its value, after each step, with what the meaning
@@ -248,7 +249,7 @@ func random(seed uint64) func(string, int) int {
 // TestSetMeansAddWinsLong uses a plain generator, which reaches deeper than rapid's small cases.
 func TestSetMeansAddWinsLong(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(3000) {
+	for seed := range seeds.Of(t, 3000) {
 		require.NoError(t, runOracle(compared(), random(seed)), "seed %d", seed)
 	}
 }
@@ -268,7 +269,7 @@ func TestOracleFindsKnownWrongTurns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for seed := range uint64(3000) {
+			for seed := range seeds.UpTo(t, 200_000) {
 				if err := runOracle(naiveSubject(m), random(seed)); err != nil {
 					t.Logf("seed %d: %v", seed, err)
 					return
@@ -277,7 +278,7 @@ func TestOracleFindsKnownWrongTurns(t *testing.T) {
 			t.Fatal("the oracle accepts it")
 		})
 	}
-	for seed := range uint64(1000) { // and nothing is wrong with the model without them
+	for seed := range seeds.Of(t, 1000) { // and nothing is wrong with the model without them
 		require.NoError(t, runOracle(naiveSubject(mistakes{}), random(seed)), "seed %d", seed)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/martinelli-go/martinelli/crdt"
+	"github.com/martinelli-go/martinelli/crdt/internal/seeds"
 )
 
 type order = *crdt.PartialOrder[uint64]
@@ -159,7 +160,7 @@ func TestPartialOrderMeansItsHistory(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		run(t, func(label string, n int) int { return rapid.IntRange(0, n-1).Draw(t, label) })
 	})
-	for seed := range uint64(100) {
+	for seed := range seeds.Of(t, 100) {
 		run(t, random(seed))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/martinelli-go/martinelli/crdt"
+	"github.com/martinelli-go/martinelli/crdt/internal/seeds"
 )
 
 type twoPhase = *crdt.TwoPhaseGraph[uint64]
@@ -146,7 +147,7 @@ func TestTwoPhaseGraphMeansFourSets(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		run(t, func(label string, n int) int { return rapid.IntRange(0, n-1).Draw(t, label) })
 	})
-	for seed := range uint64(300) {
+	for seed := range seeds.Of(t, 300) {
 		run(t, random(seed))
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/martinelli-go/martinelli/crdt"
+	"github.com/martinelli-go/martinelli/crdt/internal/seeds"
 )
 
 var intCodec = crdt.Codec[int]{
@@ -109,13 +110,13 @@ func TestFoldsTreeStaysLow(t *testing.T) {
 func TestFoldOfFloatsDependsOnTheElementsAlone(t *testing.T) {
 	t.Parallel()
 	floats := make([]int, 1000)
-	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range floats {
 		floats[i] = i
 	}
 	value := func(n int) float64 { return math.Pow(-1.7, float64(n%90)) / 3 }
 	arrived, folds := map[float64]bool{}, map[float64]bool{}
-	for range 20 {
+	for seed := range seeds.UpTo(t, 20) {
+		rng := rand.New(rand.NewPCG(seed, 2))
 		rng.Shuffle(len(floats), func(i, j int) { floats[i], floats[j] = floats[j], floats[i] })
 		f := &folded[int, float64]{of: value, join: func(a, b float64) float64 { return a + b }, codec: intCodec}
 		var steps int64

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/martinelli-go/martinelli/crdt/flow"
+	"github.com/martinelli-go/martinelli/crdt/internal/seeds"
 )
 
 // crowd makes n likes: ten wines to a user, and for each wine as many users in a small crowd as in a
@@ -30,9 +31,9 @@ func steps(t *testing.T, op *flow.Operator, n int) float64 {
 		_, err := op.Apply(0, change(likeCodec, +1, likes[from:from+500]...))
 		require.NoError(t, err)
 	}
-	rng := rand.New(rand.NewPCG(1, uint64(n)))
 	worst := 0.0
-	for range 300 {
+	for seed := range seeds.Of(t, 300) {
+		rng := rand.New(rand.NewPCG(seed, uint64(n)))
 		some := make([]like, 1+rng.IntN(10))
 		for i := range some {
 			some[i] = likes[rng.IntN(n)]
