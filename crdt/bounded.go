@@ -337,7 +337,11 @@ func (op BoundedCounterOp) Effect(actor Actor, own *BoundedCounter) (*BoundedCou
 	self, spent, given := number{actor, uint64(actor)}, number{actor, 0}, number{actor, uint64(op.To)}
 	rows := own.list()
 	up := addSaturated(rows.get(self), op.Inc)
-	have := addSaturated(own.Rights(actor), up-rows.get(self))
+	have := own.Rights(actor)
+	if actor == draftActor { // who has them is asked when the draft takes effect
+		have = own.Value()
+	}
+	have = addSaturated(have, up-rows.get(self))
 	if op.Dec > 0 { // nothing is taken that its number cannot show
 		have = min(have, math.MaxUint64-rows.get(spent))
 	}

@@ -14,15 +14,16 @@
 // Each is a [Lattice]: every change returns a delta, a small state of the same type, and joining that
 // delta into another replica has the same effect there. Join returns the novelty, the smallest delta that
 // the receiver did not hold yet; what travels on, is stored or feeds a dataflow is the novelty, and nil ends
-// the matter. Where deltas were lost, a replica sends its Digest and the other answers by Since. Variables
-// (package variable) are made of [Set], [Counter], [Register] and [RegisterMap] so far.
+// the matter. Where deltas were lost, a replica sends its Digest and the other answers by Since.
 //
 // Everything here is pure: no I/O, no clock, no goroutine; time, actors and counters are arguments. No type
 // is safe for concurrent use when anyone changes it; deltas are not changed by what reads or joins them.
 //
 // An operation type ([SetOp], [CounterOp], [RegisterOp], [RegisterMapOp]) is a change before it has an
 // identity: Prepare reads what it needs of the state, Effect makes the delta later and elsewhere, under an
-// actor that only knows its own [Minter], [CounterRow] or name. Atomic blocks record operations.
+// actor that only knows its own [Minter], [CounterRow] or name. Atomic blocks record operations. All types,
+// and what is composed of them, have one without a type of its own: a draft, which is a delta in nobody's
+// name; see [Operation].
 //
 // What comes from outside is decoded strictly and without panic, within a small multiple of its length. It
 // is then believed: dots, rows and timestamps that a stranger made up converge like any others. Who may

@@ -55,6 +55,8 @@ type StructField[S any] struct {
 	json        func(s *S) ([]byte, error)
 	append      func(b []byte, s *S) []byte
 	decode      func(r *reader, to *S)
+	observe     func(s, draft *S, now int64, to *S)
+	effect      func(draft *S, m *Minter, own, to *S) error
 }
 
 // Field describes a field of S: its number in the encoding, 2 or more and never given to another field
@@ -93,6 +95,13 @@ func Field[S any, L Lattice[L]](num int, name string, at func(*S) *L, codec Code
 		json:   func(s *S) ([]byte, error) { return partJSON(get(s)) },
 		append: func(b []byte, s *S) []byte { return appendPart(b, n, get(s), codec) },
 		decode: func(r *reader, to *S) { *at(to) = decodePart(r, codec) },
+		observe: func(s, draft *S, now int64, to *S) {
+			*at(to) = orNil(Observe(get(s), get(draft), now))
+		},
+		effect: func(draft *S, m *Minter, own, to *S) (err error) {
+			*at(to), err = effectPart(get(draft), m, at(own))
+			return err
+		},
 	}
 }
 

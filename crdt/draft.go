@@ -1,0 +1,383 @@
+package crdt
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// A draft is a delta that was made in nobody's name: by mutators that were given NewDraft's minter, its actor
+// for rows, and DraftTime for timestamps, on a copy of the state. It is a change before it has an identity,
+// as a value that can be encoded like any delta. Observe adds what only a replica knows, and Effect makes the
+// delta of it, at that replica or in the log of an atomic block, in the name of whoever does it. So every
+// type, and what is composed of them, is changed elsewhere than where its actor is, without an operation type
+// of its own; the types that have one ([SetOp] and its kin) can be prepared without a copy of the state.
+//
+// What carries another name than the draft's was observed, and stays as it is.
+
+// DraftTime is the timestamp of writes in a draft: above every other, so that the draft holds the write
+// whatever was there. Observe puts a replica's in its place.
+const DraftTime int64 = math.MaxInt64
+
+// NewDraft returns the minter for the mutators of one draft. Deltas of one draft are joined to one delta;
+// those of two drafts must not be joined before both took effect: they use the same dots.
+func NewDraft() *Minter { return &Minter{Actor: draftActor} }
+
+// Operation is implemented by lattices whose drafts can take effect. All types of this package do, and so
+// does a lattice of one's own whose deltas need no identity by returning the receiver.
+type Operation[L any] interface {
+	// Effect returns the delta that the receiver, a draft, makes in the name of m's actor, nil when it
+	// changes nothing. own is the part of the state that the actor keeps durably for itself, its rows;
+	// it is not nil, and brought up to date. Effect needs no other state, so equal drafts, minters and own
+	// parts give equal deltas. The draft is not changed.
+	Effect(m *Minter, own L) (L, error)
+}
+
+// Observer is implemented by lattices whose drafts need something of a replica before they take effect.
+type Observer[L any] interface {
+	// Observe returns the draft with what this state, which may be nil, and the clock add to it; now is in
+	// nanoseconds since 1970. Neither state nor draft is changed.
+	Observe(draft L, now int64) L
+}
+
+// NoEffect is the error of a draft whose type, or the type of a part, is no [Operation].
+type NoEffect struct{ Type string }
+
+// Error says which type and what to do.
+func (e *NoEffect) Error() string {
+	return fmt.Sprintf("crdt: %s does not say what its changes are in another's name: give it the method "+
+		"Effect(m *crdt.Minter, own %s) (%s, error), which may return the receiver if its deltas need no identity", e.Type, e.Type, e.Type)
+}
+
+// errNotObserved: taking effect it would win over every later write.
+var errNotObserved = errors.New("crdt: a draft has a write without a time: call Observe on it at a replica first")
+
+// Effect makes the delta of a draft; see [Operation]. The error is *NoEffect for a type that is none.
+func Effect[L Lattice[L]](draft L, m *Minter, own L) (delta L, err error) {
+	if draft.IsEmpty() {
+		return delta, nil
+	}
+	op, ok := any(draft).(Operation[L])
+	if !ok {
+		return delta, &NoEffect{fmt.Sprintf("%T", draft)}
+	}
+	if delta, err = op.Effect(m, own); err != nil {
+		var none L
+		return none, err
+	}
+	return orNil(delta), nil
+}
+
+// Observe adds to a draft what a replica with that state knows; see [Observer].
+func Observe[L Lattice[L]](state, draft L, now int64) L {
+	if o, ok := any(state).(Observer[L]); ok && !draft.IsEmpty() {
+		return o.Observe(draft, now)
+	}
+	return draft
+}
+
+// effectPart makes the delta of a part's draft.
+func effectPart[L Lattice[L]](draft L, m *Minter, own *L) (delta L, err error) {
+	if draft.IsEmpty() {
+		return delta, nil
+	}
+	mine := usable(*own)
+	delta, err = Effect(draft, m, mine)
+	*own = mine
+	return delta, err
+}
+
+// renamedDots returns the set with fresh dots of m in place of the draft's.
+func renamedDots[E comparable](s *Set[E], m *Minter) *Set[E] {
+	if s.IsEmpty() {
+		return nil
+	}
+	out, fresh := &Set[E]{}, Context{}
+	for d, e := range s.AllDots() {
+		if d.Actor == draftActor {
+			d = m.Mint()
+			fresh.AddRun(Run{d.Actor, d.Counter, d.Counter})
+		}
+		out.live.insert(d, e)
+	}
+	out.ctx = renamedContext(&s.ctx, &fresh)
+	return orNil(out)
+}
+
+// renamedContext returns the context with fresh dots in place of the draft's: those that the draft both made
+// and ended are nowhere.
+func renamedContext(c, fresh *Context) (out Context) {
+	for r := range c.Runs() {
+		if r.Actor != draftActor {
+			out.push(r)
+		}
+	}
+	out.Join(fresh)
+	return out
+}
+
+// Effect implements Operation: live dots of the draft become fresh ones.
+func (s *Set[E]) Effect(m *Minter, _ *Set[E]) (*Set[E], error) { return renamedDots(s, m), nil }
+
+// Effect implements Operation, as Set.Effect.
+func (s *RWSet[E]) Effect(m *Minter, _ *RWSet[E]) (*RWSet[E], error) {
+	return (*RWSet[E])(renamedDots(s.marks(), m)), nil
+}
+
+// Effect implements Operation, as Set.Effect.
+func (f *EWFlag) Effect(m *Minter, _ *EWFlag) (*EWFlag, error) {
+	return (*EWFlag)(renamedDots(f.marks(), m)), nil
+}
+
+// Effect implements Operation, as Set.Effect.
+func (f *DWFlag) Effect(m *Minter, _ *DWFlag) (*DWFlag, error) {
+	return (*DWFlag)(renamedDots(f.marks(), m)), nil
+}
+
+// Effect implements Operation, as Set.Effect.
+func (r *MVRegister[V]) Effect(m *Minter, _ *MVRegister[V]) (*MVRegister[V], error) {
+	return r.wrap(renamedDots(r.inner(), m)), nil
+}
+
+// Effect implements Operation, as Set.Effect.
+func (g *Graph[V]) Effect(m *Minter, _ *Graph[V]) (*Graph[V], error) {
+	return graphOf(renamedDots(g.items(), m)), nil
+}
+
+// Effect implements Operation, as Set.Effect.
+func (m *ORMap[K, S]) Effect(as *Minter, _ *ORMap[K, S]) (*ORMap[K, S], error) {
+	if m.IsEmpty() {
+		return nil, nil
+	}
+	out, fresh := &ORMap[K, S]{}, Context{}
+	for d := range m.store.Dots() {
+		to := d
+		if d.Actor == draftActor {
+			to = as.Mint()
+			fresh.AddRun(Run{to.Actor, to.Counter, to.Counter})
+		}
+		out.store.Take(&m.store, d, to)
+	}
+	out.store.keys.ctx = renamedContext(m.Context(), &fresh)
+	return orNil(out), nil
+}
+
+// Of counters a draft has a row of its own, which is added to the actor's.
+
+// Effect implements Operation: what the draft added goes on top of the actor's row in own.
+func (c *Counter) Effect(m *Minter, own *Counter) (*Counter, error) {
+	delta := &Counter{}
+	for _, r := range c.list() {
+		if r.actor != draftActor {
+			delta.raise(r.actor, r.P, r.N)
+			continue
+		}
+		mustOwn(m.Actor)
+		row := own.Row(m.Actor)
+		if r.P > 0 {
+			delta.raise(m.Actor, addSaturated(row.P, r.P), 0)
+		}
+		if r.N > 0 {
+			delta.raise(m.Actor, 0, addSaturated(row.N, r.N))
+		}
+	}
+	own.Join(delta)
+	return orNil(delta), nil
+}
+
+// Effect implements Operation, as Counter.Effect.
+func (c *GCounter) Effect(m *Minter, own *GCounter) (*GCounter, error) {
+	delta := &GCounter{}
+	for _, r := range c.list() {
+		if r.of == draftActor {
+			mustOwn(m.Actor)
+			r = amount{number{of: m.Actor}, addSaturated(own.Row(m.Actor), r.n)}
+		}
+		delta.sum.add(delta.rows.raise(r.number, r.n))
+	}
+	own.Join(delta)
+	return orNil(delta), nil
+}
+
+// Effect implements Operation, as Counter.Effect.
+func (c *LexCounter) Effect(m *Minter, own *LexCounter) (*LexCounter, error) {
+	delta := &LexCounter{}
+	for _, r := range c.list() {
+		if r.actor != draftActor {
+			delta.raise(r.actor, r.LexRow)
+			continue
+		}
+		row := own.Row(m.Actor)
+		LexCounterOp{N: r.V}.Effect(m.Actor, &row)
+		delta.raise(m.Actor, row)
+	}
+	own.Join(delta)
+	return orNil(delta), nil
+}
+
+// Effect implements Operation: what the draft added and did not reset goes on top of the actor's row in own;
+// what it observed of others is reset.
+func (c *ResetCounter) Effect(m *Minter, own *ResetCounter) (*ResetCounter, error) {
+	delta := &ResetCounter{}
+	c.list().actors(func(a Actor, t tally) bool {
+		if a != draftActor {
+			delta.rows.join(t, nil)
+			return true
+		}
+		mustOwn(m.Actor)
+		total, observed := rowsOf(t)
+		add := func(sub, n uint64) {
+			if n > 0 {
+				k := number{m.Actor, sub}
+				delta.rows.raise(k, addSaturated(own.rows.get(k), n))
+			}
+		}
+		add(resetP, total.P-min(total.P, observed.P))
+		add(resetN, total.N-min(total.N, observed.N))
+		return true
+	})
+	own.Join(delta)
+	return orNil(delta), nil
+}
+
+// Observe implements Observer: it adds who gave rights to whom, since what was given to an actor is not in
+// its own row.
+func (c *BoundedCounter) Observe(draft *BoundedCounter, _ int64) *BoundedCounter {
+	out := draft.Clone()
+	for _, r := range c.list() {
+		if r.sub != 0 && r.sub != uint64(r.of) {
+			out.rows.raise(r.number, r.n)
+		}
+	}
+	return out
+}
+
+// Effect implements Operation: what the draft decremented or gave comes out of the rights that the actor has
+// in own; where these do not suffice the error is *NoRights. A draft may decrement as much as its counter
+// holds, whoever has the rights: they are asked for here.
+func (c *BoundedCounter) Effect(m *Minter, own *BoundedCounter) (*BoundedCounter, error) {
+	mustOwn(m.Actor)
+	delta, gifts := &BoundedCounter{}, tally(nil)
+	var op BoundedCounterOp
+	for _, r := range c.list() {
+		switch {
+		case r.of != draftActor:
+			delta.rows.raise(r.number, r.n)
+			if r.of == m.Actor || r.sub == uint64(m.Actor) {
+				own.count(r.number, own.rows.raise(r.number, r.n))
+			}
+		case r.sub == uint64(draftActor):
+			op.Inc = r.n
+		case r.sub == 0:
+			op.Dec = r.n
+		default:
+			gifts = append(gifts, r)
+		}
+	}
+	done, err := op.Effect(m.Actor, own)
+	if err != nil {
+		return nil, err
+	}
+	delta.Join(done)
+	for _, g := range gifts {
+		if done, err = (BoundedCounterOp{Give: g.n, To: Actor(g.sub)}).Effect(m.Actor, own); err != nil {
+			return nil, err
+		}
+		delta.Join(done)
+	}
+	return boundedOf(delta.rows), nil
+}
+
+// Observe implements Observer: a draft's write gets a time that is now, or just above that of the write that
+// it replaces when that is later.
+func (r *Register[V]) Observe(draft *Register[V], now int64) *Register[V] {
+	if draft.Actor() != draftActor {
+		return draft
+	}
+	out := draft.Clone()
+	out.stamp.at = r.Prepare(RegisterOp[V]{}, now).Timestamp
+	return out
+}
+
+// Effect implements Operation: the write becomes the actor's.
+func (r *Register[V]) Effect(m *Minter, _ *Register[V]) (*Register[V], error) {
+	out := r.Clone()
+	var err error
+	out.stamp, err = out.stamp.of(m.Actor)
+	return orNil(out), err
+}
+
+// of returns the stamp with the actor in place of a draft's.
+func (s stamp) of(a Actor) (stamp, error) {
+	if s.actor != draftActor {
+		return s, nil
+	}
+	if s.at == DraftTime {
+		return s, errNotObserved
+	}
+	s.actor = a
+	return s, nil
+}
+
+// Observe implements Observer, as Register.Observe for each key.
+func (m *RegisterMap[K, V]) Observe(draft *RegisterMap[K, V], now int64) *RegisterMap[K, V] {
+	out := draft.like()
+	for k, e := range draft.list() {
+		if e.stamp.actor == draftActor {
+			e.stamp.at = now
+			if held, ok := m.Timestamp(k); ok {
+				e.stamp.at = nextStamp(now, held)
+			}
+		}
+		out.put(k, e)
+	}
+	return out
+}
+
+// Effect implements Operation: the writes become the actor's.
+func (m *RegisterMap[K, V]) Effect(as *Minter, _ *RegisterMap[K, V]) (_ *RegisterMap[K, V], err error) {
+	out := m.like()
+	for k, e := range m.list() {
+		if e.stamp, err = e.stamp.of(as.Actor); err != nil {
+			return nil, err
+		}
+		out.put(k, e)
+	}
+	return orNil(out), nil
+}
+
+// Deltas of the rest need no identity.
+
+// Effect implements Operation.
+func (s *GSet[E]) Effect(*Minter, *GSet[E]) (*GSet[E], error) { return orNil(s), nil }
+
+// Effect implements Operation.
+func (s *TwoPhaseSet[E]) Effect(*Minter, *TwoPhaseSet[E]) (*TwoPhaseSet[E], error) {
+	return orNil(s), nil
+}
+
+// Effect implements Operation.
+func (f *GFlag) Effect(*Minter, *GFlag) (*GFlag, error) { return orNil(f), nil }
+
+// Effect implements Operation.
+func (r *MaxRegister[V]) Effect(*Minter, *MaxRegister[V]) (*MaxRegister[V], error) {
+	return orNil(r), nil
+}
+
+// Effect implements Operation.
+func (r *MinRegister[V]) Effect(*Minter, *MinRegister[V]) (*MinRegister[V], error) {
+	return orNil(r), nil
+}
+
+// Effect implements Operation.
+func (x *IVar[V]) Effect(*Minter, *IVar[V]) (*IVar[V], error) { return orNil(x), nil }
+
+// Effect implements Operation.
+func (g *TwoPhaseGraph[V]) Effect(*Minter, *TwoPhaseGraph[V]) (*TwoPhaseGraph[V], error) {
+	return orNil(g), nil
+}
+
+// Effect implements Operation.
+func (o *PartialOrder[E]) Effect(*Minter, *PartialOrder[E]) (*PartialOrder[E], error) {
+	return orNil(o), nil
+}
