@@ -54,7 +54,7 @@ func draftsDo[L crdt.Lattice[L]](t *testing.T, name string, codec crdt.Codec[L],
 				before := codec.Append(nil, r.drafted)
 				draft, err := do(r.drafted.Clone(), crdt.NewDraft(), crdt.DraftTime)
 				if err != nil {
-					require.Equal(t, wrong, err)
+					require.IsType(t, wrong, err) // which of several edges is in the way may differ
 					continue
 				}
 				sent, err := codec.Decode(codec.Append(nil, draft))
