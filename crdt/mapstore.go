@@ -194,32 +194,46 @@ func (s *MapStore[K, S]) appendEntries(b []byte, field int32, keys Codec[K], val
 	return appendSorted(b, field, s.values, keys, values)
 }
 
-// readEntry reads one entry whose key is above last.
-func (s *MapStore[K, S]) readEntry(r *reader, last []byte, keys Codec[K], values Codec[S]) []byte {
+// readEntry reads one entry whose key is above last, and appends its dots to dots.
+func (s *MapStore[K, S]) readEntry(r *reader, last []byte, keys Codec[K], values Codec[S], dots []pair[K]) ([]byte, []pair[K]) {
 	k, v, raw := readEntry(r, last, keys, values)
 	if r.err != nil {
-		return raw
+		return raw, dots
 	}
 	if _, ok := s.values[k]; ok {
 		r.fail("a key comes twice")
-		return raw
+		return raw, dots
 	}
 	if v.NumDots() == 0 {
 		r.fail("a key without dots")
-		return raw
+		return raw, dots
 	}
 	for d := range v.Dots() {
-		if _, ok := s.keys.live.get(d); ok || d.IsZero() {
-			r.fail("dot %v has two places, or none", d)
-			return raw
-		}
-		putDot(&s.keys.live, d, k)
+		dots = append(dots, pair[K]{d, k})
 	}
 	if s.values == nil {
 		s.values = make(map[K]S)
 	}
 	s.values[k] = v
-	return raw
+	return raw, dots
+}
+
+// index takes the dots of all entries, in any order. Keys are in the order of their bytes: put one by one,
+// dots that run against it would each move all others.
+func (s *MapStore[K, S]) index(r *reader, dots []pair[K]) {
+	if r.err != nil {
+		return
+	}
+	slices.SortFunc(dots, func(a, b pair[K]) int { return a.dot.Compare(b.dot) })
+	var last Dot
+	for _, p := range dots {
+		if p.dot.IsZero() || p.dot == last {
+			r.fail("dot %v has two places, or none", p.dot)
+			return
+		}
+		putDot(&s.keys.live, p.dot, p.e)
+		last = p.dot
+	}
 }
 
 // MapStoreCodec encodes map stores, message MapStore of crdt.proto.
@@ -230,15 +244,17 @@ func MapStoreCodec[K comparable, S DotStore[S]](keys Codec[K], values Codec[S]) 
 			s := &MapStore[K, S]{}
 			r := reader{message: "MapStore", b: b}
 			var last []byte
+			var dots []pair[K]
 			for r.next(1) {
 				if r.num != 1 {
 					r.unknown()
 					break
 				}
 				in := reader{message: "MapStore.Entry", b: r.bytes()}
-				last = s.readEntry(&in, last, keys, values)
+				last, dots = s.readEntry(&in, last, keys, values, dots)
 				r.inner(&in)
 			}
+			s.index(&r, dots)
 			if err := r.finish(); err != nil {
 				return nil, err
 			}

@@ -232,18 +232,20 @@ func DecodeORMap[K comparable, S DotStore[S]](b []byte, keys Codec[K], values Co
 	r := reader{message: "ORMap", b: b}
 	r.version()
 	var last []byte
+	var dots []pair[K]
 	for r.next(3) {
 		switch r.num {
 		case 2:
 			m.store.keys.ctx = r.context()
 		case 3:
 			in := reader{message: "ORMap.Entry", b: r.bytes()}
-			last = m.store.readEntry(&in, last, keys, values)
+			last, dots = m.store.readEntry(&in, last, keys, values, dots)
 			r.inner(&in)
 		default:
 			r.unknown()
 		}
 	}
+	m.store.index(&r, dots)
 	for d := range m.store.Dots() {
 		if r.err == nil && !m.store.keys.ctx.Contains(d) {
 			r.fail("live dot %v is not in the context", d)

@@ -2,6 +2,8 @@ package flow_test
 
 import (
 	"bytes"
+	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -9,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/martinelli-go/martinelli/crdt/flow"
+	"github.com/martinelli-go/martinelli/crdt/internal/seeds"
 )
 
 func TestBatchIsCanonical(t *testing.T) {
@@ -133,4 +136,59 @@ func FuzzDecodeBatch(f *testing.F) {
 			require.NoError(t, err)
 		}
 	})
+}
+
+// Not parallel: the runtime counts what all tests allocate.
+func TestDecodersAllocateInProportion(t *testing.T) {
+	const perByte = 60
+	var short []like // as many elements as bytes can say
+	for i := range 128 * 8 {
+		short = append(short, like{Key: string(rune(i % 128)), Value: string(rune(i / 128))})
+	}
+	batch := change(likeCodec, 1, short...)
+	prices := change(countCodec, 1, price{Key: "barolo", Value: 2})
+	op, net := joinMeets.new(t), newNet(t)
+	_, err := op.Apply(0, batch)
+	require.NoError(t, err)
+	require.NoError(t, net.Push("source", 1, batch))
+	require.NoError(t, net.Push("prices", 1, prices))
+	_, err = net.Run()
+	require.NoError(t, err)
+	whole, err := net.AppendState(nil)
+	require.NoError(t, err)
+	fixed := allocated(func() { newNet(t) }) // a network restores into a new one
+	decoders := map[string]func([]byte) error{
+		"batch":    func(b []byte) error { _, err := flow.DecodeBatch(b, likeCodec); return err },
+		"entry":    func(b []byte) error { _, err := likeCodec.Decode(b); return err },
+		"operator": joinMeets.new(t).Restore,
+		"network":  newNet(t).Restore,
+		"view":     func(b []byte) error { _, _, err := flow.NewMaterialized(likeCodec).Apply(b); return err },
+	}
+	inputs := [][]byte{batch, stateOf(t, op), whole}
+	bounded := func(b []byte) {
+		for name, decode := range decoders {
+			n := allocated(func() { _ = decode(b) })
+			require.LessOrEqual(t, n, uint64(8192+perByte*len(b))+fixed, "%s, %d bytes: %x", name, len(b), b[:min(len(b), 100)])
+		}
+	}
+	for seed := range seeds.Of(t, 300) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		b := bytes.Clone(inputs[r.IntN(len(inputs))])
+		for range r.IntN(4) {
+			b[r.IntN(len(b))] ^= 1 << r.IntN(8)
+		}
+		if r.IntN(2) == 0 {
+			b = b[:r.IntN(len(b))]
+		}
+		bounded(b)
+	}
+}
+
+// allocated is how many bytes f allocates.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
 }

@@ -1,0 +1,247 @@
+package crdt
+
+import (
+	"maps"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/martinelli-go/martinelli/crdt/internal/seeds"
+)
+
+// decoders is everything of this package that reads bytes from outside. Digests are answered by small states,
+// for an answer costs what is sent.
+func decoders(t require.TestingT) map[string]func([]byte) error {
+	str, num := stringCodec(), uintCodec()
+	sets, regs := seedSets(), NewRegisterMap(num, str)
+	regs.Set(1, 1, 7, "x")
+	gset, phased := NewGSet(num), NewTwoPhaseSet(num)
+	gset.Add(1, 2, 3)
+	phased.Add(1, 2, 3)
+	reg, ivar := NewRegister(str), NewIVar(str)
+	reg.Set(1, 1, "x")
+	_, err := ivar.Set("x")
+	require.NoError(t, err)
+	keys, nested := tagMapsCodec()
+	flag, mv := NewEWFlag(), NewMVRegister(str)
+	flag.Enable(&Minter{Actor: 1})
+	mv.Set(&Minter{Actor: 1}, "x")
+	causalOf := func(s interface{ Since([]byte) (*EWFlag, error) }) func([]byte) error {
+		return func(b []byte) error { _, err := s.Since(b); return err }
+	}
+	return map[string]func([]byte) error{
+		"Context":          func(b []byte) error { _, err := DecodeContext(b); return err },
+		"Minter":           func(b []byte) error { _, err := DecodeMinter(b); return err },
+		"Set":              func(b []byte) error { _, err := DecodeSet(b, num); return err },
+		"SetOp":            func(b []byte) error { _, err := DecodeSetOp(b, num); return err },
+		"SetDigest":        func(b []byte) error { _, err := sets[1].Since(b); return err },
+		"RWSet":            func(b []byte) error { _, err := DecodeRWSet(b, num); return err },
+		"RWSetOp":          func(b []byte) error { _, err := DecodeRWSetOp(b, num); return err },
+		"GSet":             func(b []byte) error { _, err := DecodeGSet(b, num); return err },
+		"TwoPhaseSet":      func(b []byte) error { _, err := DecodeTwoPhaseSet(b, num); return err },
+		"SetHashes":        func(b []byte) error { _, err := phased.Since(b); return err },
+		"Counter":          func(b []byte) error { _, err := DecodeCounter(b); return err },
+		"CounterOp":        func(b []byte) error { _, err := DecodeCounterOp(b); return err },
+		"CounterRow":       func(b []byte) error { _, err := DecodeCounterRow(b); return err },
+		"GCounter":         func(b []byte) error { _, err := DecodeGCounter(b); return err },
+		"GCounterOp":       func(b []byte) error { _, err := DecodeGCounterOp(b); return err },
+		"LexCounter":       func(b []byte) error { _, err := DecodeLexCounter(b); return err },
+		"LexCounterOp":     func(b []byte) error { _, err := DecodeLexCounterOp(b); return err },
+		"LexRow":           func(b []byte) error { _, err := DecodeLexRow(b); return err },
+		"BoundedCounter":   func(b []byte) error { _, err := DecodeBoundedCounter(b); return err },
+		"BoundedCounterOp": func(b []byte) error { _, err := DecodeBoundedCounterOp(b); return err },
+		"ResetCounter":     func(b []byte) error { _, err := DecodeResetCounter(b); return err },
+		"ResetCounterOp":   func(b []byte) error { _, err := DecodeResetCounterOp(b); return err },
+		"Register":         func(b []byte) error { _, err := DecodeRegister(b, str); return err },
+		"RegisterOp":       func(b []byte) error { _, err := DecodeRegisterOp(b, str); return err },
+		"RegisterDigest":   func(b []byte) error { _, err := reg.Since(b); return err },
+		"RegisterMap":      func(b []byte) error { _, err := DecodeRegisterMap(b, num, str); return err },
+		"RegisterMapOp":    func(b []byte) error { _, err := DecodeRegisterMapOp(b, num, str); return err },
+		"RegisterMapDigest": func(b []byte) error {
+			_, err := regs.Since(b)
+			return err
+		},
+		"MVRegister":     func(b []byte) error { _, err := DecodeMVRegister(b, str); return err },
+		"MVRegisterOp":   func(b []byte) error { _, err := DecodeMVRegisterOp(b, str); return err },
+		"IVar":           func(b []byte) error { _, err := DecodeIVar(b, str); return err },
+		"IVarDigest":     func(b []byte) error { _, err := ivar.Since(b); return err },
+		"MaxRegister":    func(b []byte) error { _, err := DecodeMaxRegister(b, num); return err },
+		"MinRegister":    func(b []byte) error { _, err := DecodeMinRegister(b, num); return err },
+		"HLC":            func(b []byte) error { _, err := DecodeHLC(b); return err },
+		"GFlag":          func(b []byte) error { _, err := DecodeGFlag(b); return err },
+		"EWFlag":         func(b []byte) error { _, err := DecodeEWFlag(b); return err },
+		"DWFlag":         func(b []byte) error { _, err := DecodeDWFlag(b); return err },
+		"FlagOp":         func(b []byte) error { _, err := DecodeFlagOp(b); return err },
+		"CausalDigest":   causalOf(flag),
+		"ORMap":          func(b []byte) error { _, err := DecodeORMap(b, keys, nested); return err },
+		"ORMap values":   func(b []byte) error { _, err := DecodeORMap(b, keys, ValueStoreCodec(str)); return err },
+		"ORMap counters": func(b []byte) error { _, err := DecodeORMap(b, keys, CounterStoreCodec()); return err },
+		"ORMap flags":    func(b []byte) error { _, err := DecodeORMap(b, keys, FlagStoreCodec()); return err },
+		"ORMapOp":        func(b []byte) error { _, err := DecodeORMapOp(b, keys, nested); return err },
+		"GMap":           func(b []byte) error { _, err := decodeCounters(b); return err },
+		"KeyDigest":      func(b []byte) error { _, err := seedCountersMap().Since(b); return err },
+		"Graph":          func(b []byte) error { _, err := DecodeGraph(b, str); return err },
+		"TwoPhaseGraph":  func(b []byte) error { _, err := DecodeTwoPhaseGraph(b, str); return err },
+		"PartialOrder":   func(b []byte) error { _, err := DecodePartialOrder(b, str); return err },
+		"Pair":           func(b []byte) error { _, err := DecodePair(b, gcounterPart(), SetCodec(str)); return err },
+		"PairDigest":     func(b []byte) error { _, err := pairSample().Since(b); return err },
+		"LexPair":        func(b []byte) error { _, err := DecodeLexPair(b, gcounterPart(), gcounterPart()); return err },
+		"LexPairDigest":  func(b []byte) error { _, err := lexPairSample().Since(b); return err },
+		"struct":         func(b []byte) error { _, err := sampleLayout.Decode(b); return err },
+		"struct's digest": func(b []byte) error {
+			_, err := sampleLayout.Since(structSample(), b)
+			return err
+		},
+	}
+}
+
+// dense are encodings and digests with as much as their bytes can say: many rows, runs, gaps and entries,
+// each as short as it can be. n is roughly how many.
+func dense(t require.TestingT, n int) map[string][]byte {
+	str, num := stringCodec(), uintCodec()
+	out := map[string][]byte{}
+	minterOf := func(i int) *Minter { return &Minter{Actor: Actor(n - i)} }
+
+	actors, gaps, one := NewSet[uint64](), NewSet[uint64](), &Minter{Actor: 1}
+	rw, mv, ew, dw := NewRWSet[uint64](), NewMVRegister(str), NewEWFlag(), NewDWFlag()
+	graph := NewGraph[string]()
+	flags, counts, values := NewORMap[string, *FlagStore](), NewORMap[string, *CounterStore](), NewORMap[string, *ValueStore[string]]()
+	nested := &tagMaps{}
+	for i := range n {
+		key := string(uintCodec().Append(nil, uint64(i)))
+		actors.Join(NewSet[uint64]().Add(minterOf(i), uint64(i)))
+		one.Next += 255 // a block for each dot
+		gaps.Add(one, uint64(i))
+		rw.Add(minterOf(i), uint64(i))
+		mv.Join(NewMVRegister(str).Set(minterOf(i), ""))
+		ew.Join(NewEWFlag().Enable(minterOf(i)))
+		dw.Join(NewDWFlag().Enable(minterOf(i)))
+		graph.AddVertex(minterOf(i), key)
+		flags.Update(key, func(s *FlagStore) Change[*FlagStore] { return s.Enable(minterOf(i)) })
+		counts.Update(key, count(minterOf(i), 1))
+		values.Update(key, func(s *ValueStore[string]) Change[*ValueStore[string]] { return s.Set(minterOf(i), "") })
+		nested.Update(key, in("", addTags(minterOf(i), "")))
+	}
+	out["Set of actors"], out["Set of blocks"] = actors.Append(nil, num), gaps.Append(nil, num)
+	out["SetDigest of actors"], out["SetDigest of blocks"] = actors.Digest(), gaps.Digest()
+	out["Context of actors"], out["Context of gaps"] = actors.Context().Append(nil), gaps.Context().Append(nil)
+	out["SetOp"] = AppendSetOp(nil, actors.Prepare(SetOp[uint64]{Remove: slices.Collect(actors.All())}), num)
+	out["RWSet"], out["MVRegister"], out["Graph"] = rw.Append(nil, num), mv.Append(nil), graph.Append(nil, str)
+	out["EWFlag"], out["DWFlag"], out["CausalDigest"] = ew.Append(nil), dw.Append(nil), ew.Digest()
+	out["FlagOp"] = ew.Prepare(FlagOp{}).Append(nil)
+	out["MVRegisterOp"] = AppendMVRegisterOp(nil, mv.Prepare(MVRegisterOp[string]{Clear: true}), str)
+	keys, nestedCodec := tagMapsCodec()
+	out["ORMap"] = nested.Append(nil, keys, nestedCodec)
+	out["ORMap flags"], out["ORMap counters"] = flags.Append(nil, keys, FlagStoreCodec()), counts.Append(nil, keys, CounterStoreCodec())
+	out["ORMap values"] = values.Append(nil, keys, ValueStoreCodec(str))
+	op := nested.Prepare(func(v *MapStore[string, tagsOf], m *Minter) (c Change[*MapStore[string, tagsOf]]) {
+		drafts := &tagMaps{}
+		for k := range v.All() {
+			drafts.Update(k, in("", addTags(m, "")))
+		}
+		return Change[*MapStore[string, tagsOf]]{Context: *drafts.Context(), Live: drafts.Values()}
+	})
+	out["ORMapOp"] = AppendORMapOp(nil, op, keys, nestedCodec)
+
+	pn, up, lex, bounded, gifts, reset := NewCounter(), NewGCounter(), NewLexCounter(), NewBoundedCounter(), NewBoundedCounter(), NewResetCounter()
+	gset, phased, regs, gmap := NewGSet(num), NewTwoPhaseSet(num), NewRegisterMap(num, str), newCounters()
+	phasedGraph, order := NewTwoPhaseGraph(str), NewPartialOrder(str)
+	var regOp RegisterMapOp[uint64, string]
+	gifts.Inc(1, uint64(n))
+	for i := range n {
+		a, e := Actor(i+1), uint64(i)
+		key := string(uintCodec().Append(nil, e))
+		pn.Add(a, 1)
+		up.Add(a, 1)
+		lex.Add(a, 1)
+		bounded.Inc(a, 1)
+		_, err := gifts.Transfer(1, a+1, 1)
+		require.NoError(t, err)
+		reset.Add(a, 1)
+		gset.Add(e)
+		phased.Add(e)
+		regs.Set(0, 1, e, "")
+		regOp.Set = append(regOp.Set, RegisterMapSet[uint64, string]{Key: e})
+		gmap.Update(key, add(1))
+		_, err = phasedGraph.AddVertex(key)
+		require.NoError(t, err)
+		_, err = order.Add(key, Start[string](), End[string]())
+		require.NoError(t, err)
+	}
+	observed := reset.Prepare(ResetCounterOp{Reset: true})
+	phased.Remove(slices.Collect(phased.All())...)
+	out["Counter"], out["GCounter"], out["LexCounter"] = pn.Append(nil), up.Append(nil), lex.Append(nil)
+	out["BoundedCounter"], out["BoundedCounter of gifts"] = bounded.Append(nil), gifts.Append(nil)
+	out["ResetCounter"], out["ResetCounterOp"] = reset.Append(nil), observed.Append(nil)
+	out["GSet"], out["TwoPhaseSet"], out["RegisterMap"] = gset.Append(nil, num), phased.Append(nil, num), regs.Append(nil, num, str)
+	out["RegisterMapOp"] = AppendRegisterMapOp(nil, regOp, num, str)
+	out["GMap"] = gmap.Append(nil, str, counterCodec())
+	out["TwoPhaseGraph"], out["PartialOrder"] = phasedGraph.Append(nil, str), order.Append(nil, str)
+	out["SetHashes of buckets"], out["RegisterMapDigest of buckets"], out["KeyDigest of buckets"] = gset.Digest(), regs.Digest(), gmap.Digest()
+
+	pair := NewPair(up, NewSet[string]())
+	out["Pair"] = pair.Append(nil, gcounterPart(), SetCodec(str))
+	out["PairDigest"] = pair.Digest()
+	lp := NewLexPair(up, up)
+	out["LexPair"], out["LexPairDigest"] = lp.Append(nil, gcounterPart(), gcounterPart()), lp.Digest()
+
+	// More hashes and entries than digests list: they are believed.
+	list, mapList, keyList := appendVersion(nil), appendVersion(nil), appendVersion(nil)
+	words := make([]uint64, n)
+	for i := range words {
+		words[i] = uint64(i)
+		mapList = appendNested(mapList, 2, func(b []byte) []byte {
+			return appendFixed64(appendFixed64(b, 1, uint64(i)), 4, 0)
+		})
+		keyList = appendNested(keyList, 2, func(b []byte) []byte {
+			return appendBytes(appendFixed64(b, 1, uint64(i)), 2, nil)
+		})
+	}
+	out["SetHashes"], out["RegisterMapDigest"], out["KeyDigest"] = appendWords(list, 2, words), mapList, keyList
+	return out
+}
+
+// allocated is how many bytes f allocates.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// perByte bounds what decoding allocates for each byte of its input, garbage included. Most need a third of it;
+// orders, whose facts are found by their content, need four fifths.
+const perByte = 100
+
+// Not parallel: the runtime counts what all tests allocate.
+func TestDecodersAllocateInProportion(t *testing.T) {
+	all := decoders(t)
+	bounded := func(input string, b []byte) {
+		for name, decode := range all {
+			n := allocated(func() {
+				if err := decode(b); err != nil {
+					check(t, err)
+				}
+			})
+			require.LessOrEqual(t, n, uint64(8192+perByte*len(b)), "%s, %d bytes of %s: %x", name, len(b), input, b[:min(len(b), 100)])
+		}
+	}
+	for input, b := range dense(t, 1500) {
+		bounded(input, b)
+	}
+	few := dense(t, 20)
+	inputs := slices.Sorted(maps.Keys(few))
+	for seed := range seeds.Of(t, 1000) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		input := inputs[r.IntN(len(inputs))]
+		b := slices.Clone(few[input])
+		for range 1 + r.IntN(4) {
+			b[r.IntN(len(b))] ^= 1 << r.IntN(8)
+		}
+		bounded(input, b[:1+r.IntN(len(b))])
+	}
+}
