@@ -186,6 +186,49 @@ func TestBlocksThatNeedEachOthersTurns(t *testing.T) {
 	require.Error(t, cross(300*time.Millisecond, 2, host.ForgetWounds))
 }
 
+// A block can be wounded from the moment that it holds its opener's turn: an older one may come just then.
+func TestABlockIsWoundedAsItOpens(t *testing.T) {
+	t.Parallel()
+	meet := func(bound time.Duration, late bool) error {
+		var w *world
+		waits := func() bool { return w.silos[0].host.Waiting() > 0 }
+		var faults []host.Fault
+		if late {
+			faults = append(faults, host.ExpectLate(func() { soon(t, "the older block waits", waits) }))
+		}
+		w = start(t, 2, faults...)
+		ctx, a := within(t, bound), w.key(0, 0)
+		began, holds := make(chan struct{}), make(chan struct{})
+		var older, younger error
+		var calls sync.WaitGroup
+		calls.Go(func() {
+			older = txn.Atomic(ctx, w.silos[1], func(ctx context.Context) error {
+				close(began)
+				<-holds
+				return w.call(ctx, w.silos[1], a, func(ctx context.Context, g *grain) error { return g.add(ctx, 1) })
+			})
+		})
+		calls.Go(func() {
+			<-began
+			first := true
+			younger = w.call(ctx, w.silos[0], a, func(ctx context.Context, g *grain) error {
+				close(holds)
+				return txn.Atomic(ctx, g, func(ctx context.Context) error {
+					if first {
+						first = false
+						<-ctx.Done() // by a wound
+					}
+					return g.add(ctx, 10)
+				})
+			})
+		})
+		calls.Wait()
+		return errors.Join(older, younger)
+	}
+	require.NoError(t, meet(20*time.Second, false))
+	require.Error(t, meet(time.Second, true), "nothing notices that a wound found nobody")
+}
+
 // A call of an attempt that is over where it arrives is answered as aborted, and not made again.
 func TestACallOfAnAttemptThatIsOver(t *testing.T) {
 	t.Parallel()

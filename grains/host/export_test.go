@@ -18,6 +18,9 @@ var (
 	BreakSilent   Fault = func(f *faults) { f.breakSilent = true }
 )
 
+// ExpectLate lets blocks hold their openers' turns before they can be wounded, and calls f in between.
+func ExpectLate(f func()) Fault { return func(to *faults) { to.expectLate = f } }
+
 // Break switches a check off.
 func (h *Host) Break(with Fault) { with(&h.faults) }
 

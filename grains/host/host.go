@@ -92,12 +92,13 @@ type Host struct {
 
 // faults switch safety checks off, for the tests that prove that somebody notices.
 type faults struct {
-	serveAnything bool // ownership is not checked
-	keepWaiters   bool // an activation that ends does not refuse what waits
-	waitInCycles  bool // a call that comes back to a grain that waits for it waits too
-	forgetWounds  bool // a wound is sent once
-	forgetReads   bool // what a block has only read in its opener's turn is not validated
-	breakSilent   bool // an attempt that nothing was heard of counts as lost
+	serveAnything bool   // ownership is not checked
+	keepWaiters   bool   // an activation that ends does not refuse what waits
+	waitInCycles  bool   // a call that comes back to a grain that waits for it waits too
+	forgetWounds  bool   // a wound is sent once
+	forgetReads   bool   // what a block has only read in its opener's turn is not validated
+	breakSilent   bool   // an attempt that nothing was heard of counts as lost
+	expectLate    func() // a block holds its opener's turn before it can be wounded; called in between
 }
 
 const shards = 64

@@ -112,10 +112,17 @@ func (t *turn) Result() any { return t.result }
 func (t *turn) Open(b *link.Branch) {
 	t.opened.Store(b)
 	a := t.activation
+	late := a.host.faults.expectLate
+	if late == nil { // before it holds the turn: from then on it may be wounded, by a call on another goroutine
+		a.host.presence.expect(b.Holder.Attempt, b.Coordinator)
+	}
 	a.mu.Lock()
 	signals := a.signal(a.turnstile.OpenBlock(t.call, b.Holder))
 	a.mu.Unlock()
-	a.host.presence.expect(b.Holder.Attempt, b.Coordinator)
+	if late != nil {
+		late()
+		a.host.presence.expect(b.Holder.Attempt, b.Coordinator)
+	}
 	a.act(signals)
 }
 
