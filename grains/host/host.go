@@ -81,11 +81,12 @@ type Host struct {
 	draining atomic.Bool
 	unwatch  func()
 
-	done    chan struct{}
-	loops   sync.WaitGroup // collect and ask
-	life    context.Context
-	end     context.CancelFunc
-	leaving sync.WaitGroup // activations that end, and questions about attempts: life bounds them
+	done       chan struct{}  // closed when Stop begins
+	collecting sync.WaitGroup // until done
+	asking     sync.WaitGroup // until the end of life
+	life       context.Context
+	end        context.CancelFunc
+	leaving    sync.WaitGroup // activations that end, and questions about attempts: life bounds them
 
 	faults faults
 }
@@ -132,9 +133,8 @@ func New(c Config) *Host {
 		default:
 		}
 	})
-	h.loops.Add(2)
-	go h.collect(moved)
-	go h.ask()
+	h.collecting.Go(func() { h.collect(moved) })
+	h.asking.Go(h.ask)
 	return h
 }
 
@@ -146,9 +146,11 @@ func (h *Host) Stop(ctx context.Context) error {
 	}
 	h.unwatch()
 	close(h.done)
-	h.loops.Wait()
+	h.collecting.Wait()
 	defer context.AfterFunc(ctx, h.end)()
+	// Attempts are asked about until no turn is left: one may wait for what an attempt holds that is over.
 	defer h.leaving.Wait()
+	defer h.asking.Wait()
 	defer h.end()
 	for {
 		all := h.activations()
@@ -418,7 +420,6 @@ func (h *Host) serve(ctx context.Context, req *link.CallRequest) *link.CallReply
 
 // collect deactivates what has moved away, and what has been idle for long.
 func (h *Host) collect(moved <-chan struct{}) {
-	defer h.loops.Done()
 	idle := time.NewTicker(max(h.IdleAfter/4, 10*time.Millisecond))
 	defer idle.Stop()
 	for {

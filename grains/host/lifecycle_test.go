@@ -186,3 +186,47 @@ func TestActivationsOfOneGrainFollowEachOther(t *testing.T) {
 	require.NoError(t, <-done)
 	require.NoError(t, <-done)
 }
+
+// A silo that stops goes on asking about attempts: a turn that was given up comes back only when the one
+// that has the lock is over, and its coordinator may be gone.
+func TestStopAsksAboutAttempts(t *testing.T) {
+	t.Parallel()
+	w := start(t, 2)
+	ctx, a := within(t, 20*time.Second), w.key(0, 0)
+	began, open, holds := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	older, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		_ = txn.Atomic(older, w.silos[1], func(ctx context.Context) error {
+			close(began)
+			<-open
+			err := w.call(ctx, w.silos[1], a, func(ctx context.Context, g *grain) error { return g.add(ctx, 1) })
+			close(holds)
+			<-older.Done() // as far as silo 0 can see, it runs
+			return err
+		})
+	}()
+	<-began
+	younger := make(chan error, 1) // one: the only send never waits
+	go func() {
+		first := true
+		younger <- w.call(ctx, w.silos[0], a, func(ctx context.Context, g *grain) error {
+			return txn.Atomic(ctx, g, func(ctx context.Context) error {
+				if first {
+					first = false
+					close(open)
+					<-ctx.Done() // by a wound
+				}
+				return g.add(ctx, 10)
+			})
+		})
+	}()
+	<-holds
+	soon(t, "the younger block waits for its turn to come back", func() bool { return w.silos[0].host.Waiting() == 1 })
+	stopped := make(chan error, 1) // one: the only send never waits
+	go func() { stopped <- w.silos[0].host.Stop(within(t, 5*time.Second)) }()
+	soon(t, "the grain ends when its turn has", func() bool { return w.silos[0].host.Ending() == 1 })
+	w.network.Kill(w.silos[1].addr)
+	require.NoError(t, <-stopped)
+	require.ErrorIs(t, <-younger, txn.ErrAborted, "it got its turn back, and the activation ended")
+}

@@ -166,12 +166,11 @@ func (h *Host) Tell(n link.Notice) {
 // ask looks after attempts of which nothing is heard: a notice may have been lost, or the coordinator
 // may be gone. It never ends an attempt that its coordinator knows to run.
 func (h *Host) ask() {
-	defer h.loops.Done()
 	tick := time.NewTicker(h.AskAfter / 2)
 	defer tick.Stop()
 	for {
 		select {
-		case <-h.done:
+		case <-h.life.Done():
 			return
 		case <-tick.C:
 		}
