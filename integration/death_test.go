@@ -65,6 +65,10 @@ func TestTransfersOutliveASilo(t *testing.T) {
 	var done, unknown atomic.Int64
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
+	finish := sync.OnceFunc(func() { close(stop); wg.Wait() })
+	calling, cancel := context.WithCancel(ctx)
+	defer finish()
+	defer cancel() // where the test has failed
 	for n := range callers {
 		r := rand.New(rand.NewPCG(2, uint64(n)))
 		wg.Go(func() {
@@ -81,13 +85,15 @@ func TestTransfersOutliveASilo(t *testing.T) {
 					_, err := bank.GetAccount(c, id(from)).Transfer(ctx, id(to), amount, note)
 					return err
 				}
-				err := transfer(ctx)
+				err := transfer(calling)
 				was := err == nil
 				if errors.Is(err, grains.ErrUnknown) {
 					unknown.Add(1)
-					was, err = resolve(ctx, c, err, transfer)
+					was, err = resolve(calling, c, err, transfer)
 				}
 				switch {
+				case calling.Err() != nil:
+					return
 				case was:
 					mu.Lock()
 					committed[note] = true
@@ -113,8 +119,7 @@ func TestTransfersOutliveASilo(t *testing.T) {
 		c.Restart(i)
 		more("after the restart")
 	}
-	close(stop)
-	wg.Wait()
+	finish()
 	t.Logf("%d transfers, %d of unknown fate at first", done.Load(), unknown.Load())
 
 	var sum int64
