@@ -101,7 +101,7 @@ func (s *SetStore[E]) Apply(m *Minter, op SetOp[E]) (c Change[*SetStore[E]]) {
 		return c
 	}
 	c.Context = delta.ctx
-	if delta.live.n > 0 {
+	if delta.live.size() > 0 {
 		c.Live = &SetStore[E]{Set[E]{live: delta.live}}
 	}
 	return c

@@ -165,8 +165,6 @@ func decodeFlag(b []byte, message string, disables bool) (*Set[bool], error) {
 			if i > 0 && s.live.flat[i-1].dot == p.dot {
 				r.fail("dot %v both enables and disables", p.dot)
 			}
-			s.live.n++
-			s.live.sum += p.dot.hash()
 		}
 	}
 	if err := r.finish(); err != nil {

@@ -22,19 +22,17 @@ type MapStore[K comparable, S DotStore[S]] struct {
 // putDot adds a dot that is not live to a store without index by element.
 func putDot[K comparable](s *store[K], d Dot, k K) {
 	if !s.indexed() {
-		if s.n < flatMax {
+		if len(s.flat) < flatMax {
 			s.insert(d, k)
 			return
 		}
 		flat := s.flat
-		*s = store[K]{index: map[K]Dot{}, n: s.n, sum: s.sum}
+		*s = store[K]{big: newIndexed[K]()}
 		for _, p := range flat {
-			s.insertRow(p.dot, p.e)
+			s.big.insertDot(p.dot, p.e)
 		}
 	}
-	s.insertRow(d, k)
-	s.n++
-	s.sum += d.hash()
+	s.big.insertDot(d, k)
 }
 
 // dropDot takes a dot out of a store without index by element.
@@ -43,10 +41,7 @@ func dropDot[K comparable](s *store[K], d Dot) {
 		s.remove(d)
 		return
 	}
-	if _, ok := s.removeRow(d); ok {
-		s.n--
-		s.sum -= d.hash()
-	}
+	s.big.removeDot(d)
 }
 
 // Get returns the value of k, to be read only, and whether k is in the map; nil when it is not.
@@ -123,7 +118,7 @@ func (s *MapStore[K, S]) NumDots() int {
 	if s == nil {
 		return 0
 	}
-	return s.keys.live.n
+	return s.keys.live.size()
 }
 
 // Dots implements DotStore.

@@ -41,8 +41,8 @@ func requireSound[E comparable](t require.TestingT, s *Set[E]) {
 		byElement[e] = append(byElement[e], d)
 		n, sum, last = n+1, sum+d.hash(), d
 	}
-	require.Equal(t, s.live.n, n)
-	require.Equal(t, s.live.sum, sum)
+	require.Equal(t, s.live.size(), n)
+	require.Equal(t, s.live.sum(), sum)
 	require.Equal(t, s.Len(), len(byElement))
 	for e, dots := range byElement {
 		require.Equal(t, dots, s.Dots(e))
@@ -54,25 +54,69 @@ func requireSound[E comparable](t require.TestingT, s *Set[E]) {
 	}
 	require.Len(t, all, len(byElement), "All yields each element once")
 	if !s.live.indexed() {
-		require.Empty(t, s.live.rows)
 		return
 	}
 	require.Empty(t, s.live.flat)
-	several := 0
-	for e, d := range s.live.index {
-		if d.IsZero() {
-			several++
-			require.Greater(t, len(s.live.multi[e]), 1)
+	big := s.live.big
+	require.Equal(t, len(byElement), big.elements.n)
+	requireSoundSpots(t, &big.elements, big)
+	for e, dots := range byElement {
+		at := big.lookup(big.hash(Dot{}, e), e)
+		require.Equal(t, dots[0], big.dot(at.spot()), "its spot is that of the first dot")
+		require.Equal(t, len(dots) > 1, at.spot().several())
+		if at.spot().several() {
+			require.Equal(t, dots, big.multi[e])
+		} else {
+			require.NotContains(t, big.multi, e)
 		}
 	}
-	require.Len(t, s.live.multi, several)
-	for _, r := range s.live.rows {
+	require.Len(t, big.blocks, 1+requireSoundRows(t, big)+len(big.free))
+	for _, number := range big.free {
+		require.Nil(t, big.blocks[number])
+	}
+}
+
+// requireSoundRows checks the index by dot and returns the number of blocks.
+func requireSoundRows[E comparable](t require.TestingT, x *indexed[E]) (blocks int) {
+	for _, r := range x.rows {
 		require.NotEmpty(t, r.blocks)
 		for _, b := range r.blocks {
 			require.NotEmpty(t, b.es)
 			require.Equal(t, b.live.count(), len(b.es))
+			require.Equal(t, r.actor, b.actor)
+			require.Same(t, b, x.blocks[b.number])
+			blocks++
 		}
 	}
+	return blocks
+}
+
+// requireSoundSpots checks the directory and the tables of an index by element.
+func requireSoundSpots(t require.TestingT, p *spots, all hashed) {
+	n := 0
+	seen := map[*table]bool{}
+	for i, tab := range p.dir {
+		share := 1 << (64 - p.shift - tab.depth)
+		require.Same(t, tab, p.dir[i&^(share-1)], "a table stands in the directory once for each value of the bits it does not look at")
+		if seen[tab] {
+			continue
+		}
+		seen[tab] = true
+		used := 0
+		for i, s := range tab.slots {
+			if s == 0 {
+				continue
+			}
+			used++
+			h := all.hashAt(s.spot())
+			require.Same(t, tab, p.table(h))
+			_, found := p.find(h, s.spot()&^severalDots)
+			require.Equal(t, i, found)
+		}
+		require.Equal(t, tab.n, used)
+		n += used
+	}
+	require.Equal(t, p.n, n)
 }
 
 // TestLargeSets runs sets of several blocks through everything, against maps.

@@ -99,9 +99,11 @@ func (s *store[E]) bitmaps() []liveBitmap {
 		}
 		out[n-1].live.set(uint8(p.dot.Counter))
 	}
-	for _, r := range s.rows {
-		for _, b := range r.blocks {
-			out = append(out, liveBitmap{r.actor, b.no, b.live})
+	if s.indexed() {
+		for _, r := range s.big.rows {
+			for _, b := range r.blocks {
+				out = append(out, liveBitmap{r.actor, b.no, b.live})
+			}
 		}
 	}
 	return out
@@ -110,11 +112,8 @@ func (s *store[E]) bitmaps() []liveBitmap {
 // bitmap returns the live dots of one block.
 func (s *store[E]) bitmap(actor Actor, no uint64) (m bitmap) {
 	if s.indexed() {
-		if i, ok := s.row(actor); ok {
-			r := s.rows[i]
-			if j := r.find(no); j < len(r.blocks) && r.blocks[j].no == no {
-				return r.blocks[j].live
-			}
+		if b := s.big.block(actor, no, new(int64)); b != nil {
+			return b.live
 		}
 		return m
 	}

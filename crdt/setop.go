@@ -26,7 +26,7 @@ func (op SetOp[E]) IsZero() bool {
 // Prepare returns op with Observed filled from the set, in place of what it held.
 func (s *Set[E]) Prepare(op SetOp[E]) SetOp[E] {
 	op.Observed = nil
-	if s == nil || s.live.n == 0 {
+	if s == nil || s.live.size() == 0 {
 		return op
 	}
 	if !s.live.indexed() && len(s.live.flat) > flatMax && len(op.Add)+len(op.Remove) > 4 {

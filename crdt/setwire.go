@@ -23,7 +23,7 @@ func (s *Set[E]) Append(b []byte, codec Codec[E]) []byte {
 		}
 		return b
 	}
-	for _, row := range s.live.rows {
+	for _, row := range s.live.big.rows {
 		b = appendSetRow(b, row.actor, codec, func(f func(uint64, E)) {
 			for _, blk := range row.blocks {
 				at := 0
