@@ -34,7 +34,7 @@ var int64Codec = wire.Codec[int64]{
 // CounterKind returns the kind of a counter, for generated code.
 func CounterKind(v Var[*CounterHandle]) wire.Kind {
 	return wire.NewVariable(v.Name, wire.VariableKind{
-		Lattice: counterLattice{}, Replicas: v.replicas,
+		Lattice: newCounterLattice(), Replicas: v.replicas,
 		Source:  wire.BindNode(flow.From(v), int64Codec, 0),
 		NewFeed: func() flow.Feed { return newValueFeed(counterFeed, int64Codec, single[int64]) },
 	})
@@ -44,7 +44,7 @@ func CounterKind(v Var[*CounterHandle]) wire.Kind {
 func CounterKindBy[K comparable](f Family[K, *CounterHandle]) wire.Kind {
 	entry := flow.EntryCodec(keyCodec(f.keys), int64Codec)
 	return wire.NewVariable(f.Name, wire.VariableKind{
-		Lattice: counterLattice{}, Replicas: f.replicas, Family: true, Problem: f.problem,
+		Lattice: newCounterLattice(), Replicas: f.replicas, Family: true, Problem: f.problem,
 		Source:  wire.BindNode(flow.Each(f), entry, 0),
 		NewFeed: func() flow.Feed { return newValueFeed(counterFeed, entry, keyed[K, int64](f.keys)) },
 	})
@@ -53,7 +53,7 @@ func CounterKindBy[K comparable](f Family[K, *CounterHandle]) wire.Kind {
 // Add adds n, which may be negative. After an error that wraps grains.ErrUnknown it may have been added:
 // adding again may count twice.
 func (h *CounterHandle) Add(ctx context.Context, n int64) error {
-	if _, err := lattice[counterLattice](h.base); err != nil {
+	if _, err := lattice[*counterLattice](h.base); err != nil {
 		return err
 	}
 	return h.engine.Mutate(ctx, h.id, crdt.CounterOp{N: n}.Append(nil))
@@ -61,62 +61,29 @@ func (h *CounterHandle) Add(ctx context.Context, n int64) error {
 
 // Value is the sum of all additions that the nearest replica knows.
 func (h *CounterHandle) Value(ctx context.Context) (n int64, err error) {
-	err = read(ctx, h.base, func(o *counterObject) { n = o.counter.Value() })
+	err = read(ctx, h.base, func(c *crdt.Counter) { n = c.Value() })
 	return n, err
 }
 
-type counterLattice struct{}
+// counterLattice is a counter as hosts know it.
+type counterLattice = typed[*crdt.Counter, crdt.CounterOp]
 
-func (counterLattice) New() wire.Object { return &counterObject{crdt.NewCounter()} }
-
-func (counterLattice) Effect(actor crdt.Actor, own, op []byte) (delta, newOwn []byte, err error) {
-	o, err := crdt.DecodeCounterOp(op)
-	if err != nil {
-		return nil, nil, err
+func newCounterLattice() *counterLattice {
+	return &counterLattice{
+		states:  crdt.CodecOf(crdt.DecodeCounter),
+		ops:     wire.Codec[crdt.CounterOp]{Append: func(b []byte, op crdt.CounterOp) []byte { return op.Append(b) }, Decode: crdt.DecodeCounterOp},
+		shows:   func(c *crdt.Counter) bool { return c.Value() != 0 },
+		prepare: unprepared[*crdt.Counter, crdt.CounterOp],
+		effect: func(op crdt.CounterOp, actor crdt.Actor, own []byte) (_ *crdt.Counter, _ []byte, err error) {
+			var row crdt.CounterRow
+			if own != nil {
+				if row, err = crdt.DecodeCounterRow(own); err != nil {
+					return nil, nil, err
+				}
+			}
+			return op.Effect(actor, &row), row.Append(nil), nil
+		},
 	}
-	var row crdt.CounterRow
-	if own != nil {
-		if row, err = crdt.DecodeCounterRow(own); err != nil {
-			return nil, nil, err
-		}
-	}
-	return o.Effect(actor, &row).Append(nil), row.Append(nil), nil
-}
-
-type counterObject struct{ counter *crdt.Counter }
-
-func (o *counterObject) Prepare(_ int64, op []byte) ([]byte, error) {
-	_, err := crdt.DecodeCounterOp(op)
-	return op, err
-}
-
-func (o *counterObject) Join(delta []byte) ([]byte, error) {
-	d, err := crdt.DecodeCounter(delta)
-	if err != nil {
-		return nil, err
-	}
-	return encodedCounter(o.counter.Join(d)), nil
-}
-
-func encodedCounter(c *crdt.Counter) []byte {
-	if c == nil {
-		return nil
-	}
-	return c.Append(nil)
-}
-
-func (o *counterObject) Hash() uint64   { return o.counter.Hash() }
-func (o *counterObject) Digest() []byte { return o.counter.Digest() }
-func (o *counterObject) State() []byte  { return o.counter.Append(nil) }
-func (o *counterObject) Empty() bool    { return o.counter.Value() == 0 }
-func (o *counterObject) String() string { return o.counter.String() }
-
-func (o *counterObject) Since(digest []byte) ([]byte, error) {
-	d, err := o.counter.Since(digest)
-	if err != nil {
-		return nil, err
-	}
-	return encodedCounter(d), nil
 }
 
 // counterFeed: a counter is a collection of one element, its value, once anybody has counted.

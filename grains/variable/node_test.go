@@ -110,6 +110,9 @@ func (n *node) Mutate(_ context.Context, id wire.ID, op []byte) error {
 		return err
 	}
 	n.own[id] = own
+	if delta == nil {
+		return nil
+	}
 	n.made = append(n.made, made{id, delta})
 	_, err = o.Join(delta)
 	return err

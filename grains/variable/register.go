@@ -28,7 +28,7 @@ func Register[V comparable](name string, options ...Option) Var[*RegisterHandle[
 // RegisterKind returns the kind of a register, for generated code.
 func RegisterKind[V comparable](v Var[*RegisterHandle[V]], value wire.Codec[V]) wire.Kind {
 	return wire.NewVariable(v.Name, wire.VariableKind{
-		Lattice: &registerLattice[V]{value}, Replicas: v.replicas,
+		Lattice: newRegisterLattice(value), Replicas: v.replicas,
 		Source:  wire.BindNode(flow.From(v), value, 0),
 		NewFeed: func() flow.Feed { return newValueFeed(registerFeed(value), value, single[V]) },
 	})
@@ -38,7 +38,7 @@ func RegisterKind[V comparable](v Var[*RegisterHandle[V]], value wire.Codec[V]) 
 func RegisterKindBy[K, V comparable](f Family[K, *RegisterHandle[V]], value wire.Codec[V]) wire.Kind {
 	entry := flow.EntryCodec(keyCodec(f.keys), value)
 	return wire.NewVariable(f.Name, wire.VariableKind{
-		Lattice: &registerLattice[V]{value}, Replicas: f.replicas, Family: true, Problem: f.problem,
+		Lattice: newRegisterLattice(value), Replicas: f.replicas, Family: true, Problem: f.problem,
 		Source:  wire.BindNode(flow.Each(f), entry, 0),
 		NewFeed: func() flow.Feed { return newValueFeed(registerFeed(value), entry, keyed[K, V](f.keys)) },
 	})
@@ -51,73 +51,29 @@ func (h *RegisterHandle[V]) Set(ctx context.Context, v V) error {
 	if err != nil {
 		return err
 	}
-	return h.engine.Mutate(ctx, h.id, crdt.AppendRegisterOp(nil, crdt.RegisterOp[V]{Value: v}, l.value))
+	return h.engine.Mutate(ctx, h.id, l.ops.Append(nil, crdt.RegisterOp[V]{Value: v}))
 }
 
 // Value is what was written last, as far as the nearest replica knows; set is false if nothing was.
 func (h *RegisterHandle[V]) Value(ctx context.Context) (v V, set bool, err error) {
-	err = read(ctx, h.base, func(o *registerObject[V]) { v, set = o.register.Get() })
+	err = read(ctx, h.base, func(r *crdt.Register[V]) { v, set = r.Get() })
 	return v, set, err
 }
 
-type registerLattice[V any] struct{ value wire.Codec[V] }
+// registerLattice is a register as hosts know it.
+type registerLattice[V any] = typed[*crdt.Register[V], crdt.RegisterOp[V]]
 
-func (l *registerLattice[V]) New() wire.Object {
-	return &registerObject[V]{l, crdt.NewRegister(l.value)}
-}
-
-func (l *registerLattice[V]) Effect(actor crdt.Actor, own, op []byte) (delta, newOwn []byte, err error) {
-	o, err := crdt.DecodeRegisterOp(op, l.value)
-	if err != nil {
-		return nil, nil, err
+func newRegisterLattice[V any](value wire.Codec[V]) *registerLattice[V] {
+	return &registerLattice[V]{
+		states: crdt.RegisterCodec(value),
+		ops: wire.Codec[crdt.RegisterOp[V]]{
+			Append: func(b []byte, op crdt.RegisterOp[V]) []byte { return crdt.AppendRegisterOp(b, op, value) },
+			Decode: func(b []byte) (crdt.RegisterOp[V], error) { return crdt.DecodeRegisterOp(b, value) },
+		},
+		shows:   func(r *crdt.Register[V]) bool { return !r.IsEmpty() },
+		prepare: (*crdt.Register[V]).Prepare,
+		effect:  signed(crdt.RegisterOp[V].Effect),
 	}
-	return o.Effect(actor).Append(nil, l.value), own, nil
-}
-
-type registerObject[V any] struct {
-	lattice  *registerLattice[V]
-	register *crdt.Register[V]
-}
-
-func (o *registerObject[V]) Prepare(now int64, op []byte) ([]byte, error) {
-	p, err := crdt.DecodeRegisterOp(op, o.lattice.value)
-	if err != nil {
-		return nil, err
-	}
-	return crdt.AppendRegisterOp(nil, o.register.Prepare(p, now), o.lattice.value), nil
-}
-
-func (o *registerObject[V]) Join(delta []byte) ([]byte, error) {
-	d, err := crdt.DecodeRegister(delta, o.lattice.value)
-	if err != nil {
-		return nil, err
-	}
-	return o.lattice.encoded(o.register.Join(d)), nil
-}
-
-func (l *registerLattice[V]) encoded(r *crdt.Register[V]) []byte {
-	if r == nil {
-		return nil
-	}
-	return r.Append(nil, l.value)
-}
-
-func (o *registerObject[V]) Hash() uint64   { return o.register.Hash() }
-func (o *registerObject[V]) Digest() []byte { return o.register.Digest() }
-func (o *registerObject[V]) State() []byte  { return o.register.Append(nil, o.lattice.value) }
-func (o *registerObject[V]) String() string { return o.register.String() }
-
-func (o *registerObject[V]) Empty() bool {
-	_, set := o.register.Get()
-	return !set
-}
-
-func (o *registerObject[V]) Since(digest []byte) ([]byte, error) {
-	d, err := o.register.Since(digest)
-	if err != nil {
-		return nil, err
-	}
-	return o.lattice.encoded(d), nil
 }
 
 func registerFeed[V comparable](value wire.Codec[V]) func() state[V] {
@@ -155,13 +111,13 @@ func Map[K, V comparable](name string, options ...Option) Var[*MapHandle[K, V]] 
 
 // MapKind returns the kind of a map, for generated code.
 func MapKind[K, V comparable](v Var[*MapHandle[K, V]], key wire.Codec[K], value wire.Codec[V]) wire.Kind {
-	return wire.NewVariable(v.Name, wire.VariableKind{Lattice: &mapLattice[K, V]{key, value}, Replicas: v.replicas})
+	return wire.NewVariable(v.Name, wire.VariableKind{Lattice: newMapLattice(key, value), Replicas: v.replicas})
 }
 
 // MapKindBy returns the kind of a family of maps, for generated code.
 func MapKindBy[F, K, V comparable](f Family[F, *MapHandle[K, V]], key wire.Codec[K], value wire.Codec[V]) wire.Kind {
 	return wire.NewVariable(f.Name, wire.VariableKind{
-		Lattice: &mapLattice[K, V]{key, value}, Replicas: f.replicas, Family: true, Problem: f.problem,
+		Lattice: newMapLattice(key, value), Replicas: f.replicas, Family: true, Problem: f.problem,
 	})
 }
 
@@ -181,15 +137,15 @@ func (h *MapHandle[K, V]) Remove(ctx context.Context, k ...K) error {
 
 // Get returns what is under k.
 func (h *MapHandle[K, V]) Get(ctx context.Context, k K) (v V, held bool, err error) {
-	err = read(ctx, h.base, func(o *mapObject[K, V]) { v, held = o.registers.Get(k) })
+	err = read(ctx, h.base, func(m *crdt.RegisterMap[K, V]) { v, held = m.Get(k) })
 	return v, held, err
 }
 
 // All returns a copy of the entries, as they are now, in an order that equal maps share.
 func (h *MapHandle[K, V]) All(ctx context.Context) (iter.Seq2[K, V], error) {
 	var all []flow.Entry[K, V]
-	err := read(ctx, h.base, func(o *mapObject[K, V]) {
-		for k, v := range o.registers.All() {
+	err := read(ctx, h.base, func(m *crdt.RegisterMap[K, V]) {
+		for k, v := range m.All() {
 			all = append(all, flow.Entry[K, V]{Key: k, Value: v})
 		}
 	})
@@ -207,66 +163,23 @@ func (h *MapHandle[K, V]) mutate(ctx context.Context, op crdt.RegisterMapOp[K, V
 	if err != nil || len(op.Set)+len(op.Remove) == 0 {
 		return err
 	}
-	return h.engine.Mutate(ctx, h.id, crdt.AppendRegisterMapOp(nil, op, l.key, l.value))
+	return h.engine.Mutate(ctx, h.id, l.ops.Append(nil, op))
 }
 
-type mapLattice[K, V comparable] struct {
-	key   wire.Codec[K]
-	value wire.Codec[V]
-}
+// mapLattice is a map of registers as hosts know it.
+type mapLattice[K, V comparable] = typed[*crdt.RegisterMap[K, V], crdt.RegisterMapOp[K, V]]
 
-func (l *mapLattice[K, V]) New() wire.Object {
-	return &mapObject[K, V]{l, crdt.NewRegisterMap(l.key, l.value)}
-}
-
-func (l *mapLattice[K, V]) Effect(actor crdt.Actor, own, op []byte) (delta, newOwn []byte, err error) {
-	o, err := crdt.DecodeRegisterMapOp(op, l.key, l.value)
-	if err != nil {
-		return nil, nil, err
+func newMapLattice[K, V comparable](key wire.Codec[K], value wire.Codec[V]) *mapLattice[K, V] {
+	return &mapLattice[K, V]{
+		states: crdt.RegisterMapCodec(key, value),
+		ops: wire.Codec[crdt.RegisterMapOp[K, V]]{
+			Append: func(b []byte, op crdt.RegisterMapOp[K, V]) []byte {
+				return crdt.AppendRegisterMapOp(b, op, key, value)
+			},
+			Decode: func(b []byte) (crdt.RegisterMapOp[K, V], error) { return crdt.DecodeRegisterMapOp(b, key, value) },
+		},
+		shows:   func(m *crdt.RegisterMap[K, V]) bool { return m.Len() > 0 },
+		prepare: (*crdt.RegisterMap[K, V]).Prepare,
+		effect:  signed(crdt.RegisterMapOp[K, V].Effect),
 	}
-	return o.Effect(actor).Append(nil, l.key, l.value), own, nil
-}
-
-type mapObject[K, V comparable] struct {
-	lattice   *mapLattice[K, V]
-	registers *crdt.RegisterMap[K, V]
-}
-
-func (o *mapObject[K, V]) Prepare(now int64, op []byte) ([]byte, error) {
-	p, err := crdt.DecodeRegisterMapOp(op, o.lattice.key, o.lattice.value)
-	if err != nil {
-		return nil, err
-	}
-	return crdt.AppendRegisterMapOp(nil, o.registers.Prepare(p, now), o.lattice.key, o.lattice.value), nil
-}
-
-func (o *mapObject[K, V]) Join(delta []byte) ([]byte, error) {
-	d, err := crdt.DecodeRegisterMap(delta, o.lattice.key, o.lattice.value)
-	if err != nil {
-		return nil, err
-	}
-	return o.lattice.encoded(o.registers.Join(d)), nil
-}
-
-func (l *mapLattice[K, V]) encoded(m *crdt.RegisterMap[K, V]) []byte {
-	if m == nil {
-		return nil
-	}
-	return m.Append(nil, l.key, l.value)
-}
-
-func (o *mapObject[K, V]) Hash() uint64   { return o.registers.Hash() }
-func (o *mapObject[K, V]) Digest() []byte { return o.registers.Digest() }
-func (o *mapObject[K, V]) State() []byte {
-	return o.registers.Append(nil, o.lattice.key, o.lattice.value)
-}
-func (o *mapObject[K, V]) Empty() bool    { return o.registers.Len() == 0 }
-func (o *mapObject[K, V]) String() string { return o.registers.String() }
-
-func (o *mapObject[K, V]) Since(digest []byte) ([]byte, error) {
-	d, err := o.registers.Since(digest)
-	if err != nil {
-		return nil, err
-	}
-	return o.lattice.encoded(d), nil
 }

@@ -32,7 +32,7 @@ func Set[E comparable](name string, options ...Option) Var[*SetHandle[E]] {
 // SetKind returns the kind of a set, for generated code.
 func SetKind[E comparable](v Var[*SetHandle[E]], elem wire.Codec[E]) wire.Kind {
 	return wire.NewVariable(v.Name, wire.VariableKind{
-		Lattice: &setLattice[E]{elem}, Replicas: v.replicas,
+		Lattice: newSetLattice(elem), Replicas: v.replicas,
 		Source:  wire.BindNode(flow.From(v), elem, 0),
 		NewFeed: func() flow.Feed { return newSetFeed(elem, elem, single[E]) },
 	})
@@ -42,7 +42,7 @@ func SetKind[E comparable](v Var[*SetHandle[E]], elem wire.Codec[E]) wire.Kind {
 func SetKindBy[K, E comparable](f Family[K, *SetHandle[E]], elem wire.Codec[E]) wire.Kind {
 	entry := flow.EntryCodec(keyCodec(f.keys), elem)
 	return wire.NewVariable(f.Name, wire.VariableKind{
-		Lattice: &setLattice[E]{elem}, Replicas: f.replicas, Family: true, Problem: f.problem,
+		Lattice: newSetLattice(elem), Replicas: f.replicas, Family: true, Problem: f.problem,
 		Source:  wire.BindNode(flow.Each(f), entry, 0),
 		NewFeed: func() flow.Feed { return newSetFeed(elem, entry, keyed[K, E](f.keys)) },
 	})
@@ -167,9 +167,9 @@ func (s *SetHandle[E]) heldOf(ctx context.Context, of map[string]E) (map[string]
 	if len(of) == 0 {
 		return held, nil
 	}
-	err := read(ctx, s.base, func(o *setObject[E]) {
+	err := read(ctx, s.base, func(set *crdt.Set[E]) {
 		for b, e := range of {
-			if o.set.Contains(e) {
+			if set.Contains(e) {
 				held[b] = struct{}{}
 			}
 		}
@@ -180,19 +180,19 @@ func (s *SetHandle[E]) heldOf(ctx context.Context, of map[string]E) (map[string]
 // All returns a copy of the elements, as they are now, in an order that equal sets share.
 func (s *SetHandle[E]) All(ctx context.Context) (iter.Seq[E], error) {
 	var all []E
-	err := read(ctx, s.base, func(o *setObject[E]) { all = slices.AppendSeq(make([]E, 0, o.set.Len()), o.set.All()) })
+	err := read(ctx, s.base, func(set *crdt.Set[E]) { all = slices.AppendSeq(make([]E, 0, set.Len()), set.All()) })
 	return slices.Values(all), err
 }
 
 // Contains says whether the set holds e.
 func (s *SetHandle[E]) Contains(ctx context.Context, e E) (held bool, err error) {
-	err = read(ctx, s.base, func(o *setObject[E]) { held = o.set.Contains(e) })
+	err = read(ctx, s.base, func(set *crdt.Set[E]) { held = set.Contains(e) })
 	return held, err
 }
 
 // Len is how many elements the set holds.
 func (s *SetHandle[E]) Len(ctx context.Context) (n int, err error) {
-	err = read(ctx, s.base, func(o *setObject[E]) { n = o.set.Len() })
+	err = read(ctx, s.base, func(set *crdt.Set[E]) { n = set.Len() })
 	return n, err
 }
 
@@ -206,77 +206,26 @@ func (s *SetHandle[E]) mutate(ctx context.Context, op crdt.SetOp[E]) error {
 	if err != nil || len(op.Add)+len(op.Remove) == 0 {
 		return err
 	}
-	return s.engine.Mutate(ctx, s.id, crdt.AppendSetOp(nil, op, l.elem))
+	return s.engine.Mutate(ctx, s.id, l.ops.Append(nil, op))
 }
 
-type setLattice[E comparable] struct{ elem wire.Codec[E] }
-
-func (l *setLattice[E]) New() wire.Object { return &setObject[E]{l, crdt.NewSet[E]()} }
-
-func (l *setLattice[E]) Effect(actor crdt.Actor, own, op []byte) (delta, newOwn []byte, err error) {
-	o, err := crdt.DecodeSetOp(op, l.elem)
-	if err != nil {
-		return nil, nil, err
-	}
-	m, err := decodeMinter(actor, own)
-	if err != nil {
-		return nil, nil, err
-	}
-	return o.Effect(&m).Append(nil, l.elem), m.Append(nil), nil
+// setLattice is an add-wins set as hosts know it.
+type setLattice[E comparable] struct {
+	typed[*crdt.Set[E], crdt.SetOp[E]]
+	elem wire.Codec[E]
 }
 
-// decodeMinter returns the minter whose state is own, nil for one that has minted nothing.
-func decodeMinter(actor crdt.Actor, own []byte) (crdt.Minter, error) {
-	if own == nil {
-		return crdt.Minter{Actor: actor}, nil
-	}
-	m, err := crdt.DecodeMinter(own)
-	if err == nil && m.Actor != actor {
-		err = fmt.Errorf("dots of actor %d minted by %d", m.Actor, actor)
-	}
-	return m, err
-}
-
-type setObject[E comparable] struct {
-	lattice *setLattice[E]
-	set     *crdt.Set[E]
-}
-
-func (o *setObject[E]) Prepare(_ int64, op []byte) ([]byte, error) {
-	p, err := crdt.DecodeSetOp(op, o.lattice.elem)
-	if err != nil {
-		return nil, err
-	}
-	return crdt.AppendSetOp(nil, o.set.Prepare(p), o.lattice.elem), nil
-}
-
-func (o *setObject[E]) Join(delta []byte) ([]byte, error) {
-	d, err := crdt.DecodeSet(delta, o.lattice.elem)
-	if err != nil {
-		return nil, err
-	}
-	return encoded(o.set.Join(d), o.lattice.elem), nil
-}
-
-func encoded[E comparable](s *crdt.Set[E], elem wire.Codec[E]) []byte {
-	if s == nil {
-		return nil
-	}
-	return s.Append(nil, elem)
-}
-
-func (o *setObject[E]) Hash() uint64   { return o.set.Hash() }
-func (o *setObject[E]) Digest() []byte { return o.set.Digest() }
-func (o *setObject[E]) State() []byte  { return o.set.Append(nil, o.lattice.elem) }
-func (o *setObject[E]) Empty() bool    { return o.set.Len() == 0 }
-func (o *setObject[E]) String() string { return o.set.String() }
-
-func (o *setObject[E]) Since(digest []byte) ([]byte, error) {
-	d, err := o.set.Since(digest)
-	if err != nil {
-		return nil, err
-	}
-	return encoded(d, o.lattice.elem), nil
+func newSetLattice[E comparable](elem wire.Codec[E]) *setLattice[E] {
+	return &setLattice[E]{typed[*crdt.Set[E], crdt.SetOp[E]]{
+		states: crdt.SetCodec(elem),
+		ops: wire.Codec[crdt.SetOp[E]]{
+			Append: func(b []byte, op crdt.SetOp[E]) []byte { return crdt.AppendSetOp(b, op, elem) },
+			Decode: func(b []byte) (crdt.SetOp[E], error) { return crdt.DecodeSetOp(b, elem) },
+		},
+		shows:   func(s *crdt.Set[E]) bool { return s.Len() > 0 },
+		prepare: func(s *crdt.Set[E], op crdt.SetOp[E], _ int64) crdt.SetOp[E] { return s.Prepare(op) },
+		effect:  minted(crdt.SetOp[E].Effect),
+	}, elem}
 }
 
 // setFeed follows the sets of a variable or family: an element's weight is how many dots support it.

@@ -128,21 +128,27 @@ func lattice[L wire.Lattice](h base) (L, error) {
 	}
 	l, ok := k.Variable().Lattice.(L)
 	if !ok {
-		return none, fmt.Errorf("variable %s is a %T on this node: %w: two declarations share the name", h.id, k.Variable().Lattice, wire.ErrNoSuchKind)
+		return none, h.otherType()
 	}
 	return l, nil
 }
 
-// read calls use with the typed state of the variable.
-func read[O wire.Object](ctx context.Context, h base, use func(O)) error {
+// otherType says that the node was given a variable of another type under that name.
+func (h base) otherType() error {
+	k, _ := h.engine.Hosted(h.id.Kind())
+	return fmt.Errorf("variable %s is a %T on this node: %w: two declarations share the name", h.id, k.Variable().Lattice, wire.ErrNoSuchKind)
+}
+
+// read calls use with the variable's state.
+func read[L any](ctx context.Context, h base, use func(L)) error {
 	var wrong error
 	err := h.engine.Read(ctx, h.id, func(o wire.Object) {
-		typed, ok := o.(O)
+		typed, ok := o.(interface{ state() L })
 		if !ok {
-			wrong = fmt.Errorf("variable %s is a %T on this node: %w: two declarations share the name", h.id, o, wire.ErrNoSuchKind)
+			wrong = h.otherType()
 			return
 		}
-		use(typed)
+		use(typed.state())
 	})
 	if err == nil {
 		err = wrong

@@ -77,7 +77,7 @@ func NewKind[G interface{ attach(*Grain) }](name string, build func(*Grain) G, m
 type Lattice interface {
 	// New returns an empty state.
 	New() Object
-	// Effect turns a prepared operation into the delta that actor's doing it makes. own is what actor
+	// Effect turns a prepared operation into the delta that actor's doing it makes, nil for none. own is what actor
 	// keeps for this variable (its dot counter, its row of a counter), nil before the first time; newOwn
 	// takes its place and must be durable before the delta is shown to anybody.
 	Effect(actor crdt.Actor, own, op []byte) (delta, newOwn []byte, err error)
