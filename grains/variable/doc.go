@@ -9,6 +9,10 @@
 //
 //	err := Favorites.At(c, "alice").Add(ctx, "100062")
 //
+// Besides [Set], [Counter], [Register] and [Map] there are [EWFlag], [DWFlag], [MVRegister], [GSet], [RWSet],
+// [BoundedCounter] and [ORMap], and every other type of package crdt, compositions, and lattices of one's own
+// by [Of].
+//
 // A declaration does nothing but name the variable and its type; grainc lists it among the package's
 // kinds. Handles are got by On (a variable) and At (one of a family) on any [Place]: a client, a silo, a
 // grain, the turn of a process. They make no call themselves, may be used from several goroutines, and

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/martinelli-go/martinelli/crdt"
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
@@ -119,7 +120,7 @@ type reply struct {
 func (r reply) append(b []byte) []byte {
 	if r.err != nil {
 		b = protowire.AppendTag(b, 1, protowire.BytesType)
-		return protowire.AppendBytes(b, wire.AppendError(nil, r.err, nil))
+		return protowire.AppendBytes(b, wire.AppendError(nil, r.err, refusals))
 	}
 	if len(r.body) > 0 {
 		b = protowire.AppendTag(b, 2, protowire.BytesType)
@@ -138,6 +139,27 @@ func (r reply) append(b []byte) []byte {
 	return appendUint(b, 4, protowire.EncodeBool(r.more))
 }
 
+// refusals are the errors of operations that keep their type on the way.
+var refusals = &wire.ErrorTable{Errors: []wire.ErrorEntry{wire.ErrorStruct(1, wire.Codec[*crdt.NoRights]{
+	Append: func(b []byte, e *crdt.NoRights) []byte {
+		return wire.AppendUint(wire.AppendUint(wire.AppendUint(b, 1, e.Actor), 2, e.Have), 3, e.Want)
+	},
+	Decode: func(b []byte) (*crdt.NoRights, error) {
+		e := &crdt.NoRights{}
+		return e, wire.EachField(b, func(f wire.Field) (err error) {
+			switch f.Number {
+			case 1:
+				e.Actor, err = wire.DecodeUint[crdt.Actor](f)
+			case 2:
+				e.Have, err = f.Uint()
+			case 3:
+				e.Want, err = f.Uint()
+			}
+			return err
+		})
+	},
+})}}
+
 // errorReply is an error that the other side answered with.
 type errorReply struct{ error }
 
@@ -151,7 +173,7 @@ func decodeReply(b []byte) (r reply, err error) {
 		case 1:
 			var m []byte
 			if m, err = f.Bytes(); err == nil {
-				r.err = wire.DecodeError(m, nil)
+				r.err = wire.DecodeError(m, refusals)
 			}
 		case 2:
 			r.body, err = f.Bytes()
