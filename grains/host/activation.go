@@ -35,6 +35,7 @@ type activation struct {
 	impl      any             // nil before the first turn
 	cells     []*cell
 	ended     bool
+	outwaited bool // it has ended, and a block waits until it is gone
 	stopping  bool // somebody waits for the turns that are left, to deactivate it
 	used      time.Time
 
@@ -139,7 +140,13 @@ func (a *activation) enter(ctx context.Context, t *turn, within commit.CallID, m
 	}
 	a.mu.Lock()
 	if a.ended {
+		var wounds []commit.Attempt
+		if !a.host.faults.endInPeace {
+			a.outwaited = a.outwaited || t.in != nil
+			wounds = a.signal(a.turnstile.Outwait(by))
+		}
 		a.mu.Unlock()
+		a.act(wounds)
 		return errEnded
 	}
 	granted, out := a.turnstile.Arrive(t.call, by, within)
@@ -208,8 +215,9 @@ func (a *activation) alone(call commit.CallID) {
 }
 
 // yield gives the turn of call up, to those who wait, and returns when it has come back. It comes back
-// whatever happens meanwhile: the method that runs in it is not over.
-func (a *activation) yield(call commit.CallID, next commit.Holder) {
+// whatever happens meanwhile: the method that runs in it is not over. The error says that its block must not
+// be tried again.
+func (a *activation) yield(call commit.CallID, next commit.Holder) error {
 	a.alone(call)
 	a.mu.Lock()
 	inside := a.inside
@@ -236,6 +244,10 @@ func (a *activation) yield(call commit.CallID, next commit.Holder) {
 	if !granted {
 		a.yielded--
 	}
+	if a.outwaited { // another try would let an older block wait again
+		return fmt.Errorf("%s ends: call anew: %w", a.id, wire.ErrAborted)
+	}
+	return nil
 }
 
 // regain gets a yielded turn back, as a plain one, after another coordinator has taken its block over.

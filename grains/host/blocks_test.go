@@ -229,6 +229,56 @@ func TestABlockIsWoundedAsItOpens(t *testing.T) {
 	require.Error(t, meet(time.Second, true), "nothing notices that a wound found nobody")
 }
 
+// A block waits for an activation that ends, in which a younger one waits for what it holds: that one is
+// wounded.
+func TestABlockThatKeepsAnActivationFromEnding(t *testing.T) {
+	t.Parallel()
+	meet := func(bound time.Duration, remote bool, faults ...host.Fault) (older, younger error) {
+		w := start(t, 2, faults...)
+		ctx, a, b := within(t, bound), w.key(0, 0), w.key(1, 0)
+		from := w.silos[0]
+		if remote {
+			from = w.silos[1]
+		}
+		add := func(ctx context.Context, g *grain) error { return g.add(ctx, 1) }
+		holds, ending := make(chan struct{}), make(chan struct{})
+		var calls sync.WaitGroup
+		calls.Go(func() {
+			older = txn.Atomic(ctx, from, func(ctx context.Context) error {
+				if err := w.call(ctx, from, b, add); err != nil {
+					return err
+				}
+				close(holds)
+				<-ending
+				return w.call(ctx, from, a, add)
+			})
+		})
+		calls.Go(func() {
+			<-holds
+			younger = w.call(ctx, w.silos[0], a, func(ctx context.Context, g *grain) error {
+				return txn.Atomic(ctx, g, func(ctx context.Context) error { return g.call(ctx, b, add) })
+			})
+		})
+		<-holds
+		soon(t, "the younger block waits", func() bool { return w.silos[1].host.Waiting() == 1 })
+		w.up(2, w.silos[1]) // the grain goes, and comes back
+		soon(t, "the activation ends", func() bool { return w.silos[0].host.Ending() == 1 })
+		w.up(3, w.silos...)
+		close(ending)
+		calls.Wait()
+		return older, younger
+	}
+	for _, remote := range []bool{false, true} {
+		older, younger := meet(20*time.Second, remote)
+		require.NoError(t, older)
+		if younger != nil {
+			require.ErrorIs(t, younger, txn.ErrAborted)
+		}
+		older, _ = meet(time.Second, remote, host.EndInPeace)
+		require.Error(t, older, "nothing notices that the two wait for each other")
+	}
+}
+
 // A call of an attempt that is over where it arrives is answered as aborted, and not made again.
 func TestACallOfAnAttemptThatIsOver(t *testing.T) {
 	t.Parallel()

@@ -16,6 +16,7 @@ var (
 	ForgetWounds  Fault = func(f *faults) { f.forgetWounds = true }
 	ForgetReads   Fault = func(f *faults) { f.forgetReads = true }
 	BreakSilent   Fault = func(f *faults) { f.breakSilent = true }
+	EndInPeace    Fault = func(f *faults) { f.endInPeace = true }
 )
 
 // ExpectLate lets blocks hold their openers' turns before they can be wounded, and calls f in between.

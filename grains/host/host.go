@@ -42,10 +42,10 @@ type Opener interface {
 	// Result is the codec of the turn's method.
 	Result() any
 	// Open and Close say that the block holds the turn, and does no longer; Open may wound the attempt
-	// at once. Yield gives the turn up and returns when it has come back.
+	// at once. Yield gives the turn up and returns when it has come back; an error ends the block.
 	Open(b *link.Branch)
 	Close(b *link.Branch)
-	Yield(next commit.Holder)
+	Yield(next commit.Holder) error
 }
 
 // Config is what a host needs.
@@ -99,6 +99,7 @@ type faults struct {
 	forgetWounds  bool   // a wound is sent once
 	forgetReads   bool   // what a block has only read in its opener's turn is not validated
 	breakSilent   bool   // an attempt that nothing was heard of counts as lost
+	endInPeace    bool   // a younger block that keeps an activation from ending is not wounded for an older one
 	expectLate    func() // a block holds its opener's turn before it can be wounded; called in between
 }
 
@@ -303,16 +304,18 @@ func (h *Host) Call(ctx context.Context, to wire.ID, inv wire.Invocation, root w
 	}
 }
 
-// awaitSuccessor waits until another activation may take the place of one that ends: here, or elsewhere.
+// awaitSuccessor waits until another activation may take the place of one that ends, here or elsewhere; not
+// for long, because a call that is made again tells the turns that are left who waits for them.
 func (h *Host) awaitSuccessor(ctx context.Context, a *activation) {
+	ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
 	moved := make(chan struct{}, 1) // one: that there was a change is enough
-	cancel := h.Views.Subscribe(func(*view.View) {
+	defer h.Views.Subscribe(func(*view.View) {
 		select {
 		case moved <- struct{}{}:
 		default:
 		}
-	})
-	defer cancel()
+	})()
 	for h.owns(a.id) {
 		select {
 		case <-moved:

@@ -141,7 +141,7 @@ func (t *turn) Close(b *link.Branch) {
 }
 
 // Yield implements Opener.
-func (t *turn) Yield(next commit.Holder) {
+func (t *turn) Yield(next commit.Holder) error {
 	t.opened.Store(nil)
-	t.activation.yield(t.call, next)
+	return t.activation.yield(t.call, next)
 }

@@ -286,6 +286,14 @@ func (t *Turnstile) Drop(client uint64) []Signal {
 	return t.settle()
 }
 
+// Outwait says that a block's call, which is not let in any more, waits until what is here has ended. It
+// wounds what is younger, as a call in the queue does.
+func (t *Turnstile) Outwait(by Holder) []Signal {
+	t.out = t.out[:0]
+	t.woundFor(by, true)
+	return t.out
+}
+
 // Close refuses all that wait and all that come. What runs goes on until it leaves.
 func (t *Turnstile) Close() []Signal {
 	t.out = t.out[:0]

@@ -345,6 +345,20 @@ func TestClosedTurnstileRefuses(t *testing.T) {
 	require.True(t, c.Idle())
 }
 
+func TestOutwaitWoundsTheYounger(t *testing.T) {
+	t.Parallel()
+	c := turnstileCheck{T: t}
+	c.arrive(true, 1, Holder{})
+	c.signals(c.Outwait(block(1, 1))) // a plain turn takes no part
+	c.signals(c.OpenBlock(1, block(3, 1)))
+	c.signals(c.Outwait(Holder{}))
+	c.signals(c.Outwait(block(5, 1)))
+	c.signals(c.Outwait(block(2, 1)), wound(block(3, 1)))
+	c.signals(c.Outwait(block(2, 1))) // once
+	c.signals(c.Leave(1))
+	require.True(t, c.Idle())
+}
+
 func TestAnUncontendedTurnAllocatesNothing(t *testing.T) {
 	var ts Turnstile
 	by := block(1, 1)

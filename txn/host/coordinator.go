@@ -431,7 +431,9 @@ func (x *execution) again(ctx context.Context, v commit.Verdict) error {
 	}
 	x.block.Retry()
 	if x.opener != nil {
-		x.opener.Yield(x.block.Holder())
+		if err := x.opener.Yield(x.block.Holder()); err != nil {
+			return over(err)
+		}
 	}
 	if ctx.Err() != nil {
 		return over(context.Cause(ctx))

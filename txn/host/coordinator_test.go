@@ -89,7 +89,7 @@ func (o *turn) Root() (wire.BlockID, uint32) { return o.id, o.after }
 func (o *turn) Result() any                  { return nil }
 func (o *turn) Open(*link.Branch)            {}
 func (o *turn) Close(*link.Branch)           {}
-func (o *turn) Yield(commit.Holder)          {}
+func (o *turn) Yield(commit.Holder) error    { return nil }
 
 // A leader that dies between taking the entry and answering leaves a doubt, which asking resolves; it is
 // no failure.
