@@ -1,10 +1,14 @@
 package crdt
 
 import (
+	"errors"
 	"maps"
 	"math/rand/v2"
+	"os"
+	"regexp"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -243,5 +247,33 @@ func TestDecodersAllocateInProportion(t *testing.T) {
 			b[r.IntN(len(b))] ^= 1 << r.IntN(8)
 		}
 		bounded(input, b[:1+r.IntN(len(b))])
+	}
+}
+
+// Every message that an error names is in crdt.proto, so that who reads the error finds what it speaks of.
+func TestDecodersNameMessagesOfTheProto(t *testing.T) {
+	t.Parallel()
+	proto, err := os.ReadFile("crdt.proto")
+	require.NoError(t, err)
+	require.Equal(t, strings.Count(string(proto), "{"), strings.Count(string(proto), "}"))
+	named := map[string]error{}
+	for _, b := range dense(t, 3) {
+		for _, decode := range decoders(t) {
+			for cut := range b {
+				err := decode(b[:cut])
+				for e := (*DecodeError)(nil); errors.As(err, &e); err = e.Err {
+					named[e.Message] = e
+				}
+			}
+		}
+	}
+	for message, err := range named {
+		if strings.HasPrefix(message, "Sample") || message == "uint64" { // of tests
+			continue
+		}
+		for part := range strings.SplitSeq(message, ".") {
+			said := regexp.MustCompile(`message ` + part + ` \{|\b` + part + ` = \d|\b` + part + ` is (encoded as|an) `)
+			require.True(t, said.Match(proto), "%s of %v", part, err)
+		}
 	}
 }

@@ -186,23 +186,20 @@ func (m *GMap[K, L]) states(f func(K, keyState)) {
 	var buf []byte
 	for k, v := range m.list() {
 		buf = m.keys.Append(buf[:0], k)
-		f(k, keyState{key: xxh3.Hash(buf), value: v.Hash(), state: v.Digest})
+		f(k, keyState{entryHash{xxh3.Hash(buf), v.Hash()}, v.Digest})
 	}
 }
 
-func (m *GMap[K, L]) keyStates(f func(keyState)) {
-	m.states(func(_ K, s keyState) { f(s) })
+func (m *GMap[K, L]) keyStates() keyStates {
+	return func(f func(keyState)) { m.states(func(_ K, s keyState) { f(s) }) }
 }
 
 // Hash implements Lattice. It hashes all values.
-func (m *GMap[K, L]) Hash() (h uint64) {
-	m.keyStates(func(s keyState) { h += s.hash() })
-	return h
-}
+func (m *GMap[K, L]) Hash() uint64 { return m.keyStates().hashes().sum() }
 
 // Digest implements Lattice. Up to 256 keys it has the digest of each value, beyond about half a byte for
 // each key.
-func (m *GMap[K, L]) Digest() []byte { return appendKeyDigest(nil, m.Len(), m.keyStates) }
+func (m *GMap[K, L]) Digest() []byte { return m.keyStates().append(nil, m.Len()) }
 
 // Since implements Lattice. To a digest that lists keys the answer is as exact as the values' own. To one of
 // buckets it is all entries of the buckets that differ.
@@ -214,7 +211,7 @@ func (m *GMap[K, L]) Since(digest []byte) (*GMap[K, L], error) {
 	byKey := make(map[uint64][]K)
 	m.states(func(k K, s keyState) { byKey[s.key] = append(byKey[s.key], k) })
 	delta := m.like()
-	d.lacking(m.keyStates, func(s keyState, theirs []byte) {
+	d.lacking(m.keyStates(), func(s keyState, theirs []byte) {
 		for _, k := range byKey[s.key] {
 			v := m.entries[k]
 			if theirs == nil || len(byKey[s.key]) > 1 { // unknown, or two keys with one hash

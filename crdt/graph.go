@@ -349,7 +349,7 @@ func (g *Graph[V]) EncodedSize(vertices Codec[V]) int { return len(g.Append(nil,
 func DecodeGraph[V comparable](b []byte, vertices Codec[V]) (*Graph[V], error) {
 	s, err := DecodeSet(b, graphItemCodec(vertices))
 	if err != nil {
-		return nil, err
+		return nil, renamed(err, "Set", "Graph")
 	}
 	return graphOf(s), nil
 }

@@ -85,6 +85,6 @@ func (s *GSet[E]) Digest() []byte { return s.inner().digest() }
 // Since implements Lattice. To a digest that lists elements the answer is exact; to one of buckets it is all
 // elements of the buckets that differ.
 func (s *GSet[E]) Since(digest []byte) (*GSet[E], error) {
-	p, err := s.inner().since(digest, "SetHashes")
+	p, err := s.inner().since(digest)
 	return (*GSet[E])(p), err
 }

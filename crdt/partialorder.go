@@ -70,7 +70,7 @@ type orderFact[E comparable] struct {
 // Orders are made by NewPartialOrder; nil may be read as empty. Not safe for concurrent use when anyone
 // changes it.
 type PartialOrder[E comparable] struct {
-	facts stages[orderFact[E]]
+	facts phases[orderFact[E]]
 	// Of what facts say: elements that were placed, elements that were removed, and what is next to each.
 	placed, gone map[E]struct{}
 	next         map[E][]E
@@ -78,22 +78,22 @@ type PartialOrder[E comparable] struct {
 
 // NewPartialOrder returns an empty order. The codec serves Hash, Digest and All.
 func NewPartialOrder[E comparable](elements Codec[E]) *PartialOrder[E] {
-	return &PartialOrder[E]{facts: stages[orderFact[E]]{codec: orderFactCodec(elements)}}
+	return &PartialOrder[E]{facts: phases[orderFact[E]]{codec: orderFactCodec(elements)}}
 }
 
-func (o *PartialOrder[E]) all() *stages[orderFact[E]] {
+func (o *PartialOrder[E]) inner() *phases[orderFact[E]] {
 	if o == nil {
-		return &stages[orderFact[E]]{}
+		return nil
 	}
 	return &o.facts
 }
 
-// orderOf returns the order of facts, nil when there are none.
-func orderOf[E comparable](facts stages[orderFact[E]]) *PartialOrder[E] {
-	if len(facts.entries) == 0 {
+// orderOf returns the order of facts, nil when they are.
+func orderOf[E comparable](facts *phases[orderFact[E]]) *PartialOrder[E] {
+	if facts == nil {
 		return nil
 	}
-	o := &PartialOrder[E]{facts: facts}
+	o := &PartialOrder[E]{facts: *facts}
 	for f := range facts.entries {
 		o.note(f)
 	}
@@ -119,8 +119,8 @@ func (o *PartialOrder[E]) note(f orderFact[E]) {
 }
 
 func (o *PartialOrder[E]) fact(f orderFact[E]) *PartialOrder[E] {
-	facts := stages[orderFact[E]]{codec: o.facts.codec}
-	facts.put(f, stageAdded)
+	facts := o.facts.like()
+	facts.raise(f, false)
 	return o.Join(orderOf(facts))
 }
 
@@ -283,58 +283,45 @@ func (o *PartialOrder[E]) Join(delta *PartialOrder[E]) *PartialOrder[E] {
 		return nil
 	}
 	news := o.facts.join(&delta.facts)
-	for f := range news.entries {
+	for f := range news.list() {
 		o.note(f)
 	}
 	return orderOf(news)
 }
 
 // LessOrEqual implements Lattice.
-func (o *PartialOrder[E]) LessOrEqual(p *PartialOrder[E]) bool { return o.all().lessOrEqual(p.all()) }
+func (o *PartialOrder[E]) LessOrEqual(p *PartialOrder[E]) bool {
+	return o.inner().lessOrEqual(p.inner())
+}
 
 // Equal implements Lattice.
-func (o *PartialOrder[E]) Equal(p *PartialOrder[E]) bool {
-	return o.Size() == p.Size() && o.LessOrEqual(p)
-}
+func (o *PartialOrder[E]) Equal(p *PartialOrder[E]) bool { return o.inner().equal(p.inner()) }
 
 // Clone implements Lattice.
-func (o *PartialOrder[E]) Clone() *PartialOrder[E] {
-	facts := o.all().clone()
-	if c := orderOf(facts); c != nil {
-		return c
-	}
-	return &PartialOrder[E]{facts: facts}
-}
+func (o *PartialOrder[E]) Clone() *PartialOrder[E] { return orderOf(o.inner().clone()) }
 
 // IsEmpty implements Lattice: whether nothing was ever added.
 func (o *PartialOrder[E]) IsEmpty() bool { return o.Size() == 0 }
 
 // Size returns the number of adds and removes that there ever were.
-func (o *PartialOrder[E]) Size() int { return len(o.all().entries) }
+func (o *PartialOrder[E]) Size() int { return o.inner().size() }
 
 // Hash implements Lattice. It encodes everything.
-func (o *PartialOrder[E]) Hash() uint64 { return o.all().hash() }
+func (o *PartialOrder[E]) Hash() uint64 { return o.inner().hash() }
 
-// Digest implements Lattice. Up to 256 adds and removes it has some 15 bytes for each, beyond about half a
+// Digest implements Lattice. Up to 256 adds and removes it has 8 bytes for each, beyond about half a
 // byte.
-func (o *PartialOrder[E]) Digest() []byte { return o.all().digest() }
+func (o *PartialOrder[E]) Digest() []byte { return o.inner().digest() }
 
 // Since implements Lattice: exactly, or to a digest of more than 256 adds and removes all of the buckets
 // that differ.
 func (o *PartialOrder[E]) Since(digest []byte) (*PartialOrder[E], error) {
-	facts, err := o.all().since(digest)
+	facts, err := o.inner().since(digest)
 	return orderOf(facts), err
 }
 
 // Parts implements Lattice: each add and each remove by itself.
-func (o *PartialOrder[E]) Parts() (parts []*PartialOrder[E]) {
-	for f := range o.all().entries {
-		one := stages[orderFact[E]]{codec: o.facts.codec}
-		one.put(f, stageAdded)
-		parts = append(parts, orderOf(one))
-	}
-	return parts
-}
+func (o *PartialOrder[E]) Parts() []*PartialOrder[E] { return convert(o.inner().parts(), orderOf[E]) }
 
 // String prints up to 16 elements in the order of All.
 func (o *PartialOrder[E]) String() string { return "PartialOrder" + printed(o.All()) }

@@ -50,7 +50,7 @@ func orderFactCodec[E comparable](elements Codec[E]) Codec[orderFact[E]] {
 
 // Append appends the canonical encoding, message PartialOrder of crdt.proto.
 func (o *PartialOrder[E]) Append(b []byte, elements Codec[E]) []byte {
-	return o.all().append(b, orderFactCodec(elements))
+	return o.inner().append(b, orderFactCodec(elements))
 }
 
 // EncodedSize returns the number of bytes of the encoding. It encodes.
@@ -58,17 +58,6 @@ func (o *PartialOrder[E]) EncodedSize(elements Codec[E]) int { return len(o.Appe
 
 // DecodePartialOrder reads an order that fills b. Other bytes give a *DecodeError.
 func DecodePartialOrder[E comparable](b []byte, elements Codec[E]) (*PartialOrder[E], error) {
-	facts := stages[orderFact[E]]{codec: orderFactCodec(elements)}
-	if err := facts.decode("PartialOrder", b); err != nil {
-		return nil, err
-	}
-	for _, p := range facts.entries {
-		if p != stageAdded {
-			return nil, &DecodeError{Message: "PartialOrder", Offset: len(b), Reason: "unknown field 3"}
-		}
-	}
-	if o := orderOf(facts); o != nil {
-		return o, nil
-	}
-	return NewPartialOrder(elements), nil
+	facts, err := decodePhases(b, "PartialOrder", orderFactCodec(elements), false)
+	return orderOf(facts), err
 }

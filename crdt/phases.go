@@ -2,10 +2,8 @@ package crdt
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"iter"
-	"math/bits"
 	"slices"
 	"strings"
 
@@ -13,8 +11,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// phases is the state of a grow-only and of a two-phase set: each element is unseen, added or removed, in
-// this order, and join takes the maximum element by element. A grow-only set never removes.
+// phases is the state of grow-only and two-phase types: each element is unseen, added or removed, in this
+// order, and join takes the maximum element by element. Grow-only ones never remove.
 type phases[E comparable] struct {
 	codec   Codec[E]
 	entries map[E]bool // whether it is removed
@@ -41,6 +39,8 @@ func (p *phases[E]) contains(e E) bool {
 	removed, ok := p.list()[e]
 	return ok && !removed
 }
+
+func (p *phases[E]) isRemoved(e E) bool { return p.list()[e] }
 
 // like returns an empty state with p's codec.
 func (p *phases[E]) like() *phases[E] {
@@ -226,46 +226,31 @@ func decodePhases[E comparable](b []byte, message string, codec Codec[E], remove
 	return p, nil
 }
 
-// The digest lists the hashes of all elements while they are few, and is answered exactly. Beyond, elements
-// are put into buckets by their hash, about 16 in each, and the digest has each bucket's sum of hashes of
-// element and phase; a bucket that differs is answered in full.
+// The digest lists the hashes of all elements while they are few; beyond it has buckets.
 
-// hashes calls f with each element's hash and phase. It encodes all elements.
-func (p *phases[E]) hashes(f func(e E, hash uint64, removed bool)) {
+// eachHash calls f with each element and its hash and phase. It encodes all elements.
+func (p *phases[E]) eachHash(f func(e E, h entryHash)) {
 	var buf []byte
 	for e, removed := range p.list() {
 		mustHave(p.codec)
 		buf = p.codec.Append(buf[:0], e)
-		f(e, xxh3.Hash(buf), removed)
+		f(e, entryHash{xxh3.Hash(buf), uint64(boolInt(removed))})
 	}
 }
 
-func phaseHash(hash uint64, removed bool) uint64 {
-	return entryID{key: hash, value: uint64(boolInt(removed))}.hash()
+func (p *phases[E]) hashes() entryHashes {
+	return func(f func(entryHash)) { p.eachHash(func(_ E, h entryHash) { f(h) }) }
 }
 
-func (p *phases[E]) hash() uint64 {
-	var h uint64
-	p.hashes(func(_ E, hash uint64, removed bool) { h += phaseHash(hash, removed) })
-	return h
-}
-
-func (p *phases[E]) buckets(log2 uint64) []uint64 {
-	sums := make([]uint64, 1<<log2)
-	p.hashes(func(_ E, hash uint64, removed bool) { sums[bucketOf(hash, log2)] += phaseHash(hash, removed) })
-	return sums
-}
+func (p *phases[E]) hash() uint64 { return p.hashes().sum() }
 
 func (p *phases[E]) digest() []byte {
 	b := appendVersion(nil)
 	if p.size() > listedEntries {
-		log2 := min(uint64(bits.Len(uint(p.size()/bucketEntries))), maxBucketsLog2)
-		return appendWords(appendUint(b, 4, log2), 5, p.buckets(log2))
+		return p.hashes().append(b, 4, p.size())
 	}
 	var lists [2][]uint64
-	p.hashes(func(_ E, hash uint64, removed bool) {
-		lists[boolInt(removed)] = append(lists[boolInt(removed)], hash)
-	})
+	p.hashes()(func(h entryHash) { lists[h.value] = append(lists[h.value], h.key) })
 	for i, list := range lists {
 		slices.Sort(list)
 		if len(list) > 0 {
@@ -275,41 +260,15 @@ func (p *phases[E]) digest() []byte {
 	return b
 }
 
-func appendWords(b []byte, num protowire.Number, words []uint64) []byte {
-	return appendNested(b, num, func(b []byte) []byte {
-		for _, w := range words {
-			b = binary.LittleEndian.AppendUint64(b, w)
-		}
-		return b
-	})
-}
-
-// words reads a field of 64-bit words, at least one.
-func (r *reader) words() []uint64 {
-	raw := r.bytes()
-	if r.err == nil && (len(raw) == 0 || len(raw)%8 != 0) {
-		r.fail("field %d has %d bytes, want some of 8 each", r.num, len(raw))
-	}
-	if r.err != nil {
-		return nil
-	}
-	out := make([]uint64, 0, len(raw)/8)
-	for ; len(raw) > 0; raw = raw[8:] {
-		out = append(out, binary.LittleEndian.Uint64(raw))
-	}
-	return out
-}
-
-// phasesDigest is a decoded digest: two sorted lists, or buckets.
+// phasesDigest is a decoded digest, message SetHashes of crdt.proto: two sorted lists, or buckets.
 type phasesDigest struct {
+	buckets
 	lists [2][]uint64
-	log2  uint64
-	sums  []uint64
 }
 
-func decodePhasesDigest(b []byte, message string) (phasesDigest, error) {
-	var d phasesDigest
-	r := reader{message: message, b: b}
+func decodePhasesDigest(b []byte) (*phasesDigest, error) {
+	d := &phasesDigest{}
+	r := reader{message: "SetHashes", b: b}
 	r.version()
 	for r.next() {
 		switch r.num {
@@ -320,51 +279,46 @@ func decodePhasesDigest(b []byte, message string) (phasesDigest, error) {
 			}
 			d.lists[r.num-2] = list
 		case 4:
-			d.log2 = r.uint()
-			if r.err == nil && d.log2 > maxBucketsLog2 {
-				r.fail("2^%d buckets", d.log2)
-			}
+			d.readLog2(&r)
 		case 5:
-			d.sums = r.words()
-			if r.err == nil && (d.log2 == 0 || d.lists[0] != nil || d.lists[1] != nil || len(d.sums) != 1<<d.log2) {
-				r.fail("%d words for 2^%d buckets", len(d.sums), d.log2)
-			}
+			d.readSums(&r)
 		default:
 			r.unknown()
 		}
 	}
-	if r.err == nil && d.log2 != 0 && d.sums == nil {
-		r.fail("the buckets are missing")
-	}
-	return d, r.finish()
+	return d, d.finish(&r, d.lists[0] != nil || d.lists[1] != nil)
 }
 
-func (p *phases[E]) since(digest []byte, message string) (*phases[E], error) {
-	d, err := decodePhasesDigest(digest, message)
+// has says whether the digest's owner has an element in its phase, or in a later one.
+func (d *phasesDigest) has(h entryHash) bool {
+	for _, list := range d.lists[h.value:] {
+		if _, ok := slices.BinarySearch(list, h.key); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// since returns what the digest's owner may lack, nil when that is nothing.
+func (p *phases[E]) since(digest []byte) (*phases[E], error) {
+	d, err := decodePhasesDigest(digest)
 	if err != nil || p.size() == 0 {
 		return nil, err
 	}
-	var mine []uint64
+	has := d.has
 	if d.sums != nil {
-		mine = p.buckets(d.log2)
-	}
-	has := func(list []uint64, hash uint64) bool {
-		_, ok := slices.BinarySearch(list, hash)
-		return ok
+		differs := d.differ(p.hashes())
+		has = func(h entryHash) bool { return !differs(h.key) }
 	}
 	var delta *phases[E]
-	p.hashes(func(e E, hash uint64, removed bool) {
-		if d.sums != nil {
-			if at := bucketOf(hash, d.log2); mine[at] == d.sums[at] {
-				return
-			}
-		} else if has(d.lists[1], hash) || !removed && has(d.lists[0], hash) {
+	p.eachHash(func(e E, h entryHash) {
+		if has(h) {
 			return
 		}
 		if delta == nil {
 			delta = p.like()
 		}
-		delta.raise(e, removed)
+		delta.raise(e, h.value != 0)
 	})
 	return delta, nil
 }

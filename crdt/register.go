@@ -113,7 +113,7 @@ func compareValues[V any](codec Codec[V], a, b V) int {
 
 func mustHave[V any](codec Codec[V]) {
 	if codec.Append == nil {
-		panic("crdt: registers compare values by their bytes and have no Codec: make them by NewRegister or NewRegisterMap")
+		panic("crdt: values and elements are compared and hashed by their bytes, and this state has no Codec: make it by its New function")
 	}
 }
 

@@ -2,44 +2,27 @@ package crdt
 
 import (
 	"cmp"
-	"encoding/binary"
-	"math/bits"
 	"slices"
 
 	"github.com/zeebo/xxh3"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// A register map's digest lists hash of key, stamp and hash of value for each entry while they are few, and
-// is answered exactly. Beyond, entries are put into buckets by their key's hash, about 16 in each, and the
-// digest has each bucket's sum of hashes; a bucket that differs is answered in full.
+// A register map's digest lists hash of key, stamp and hash of value for each entry while they are few; beyond
+// it has buckets.
 
-const (
-	listedEntries  = 256
-	bucketEntries  = 16
-	maxBucketsLog2 = 20
-)
-
-// entryID says which write of which key an entry is.
+// entryID says which write of which key an entry is. The hash of its value covers the stamp.
 type entryID struct {
-	key   uint64 // hash of the key
+	entryHash
 	stamp stamp
-	value uint64 // hash of stamp and value
 }
 
 func (m *RegisterMap[K, V]) id(k K, e *mapEntry[V], buf []byte) (entryID, []byte) {
 	buf = m.keys.Append(buf[:0], k)
-	id := entryID{key: xxh3.Hash(buf), stamp: e.stamp}
+	id := entryID{entryHash{key: xxh3.Hash(buf)}, e.stamp}
 	buf = e.append(buf[:0], m.values)
 	id.value = xxh3.Hash(buf)
 	return id, buf
-}
-
-func (id entryID) hash() uint64 {
-	var b [16]byte
-	binary.LittleEndian.PutUint64(b[:], id.key)
-	binary.LittleEndian.PutUint64(b[8:], id.value)
-	return xxh3.Hash(b[:])
 }
 
 // ids calls f with every entry. It encodes all keys and values.
@@ -57,36 +40,19 @@ func (m *RegisterMap[K, V]) ids(f func(K, entryID)) {
 	}
 }
 
+func (m *RegisterMap[K, V]) hashes() entryHashes {
+	return func(f func(entryHash)) { m.ids(func(_ K, id entryID) { f(id.entryHash) }) }
+}
+
 // Hash implements Lattice. It encodes all entries: O(n).
-func (m *RegisterMap[K, V]) Hash() uint64 {
-	var h uint64
-	m.ids(func(_ K, id entryID) { h += id.hash() })
-	return h
-}
-
-func (m *RegisterMap[K, V]) buckets(log2 uint64) []uint64 {
-	sums := make([]uint64, 1<<log2)
-	m.ids(func(_ K, id entryID) { sums[bucketOf(id.key, log2)] += id.hash() })
-	return sums
-}
-
-func bucketOf(key, log2 uint64) uint64 {
-	return key >> (64 - log2) // a shift by 64 gives 0
-}
+func (m *RegisterMap[K, V]) Hash() uint64 { return m.hashes().sum() }
 
 // Digest implements Lattice. It encodes all entries: O(n). Up to 256 entries it has some 30 bytes for each,
 // beyond about half a byte.
 func (m *RegisterMap[K, V]) Digest() []byte {
 	b := appendVersion(nil)
 	if m.Size() > listedEntries {
-		log2 := min(uint64(bits.Len(uint(m.Size()/bucketEntries))), maxBucketsLog2)
-		b = appendUint(b, 3, log2)
-		return appendNested(b, 4, func(b []byte) []byte {
-			for _, sum := range m.buckets(log2) {
-				b = binary.LittleEndian.AppendUint64(b, sum)
-			}
-			return b
-		})
+		return m.hashes().append(b, 3, m.Size())
 	}
 	ids := make([]entryID, 0, m.Size())
 	m.ids(func(_ K, id entryID) { ids = append(ids, id) })
@@ -110,24 +76,19 @@ func appendFixed64(b []byte, num protowire.Number, v uint64) []byte {
 // values of one stamp, of which the one here is sent whichever is larger. To one of buckets it is all
 // entries of the buckets that differ.
 func (m *RegisterMap[K, V]) Since(digest []byte) (*RegisterMap[K, V], error) {
-	listed, sums, log2, err := decodeMapDigest(digest)
+	d, err := decodeMapDigest(digest)
 	if err != nil || m.IsEmpty() {
 		return nil, err
 	}
-	var mine []uint64
-	if sums != nil {
-		mine = m.buckets(log2)
+	has := d.lists
+	if d.sums != nil {
+		differs := d.differ(m.hashes())
+		has = func(id entryID) bool { return !differs(id.key) }
 	}
 	var delta *RegisterMap[K, V]
 	m.ids(func(k K, id entryID) {
-		if sums != nil {
-			if at := bucketOf(id.key, log2); mine[at] == sums[at] {
-				return
-			}
-		} else if theirs, ok := listed[id.key]; ok {
-			if c := id.stamp.compare(theirs.stamp); c < 0 || c == 0 && id.value == theirs.value {
-				return
-			}
+		if has(id) {
+			return
 		}
 		if delta == nil {
 			delta = m.like()
@@ -137,7 +98,24 @@ func (m *RegisterMap[K, V]) Since(digest []byte) (*RegisterMap[K, V], error) {
 	return delta, nil
 }
 
-func decodeMapDigest(b []byte) (listed map[uint64]entryID, sums []uint64, log2 uint64, err error) {
+// mapDigest is a decoded digest: what it lists by hash of the key, or buckets.
+type mapDigest struct {
+	buckets
+	listed map[uint64]entryID
+}
+
+// lists says whether the digest's owner has what id says, or a later write of its key.
+func (d *mapDigest) lists(id entryID) bool {
+	theirs, ok := d.listed[id.key]
+	if !ok {
+		return false
+	}
+	c := id.stamp.compare(theirs.stamp)
+	return c < 0 || c == 0 && id.value == theirs.value
+}
+
+func decodeMapDigest(b []byte) (*mapDigest, error) {
+	d := &mapDigest{}
 	r := reader{message: "RegisterMapDigest", b: b}
 	r.version()
 	for r.next(2) {
@@ -145,33 +123,20 @@ func decodeMapDigest(b []byte) (listed map[uint64]entryID, sums []uint64, log2 u
 		case 2:
 			in := reader{message: "RegisterMapDigest.Entry", b: r.bytes()}
 			id := in.entryID()
-			if listed == nil {
-				listed = make(map[uint64]entryID)
+			if d.listed == nil {
+				d.listed = make(map[uint64]entryID)
 			}
-			listed[id.key] = id
+			d.listed[id.key] = id
 			r.inner(&in)
 		case 3:
-			log2 = r.uint()
-			if r.err == nil && log2 > maxBucketsLog2 {
-				r.fail("2^%d buckets", log2)
-			}
+			d.readLog2(&r)
 		case 4:
-			raw := r.bytes()
-			if r.err == nil && (log2 == 0 || listed != nil || len(raw) != 8<<log2) {
-				r.fail("%d bytes for 2^%d buckets", len(raw), log2)
-				break
-			}
-			for ; len(raw) > 0; raw = raw[8:] {
-				sums = append(sums, binary.LittleEndian.Uint64(raw))
-			}
+			d.readSums(&r)
 		default:
 			r.unknown()
 		}
 	}
-	if r.err == nil && log2 != 0 && sums == nil {
-		r.fail("the buckets are missing")
-	}
-	return listed, sums, log2, r.finish()
+	return d, d.finish(&r, d.listed != nil)
 }
 
 func (r *reader) entryID() (id entryID) {

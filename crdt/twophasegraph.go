@@ -40,33 +40,31 @@ func (e *RemovedForGood[T]) Error() string {
 //
 // Graphs are made by NewTwoPhaseGraph; nil may be read as empty. Not safe for concurrent use when anyone
 // changes it. Memory is a map's entry for each item ever added.
-type TwoPhaseGraph[V comparable] struct{ items stages[graphItem[V]] }
+type TwoPhaseGraph[V comparable] struct{ items phases[graphItem[V]] }
 
 // NewTwoPhaseGraph returns an empty graph. The codec serves Hash, Digest and the order of iteration.
 func NewTwoPhaseGraph[V comparable](vertices Codec[V]) *TwoPhaseGraph[V] {
-	return &TwoPhaseGraph[V]{stages[graphItem[V]]{codec: graphItemCodec(vertices)}}
+	return &TwoPhaseGraph[V]{phases[graphItem[V]]{codec: graphItemCodec(vertices)}}
 }
 
-func (g *TwoPhaseGraph[V]) all() *stages[graphItem[V]] {
+func (g *TwoPhaseGraph[V]) inner() *phases[graphItem[V]] {
 	if g == nil {
-		return &stages[graphItem[V]]{}
+		return nil
 	}
 	return &g.items
 }
 
-func (g *TwoPhaseGraph[V]) raise(e graphItem[V], p stage) *TwoPhaseGraph[V] {
-	delta := &TwoPhaseGraph[V]{stages[graphItem[V]]{codec: g.items.codec}}
-	delta.items.put(e, p)
-	return g.Join(delta)
+func (g *TwoPhaseGraph[V]) raise(e graphItem[V], removed bool) *TwoPhaseGraph[V] {
+	return twoPhased(g.items.raiseAll([]graphItem[V]{e}, removed))
 }
 
 // AddVertex adds v and returns the delta, nil when it is there. One that was removed gives a
 // *RemovedForGood[V].
 func (g *TwoPhaseGraph[V]) AddVertex(v V) (*TwoPhaseGraph[V], error) {
-	if g.items.entries[vertex(v)] == stageRemoved {
+	if g.items.isRemoved(vertex(v)) {
 		return nil, &RemovedForGood[V]{v}
 	}
-	return g.raise(vertex(v), stageAdded), nil
+	return g.raise(vertex(v), false), nil
 }
 
 // RemoveVertex removes v for good and returns the delta. One that is not there gives a *MissingVertex, one
@@ -80,7 +78,7 @@ func (g *TwoPhaseGraph[V]) RemoveVertex(v V) (*TwoPhaseGraph[V], error) {
 			return nil, &VertexInUse[V]{v, Edge[V]{e.from, e.to}}
 		}
 	}
-	return g.raise(vertex(v), stageRemoved), nil
+	return g.raise(vertex(v), true), nil
 }
 
 // AddEdge adds an edge and returns the delta, nil when it is there. A missing end gives a *MissingVertex, an
@@ -91,10 +89,10 @@ func (g *TwoPhaseGraph[V]) AddEdge(from, to V) (*TwoPhaseGraph[V], error) {
 			return nil, &MissingVertex[V]{v}
 		}
 	}
-	if g.items.entries[edgeOf(from, to)] == stageRemoved {
+	if g.items.isRemoved(edgeOf(from, to)) {
 		return nil, &RemovedForGood[Edge[V]]{Edge[V]{from, to}}
 	}
-	return g.raise(edgeOf(from, to), stageAdded), nil
+	return g.raise(edgeOf(from, to), false), nil
 }
 
 // RemoveEdge removes an edge for good and returns the delta. One that is not there gives a *MissingEdge.
@@ -102,22 +100,22 @@ func (g *TwoPhaseGraph[V]) RemoveEdge(from, to V) (*TwoPhaseGraph[V], error) {
 	if !g.HasEdge(from, to) {
 		return nil, &MissingEdge[V]{Edge[V]{from, to}}
 	}
-	return g.raise(edgeOf(from, to), stageRemoved), nil
+	return g.raise(edgeOf(from, to), true), nil
 }
 
 // HasVertex says whether v is in the graph.
-func (g *TwoPhaseGraph[V]) HasVertex(v V) bool { return g.all().entries[vertex(v)] == stageAdded }
+func (g *TwoPhaseGraph[V]) HasVertex(v V) bool { return g.inner().contains(vertex(v)) }
 
 // HasEdge says whether the edge is in the graph, with both its ends.
 func (g *TwoPhaseGraph[V]) HasEdge(from, to V) bool {
-	return g.all().entries[edgeOf(from, to)] == stageAdded && g.HasVertex(from) && g.HasVertex(to)
+	return g.inner().contains(edgeOf(from, to)) && g.HasVertex(from) && g.HasVertex(to)
 }
 
 // Vertices yields the vertices by their bytes. O(n log n).
 func (g *TwoPhaseGraph[V]) Vertices() iter.Seq[V] {
 	return func(yield func(V) bool) {
-		for e, p := range g.all().sorted() {
-			if !e.edge && p == stageAdded && !yield(e.from) {
+		for e := range g.inner().all() {
+			if !e.edge && !yield(e.from) {
 				return
 			}
 		}
@@ -127,7 +125,7 @@ func (g *TwoPhaseGraph[V]) Vertices() iter.Seq[V] {
 // Edges yields the edges by their bytes. O(n log n).
 func (g *TwoPhaseGraph[V]) Edges() iter.Seq[Edge[V]] {
 	return func(yield func(Edge[V]) bool) {
-		for e := range g.all().sorted() {
+		for e := range g.inner().all() {
 			if e.edge && g.HasEdge(e.from, e.to) && !yield(Edge[V]{e.from, e.to}) {
 				return
 			}
@@ -143,50 +141,45 @@ func (g *TwoPhaseGraph[V]) Join(delta *TwoPhaseGraph[V]) *TwoPhaseGraph[V] {
 	return twoPhased(g.items.join(&delta.items))
 }
 
-func twoPhased[V comparable](items stages[graphItem[V]]) *TwoPhaseGraph[V] {
-	if len(items.entries) == 0 {
+func twoPhased[V comparable](items *phases[graphItem[V]]) *TwoPhaseGraph[V] {
+	if items == nil {
 		return nil
 	}
-	return &TwoPhaseGraph[V]{items}
+	return &TwoPhaseGraph[V]{*items}
 }
 
 // LessOrEqual implements Lattice.
-func (g *TwoPhaseGraph[V]) LessOrEqual(o *TwoPhaseGraph[V]) bool { return g.all().lessOrEqual(o.all()) }
-
-// Equal implements Lattice.
-func (g *TwoPhaseGraph[V]) Equal(o *TwoPhaseGraph[V]) bool {
-	return g.Size() == o.Size() && g.LessOrEqual(o) && o.LessOrEqual(g)
+func (g *TwoPhaseGraph[V]) LessOrEqual(o *TwoPhaseGraph[V]) bool {
+	return g.inner().lessOrEqual(o.inner())
 }
 
+// Equal implements Lattice.
+func (g *TwoPhaseGraph[V]) Equal(o *TwoPhaseGraph[V]) bool { return g.inner().equal(o.inner()) }
+
 // Clone implements Lattice.
-func (g *TwoPhaseGraph[V]) Clone() *TwoPhaseGraph[V] { return &TwoPhaseGraph[V]{g.all().clone()} }
+func (g *TwoPhaseGraph[V]) Clone() *TwoPhaseGraph[V] { return twoPhased(g.inner().clone()) }
 
 // IsEmpty implements Lattice: whether nothing was ever added.
 func (g *TwoPhaseGraph[V]) IsEmpty() bool { return g.Size() == 0 }
 
 // Size returns the number of vertices and edges ever added, removed ones too.
-func (g *TwoPhaseGraph[V]) Size() int { return len(g.all().entries) }
+func (g *TwoPhaseGraph[V]) Size() int { return g.inner().size() }
 
 // Hash implements Lattice. It encodes all items.
-func (g *TwoPhaseGraph[V]) Hash() uint64 { return g.all().hash() }
+func (g *TwoPhaseGraph[V]) Hash() uint64 { return g.inner().hash() }
 
-// Digest implements Lattice. Up to 256 items it has some 15 bytes for each, beyond about half a byte.
-func (g *TwoPhaseGraph[V]) Digest() []byte { return g.all().digest() }
+// Digest implements Lattice. Up to 256 items it has 8 bytes for each, beyond about half a byte.
+func (g *TwoPhaseGraph[V]) Digest() []byte { return g.inner().digest() }
 
 // Since implements Lattice: exactly, or to a digest of more than 256 items all of the buckets that differ.
 func (g *TwoPhaseGraph[V]) Since(digest []byte) (*TwoPhaseGraph[V], error) {
-	items, err := g.all().since(digest)
+	items, err := g.inner().since(digest)
 	return twoPhased(items), err
 }
 
 // Parts implements Lattice: each item by itself.
-func (g *TwoPhaseGraph[V]) Parts() (parts []*TwoPhaseGraph[V]) {
-	for e, p := range g.all().entries {
-		part := &TwoPhaseGraph[V]{stages[graphItem[V]]{codec: g.items.codec}}
-		part.items.put(e, p)
-		parts = append(parts, part)
-	}
-	return parts
+func (g *TwoPhaseGraph[V]) Parts() []*TwoPhaseGraph[V] {
+	return convert(g.inner().parts(), twoPhased[V])
 }
 
 // String prints up to 16 vertices and up to 16 edges.
@@ -201,7 +194,7 @@ func (g *TwoPhaseGraph[V]) MarshalJSON() ([]byte, error) {
 
 // Append appends the canonical encoding, message TwoPhaseGraph of crdt.proto.
 func (g *TwoPhaseGraph[V]) Append(b []byte, vertices Codec[V]) []byte {
-	return g.all().append(b, graphItemCodec(vertices))
+	return g.inner().append(b, graphItemCodec(vertices))
 }
 
 // EncodedSize returns the number of bytes of the encoding. It encodes.
@@ -209,9 +202,6 @@ func (g *TwoPhaseGraph[V]) EncodedSize(vertices Codec[V]) int { return len(g.App
 
 // DecodeTwoPhaseGraph reads a graph that fills b. Other bytes give a *DecodeError.
 func DecodeTwoPhaseGraph[V comparable](b []byte, vertices Codec[V]) (*TwoPhaseGraph[V], error) {
-	g := NewTwoPhaseGraph(vertices)
-	if err := g.items.decode("TwoPhaseGraph", b); err != nil {
-		return nil, err
-	}
-	return g, nil
+	items, err := decodePhases(b, "TwoPhaseGraph", graphItemCodec(vertices), true)
+	return twoPhased(items), err
 }

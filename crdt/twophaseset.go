@@ -34,7 +34,7 @@ func (s *TwoPhaseSet[E]) Remove(es ...E) *TwoPhaseSet[E] {
 }
 
 // Removed says whether e was removed, and so can never be added.
-func (s *TwoPhaseSet[E]) Removed(e E) bool { return s.inner().list()[e] }
+func (s *TwoPhaseSet[E]) Removed(e E) bool { return s.inner().isRemoved(e) }
 
 // String prints up to 16 elements, how many there are and how many were removed.
 func (s *TwoPhaseSet[E]) String() string {
@@ -103,6 +103,6 @@ func (s *TwoPhaseSet[E]) Digest() []byte { return s.inner().digest() }
 // Since implements Lattice. To a digest that lists elements the answer is exact; to one of buckets it is all
 // elements of the buckets that differ.
 func (s *TwoPhaseSet[E]) Since(digest []byte) (*TwoPhaseSet[E], error) {
-	p, err := s.inner().since(digest, "SetHashes")
+	p, err := s.inner().since(digest)
 	return (*TwoPhaseSet[E])(p), err
 }

@@ -68,7 +68,7 @@ func TestOnlyCanonicalBytesDecode(t *testing.T) {
 		{"block of nobody", digest, v + "\x1a\x05\x00\x00\x02\x00\x00", "no such block"},
 		{"too many buckets", mapDigest, v + "\x18\x3f", "buckets"},
 		{"buckets missing", mapDigest, v + "\x18\x01", "missing"},
-		{"buckets cut short", mapDigest, v + "\x18\x01\x22\x08\x00\x00\x00\x00\x00\x00\x00\x00", "8 bytes for"},
+		{"buckets cut short", mapDigest, v + "\x18\x01\x22\x08\x00\x00\x00\x00\x00\x00\x00\x00", "1 words for"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
