@@ -244,7 +244,7 @@ func CounterStoreCodec() Codec[*CounterStore] {
 	amounts := Codec[int64]{
 		Append: func(b []byte, n int64) []byte { return appendPacked(b, zigzag(n)) },
 		Decode: func(b []byte) (int64, error) {
-			r := reader{message: "CounterStore.amounts", b: b}
+			r := reader{message: "CounterStore.rows", b: b}
 			n := unzigzag(r.varint())
 			if n == 0 {
 				r.fail("an amount of zero")
