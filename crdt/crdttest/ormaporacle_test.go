@@ -106,15 +106,22 @@ type subjectMap[S any] struct {
 }
 
 func runMapOracle[S any](im subjectMap[S], draw func(label string, n int) int) error {
+	type repair struct {
+		to int
+		heardState[S]
+	}
 	var (
 		o        nestedOracle
 		replicas [Replicas]heardState[S]
+		disks    [Replicas]heardState[S]
 		ms       = minters()
 		messages []heardState[S]
+		repairs  []repair
 		trail    []string
 	)
 	for i := range replicas {
 		replicas[i].state = im.new()
+		disks[i].state = im.new()
 	}
 	check := func(i int) error {
 		var live []place
@@ -131,7 +138,7 @@ func runMapOracle[S any](im subjectMap[S], draw func(label string, n int) int) e
 	for steps := 5 + draw("steps", 45); steps > 0; steps-- {
 		i := draw("replica", Replicas)
 		r := &replicas[i]
-		switch step := draw("step", 12); {
+		switch step := draw("step", 13); {
 		case step <= 5:
 			op := drawNestedOp(draw, nestedKeys, im.args)
 			trail = append(trail, fmt.Sprintf("%d: %+v", i, op))
@@ -149,12 +156,24 @@ func runMapOracle[S any](im subjectMap[S], draw func(label string, n int) int) e
 			group := im.clone(a.state)
 			im.join(group, b.state)
 			messages = append(messages, heardState[S]{group, a.heard | b.heard})
-		case step == 10: // a repair, answered at once
+		case step == 10: // a repair, whose answer may be late
 			j := (i + 1 + draw("other", Replicas-1)) % Replicas
 			trail = append(trail, fmt.Sprintf("%d answers %d's digest", i, j))
-			im.join(replicas[j].state, im.since(r.state, replicas[j].state))
-			replicas[j].heard |= r.heard
-			i = j
+			repairs = append(repairs, repair{j, heardState[S]{im.clone(im.since(r.state, replicas[j].state)), r.heard}})
+		case step == 11 && len(repairs) > 0:
+			k := draw("repair", len(repairs))
+			i = repairs[k].to
+			trail = append(trail, fmt.Sprintf("%d repairs", i))
+			im.join(replicas[i].state, repairs[k].state)
+			replicas[i].heard |= repairs[k].heard
+		case step == 12: // to disk, or back to what the disk has: then answers on their way are void
+			if draw("crash", 2) == 0 {
+				disks[i] = heardState[S]{im.clone(r.state), r.heard}
+				break
+			}
+			trail = append(trail, fmt.Sprintf("%d crashes", i))
+			*r = heardState[S]{im.clone(disks[i].state), disks[i].heard}
+			repairs = slices.DeleteFunc(repairs, func(p repair) bool { return p.to == i })
 		}
 		if err := check(i); err != nil {
 			return err
@@ -224,6 +243,7 @@ type mapMistakes struct {
 	keyContexts  bool // each outer key has a context of its own, which goes when it is removed
 	removeAll    bool // a remove ends what is there when it arrives, seen or not
 	digestSeen   bool // what both have seen is taken to be equal
+	wholeAnswer  bool // an answer to a digest has new values and the whole context
 }
 
 func newNaiveMap() *naiveMap { return &naiveMap{map[crdt.Dot]bool{}, map[crdt.Dot]place{}} }
@@ -308,7 +328,7 @@ func naiveMapSubject(m meaning, args int, bad mapMistakes) subjectMap[*naiveMap]
 		join:  func(s, delta *naiveMap) { s.join(delta, bad) },
 		clone: (*naiveMap).clone,
 		since: func(from, to *naiveMap) *naiveMap {
-			if !bad.digestSeen {
+			if !bad.digestSeen && !bad.wholeAnswer {
 				return from
 			}
 			delta := newNaiveMap()
@@ -319,6 +339,9 @@ func naiveMapSubject(m meaning, args int, bad mapMistakes) subjectMap[*naiveMap]
 						delta.live[d] = p
 					}
 				}
+			}
+			if bad.wholeAnswer {
+				maps.Copy(delta.seen, from.seen)
 			}
 			return delta
 		},
@@ -394,6 +417,7 @@ func TestMapOracleFindsKnownWrongTurns(t *testing.T) {
 		"contexts that go with their keys":           {keyContexts: true},
 		"a remove that ends what it has not seen":    {removeAll: true},
 		"digests of the context alone":               {digestSeen: true},
+		"answers that carry the whole context":       {wholeAnswer: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
