@@ -107,6 +107,41 @@ func (s *RWSet[E]) Join(delta *RWSet[E]) *RWSet[E] {
 	return (*RWSet[E])(s.marks().Join(delta.marks()))
 }
 
+// JoinTrace is Join that reports each element that came into the set, then each that left it, once, in the
+// order of the dots that did it, after the set has taken the delta. The functions may read the set, not
+// change it. It costs what Join costs, and the live dots of the elements that changed.
+func (s *RWSet[E]) JoinTrace(delta *RWSet[E], entered, left func(E)) *RWSet[E] {
+	var touched []E
+	more := map[rwMark[E]]int{} // live dots of a mark, compared with before
+	count := func(by int) func(rwMark[E], Dot) {
+		return func(m rwMark[E], _ Dot) {
+			touched = append(touched, m.e)
+			more[m] += by
+		}
+	}
+	novelty := s.marks().JoinTrace(delta.marks(), count(+1), count(-1))
+	var gone []E
+	done := make(map[E]struct{}, len(touched))
+	for _, e := range touched {
+		if _, ok := done[e]; ok {
+			continue
+		}
+		done[e] = struct{}{}
+		adds, removes := s.Dots(e)
+		was := len(adds) > more[rwMark[E]{e, false}] && len(removes) == more[rwMark[E]{e, true}]
+		switch now := len(adds) > 0 && len(removes) == 0; {
+		case now && !was:
+			entered(e)
+		case was && !now:
+			gone = append(gone, e)
+		}
+	}
+	for _, e := range gone {
+		left(e)
+	}
+	return (*RWSet[E])(novelty)
+}
+
 // LessOrEqual implements Lattice.
 func (s *RWSet[E]) LessOrEqual(o *RWSet[E]) bool { return s.marks().LessOrEqual(o.marks()) }
 

@@ -1,0 +1,123 @@
+package crdttest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/martinelli-go/martinelli/crdt"
+	"github.com/martinelli-go/martinelli/crdt/internal/seeds"
+)
+
+// traced is a set beside who follows it by what its joins tell, and nothing else.
+type traced[S crdt.Lattice[S]] struct {
+	set    S
+	mirror map[uint64]bool
+	err    error
+}
+
+func (w *traced[S]) enter(e uint64) {
+	if w.mirror[e] {
+		w.err = errors.Join(w.err, fmt.Errorf("%d enters, and was there", e))
+	}
+	w.mirror[e] = true
+}
+
+func (w *traced[S]) leave(e uint64) {
+	if !w.mirror[e] {
+		w.err = errors.Join(w.err, fmt.Errorf("%d leaves, and was not there", e))
+	}
+	delete(w.mirror, e)
+}
+
+// tracing is a set type of which a mirror is kept: change makes a random delta without changing the state,
+// join takes a delta and tells the mirror.
+type tracing[S crdt.Lattice[S]] struct {
+	new    func() S
+	change func(r *rand.Rand, replica int, s S) S
+	join   func(w *traced[S], delta S) S
+	all    func(s S) []uint64
+}
+
+// requireTraces runs sets from a few elements to many blocks of them through changes, deltas in any order and
+// repairs. After each step the mirror holds what the set holds, and the novelty alone makes the same.
+func requireTraces[S crdt.Lattice[S]](t *testing.T, im tracing[S]) {
+	t.Helper()
+	t.Parallel()
+	for seed := range seeds.Of(t, 20) {
+		r := rand.New(rand.NewPCG(seed, 5))
+		replicas := make([]*traced[S], Replicas)
+		for i := range replicas {
+			replicas[i] = &traced[S]{set: im.new(), mirror: map[uint64]bool{}}
+		}
+		deltas := []S{im.new()}
+		for range 60 {
+			i := r.IntN(Replicas)
+			w := replicas[i]
+			var delta S
+			switch r.IntN(4) {
+			case 0, 1:
+				delta = im.change(r, i, w.set)
+				deltas = append(deltas, delta)
+			case 2:
+				delta = deltas[r.IntN(len(deltas))]
+			case 3:
+				var err error
+				delta, err = replicas[r.IntN(Replicas)].set.Since(w.set.Digest())
+				require.NoError(t, err)
+			}
+			before := w.set.Clone()
+			novelty := im.join(w, delta)
+			require.NoError(t, w.err, "seed %d", seed)
+			require.Equal(t, slices.Sorted(maps.Keys(w.mirror)), im.all(w.set), "seed %d", seed)
+			require.True(t, novelty.LessOrEqual(delta))
+			require.True(t, before.Join(novelty).Equal(novelty), "a novelty has nothing that was there")
+			require.True(t, before.Equal(w.set))
+		}
+	}
+}
+
+func someOf(r *rand.Rand) []uint64 {
+	es, spread := make([]uint64, r.IntN(40)), 3+r.Uint64N(600)
+	for i := range es {
+		es[i] = r.Uint64N(spread)
+	}
+	return es
+}
+
+func TestTracesOfRWSetTellWhatEntersAndLeaves(t *testing.T) {
+	type set = *crdt.RWSet[uint64]
+	ms := minters()
+	requireTraces(t, tracing[set]{
+		new: crdt.NewRWSet[uint64],
+		change: func(r *rand.Rand, replica int, s set) set {
+			m := *ms[replica]
+			m.Next = s.Context().Max(m.Actor) // one replica, one actor, never set back
+			return s.Prepare(crdt.RWSetOp[uint64]{Add: someOf(r), Remove: someOf(r)}).Effect(&m)
+		},
+		join: func(w *traced[set], delta set) set { return w.set.JoinTrace(delta, w.enter, w.leave) },
+		all:  func(s set) []uint64 { return slices.Sorted(s.All()) },
+	})
+}
+
+// What only grows needs no trace: what enters is the novelty.
+func TestNoveltyOfGSetIsWhatEnters(t *testing.T) {
+	type set = *crdt.GSet[uint64]
+	requireTraces(t, tracing[set]{
+		new:    func() set { return crdt.NewGSet(Uints()) },
+		change: func(r *rand.Rand, _ int, s set) set { return s.Clone().Add(someOf(r)...) },
+		join: func(w *traced[set], delta set) set {
+			novelty := w.set.Join(delta)
+			for e := range novelty.All() {
+				w.enter(e)
+			}
+			return novelty
+		},
+		all: func(s set) []uint64 { return slices.Sorted(s.All()) },
+	})
+}
