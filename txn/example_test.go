@@ -64,5 +64,5 @@ func ExampleIDOf() {
 	_, _ = ask, again
 	id, ok := txn.IDOf(fmt.Errorf("paying the rent: %w", &txn.InDoubt{ID: txn.ID{Client: 4, Seq: 2}}))
 	fmt.Println(id, ok)
-	// Output: {4 2} true
+	// Output: 4.2 true
 }

@@ -28,10 +28,10 @@ func (a *activation) branchIn(ctx context.Context, missing error) (*turn, *link.
 func (a *activation) Touch(ctx context.Context, field wire.Cell) error {
 	t, in, err := a.branchIn(ctx, wire.ErrNoBlock)
 	if err != nil {
-		return fmt.Errorf("state %d of %s: %w", field.Number(), a.id, err)
+		return fmt.Errorf("state %s of %s: %w", field.Name(), a.id, err)
 	}
 	if err := a.lock(ctx, t, in); err != nil {
-		return fmt.Errorf("state %d of %s: %w", field.Number(), a.id, err)
+		return fmt.Errorf("state %s of %s: %w", field.Name(), a.id, err)
 	}
 	a.mu.Lock()
 	c := a.cell(field)
@@ -44,13 +44,13 @@ func (a *activation) Touch(ctx context.Context, field wire.Cell) error {
 	a.mu.Unlock()
 	if !known && drafted {
 		// What the draft was made from has turned out stale: loading it again would lose the draft.
-		err := fmt.Errorf("state %d of %s has changed under the block: %w", field.Number(), a.id, wire.ErrAborted)
+		err := fmt.Errorf("state %s of %s has changed under the block: %w", field.Name(), a.id, wire.ErrAborted)
 		in.Doom(err)
 		return err
 	}
 	if !known {
 		if version, err = a.load(ctx, c); err != nil {
-			return fmt.Errorf("loading state %d of %s: %w", field.Number(), a.id, err)
+			return fmt.Errorf("loading state %s of %s: %w", field.Name(), a.id, err)
 		}
 	}
 	a.host.presence.read(in.Holder.Attempt, a, commit.Read{Key: c.key, Version: version})

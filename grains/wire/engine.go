@@ -1,6 +1,9 @@
 package wire
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // Engine is what silos, clients and edge nodes do for the places on them. Its methods may be called from
 // any goroutine. A method that a node cannot serve returns a typed error.
@@ -86,6 +89,9 @@ type BlockID struct{ Client, Seq uint64 }
 
 // IsZero says whether id names nothing.
 func (id BlockID) IsZero() bool { return id == BlockID{} }
+
+// String is client.sequence, "12.345".
+func (id BlockID) String() string { return fmt.Sprintf("%d.%d", id.Client, id.Seq) }
 
 // Outcome is what became of an atomic block.
 type Outcome uint8

@@ -73,7 +73,7 @@ func (e *CallError) Error() string {
 	}
 	b.WriteString(e.Cause.Error())
 	if !e.Call.IsZero() {
-		fmt.Fprintf(&b, " (call %d/%d)", e.Call.Client, e.Call.Seq)
+		fmt.Fprintf(&b, " (call %v)", e.Call)
 	}
 	return b.String()
 }
@@ -85,7 +85,7 @@ func (e *CallError) Unwrap() error { return e.Cause }
 type InDoubt struct{ ID BlockID }
 
 func (e *InDoubt) Error() string {
-	return fmt.Sprintf("atomic block %d/%d is in doubt: it was submitted and no outcome came in time; ask txn.Outcome", e.ID.Client, e.ID.Seq)
+	return fmt.Sprintf("atomic block %v is in doubt: it was submitted and no outcome came in time; ask txn.Outcome", e.ID)
 }
 
 // Is makes an InDoubt an ErrUnknown too.

@@ -126,7 +126,7 @@ func TestDoubtTravels(t *testing.T) {
 		}
 	}
 	var err error = &wire.CallError{To: to, Method: "Buy", Cause: wire.ErrUnknown, Call: id, Detail: "the silo is gone"}
-	text := "shop.User/alice.Buy: the silo is gone: unknown whether the call was executed (call 1152921504606846976/3)"
+	text := "shop.User/alice.Buy: the silo is gone: unknown whether the call was executed (call 1152921504606846976.3)"
 	for range 3 {
 		require.EqualError(t, err, text)
 		require.ErrorIs(t, err, wire.ErrUnknown)

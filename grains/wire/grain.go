@@ -16,8 +16,9 @@ type Activation interface {
 // Cell is a field of transactional state as its host sees it. The host calls it for one block at a time,
 // the one that holds the grain's lock.
 type Cell interface {
-	// Number is the field's locked number.
+	// Number is the field's locked number, Name its name in the code.
 	Number() uint32
+	Name() string
 	// Load sets the current value from its encoding; nil is the zero value.
 	Load(b []byte) error
 	// Forget drops current value and draft.
@@ -77,6 +78,8 @@ type Slot[T any] struct {
 type cell[T any] struct{ *Slot[T] }
 
 func (c cell[T]) Number() uint32 { return c.number }
+
+func (c cell[T]) Name() string { return c.name }
 
 func (c cell[T]) Load(b []byte) error {
 	c.Forget()

@@ -84,7 +84,7 @@ func (c *Coordinator) Outcome(ctx context.Context, id wire.BlockID) (wire.Outcom
 	}
 	r, err := c.inquire(ctx, commit.Inquire{ID: commit.ID(id)})
 	if err != nil {
-		return 0, fmt.Errorf("asking for the outcome of atomic block %d/%d: %w", id.Client, id.Seq, err)
+		return 0, fmt.Errorf("asking for the outcome of atomic block %v: %w", id, err)
 	}
 	switch r.Code {
 	case commit.Committed:
@@ -94,7 +94,7 @@ func (c *Coordinator) Outcome(ctx context.Context, id wire.BlockID) (wire.Outcom
 	case commit.Forgotten:
 		return wire.Forgotten, nil
 	}
-	return 0, fmt.Errorf("asking for the outcome of atomic block %d/%d: %s", id.Client, id.Seq, r.Reason)
+	return 0, fmt.Errorf("asking for the outcome of atomic block %v: %s", id, r.Reason)
 }
 
 // inquire asks the ledger. A question may be repeated: it never changes an outcome.
