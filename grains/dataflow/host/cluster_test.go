@@ -429,7 +429,7 @@ func (w *world) mutate(at *node, id wire.ID, op []byte) error {
 	}
 	all := slices.Collect(maps.Values(w.nodes))
 	w.mu.Unlock()
-	if err != nil {
+	if err != nil || len(delta) == 0 {
 		return err
 	}
 	for _, n := range all {

@@ -52,6 +52,9 @@ func demonstrate(ctx context.Context, o demoOptions, stdout, stderr io.Writer) (
 	}
 	d.report = &report{Data: d.in.dir, Seed: o.seed, Dir: d.dir, bars: d.in.real() && o.users == 0}
 	if err := d.drive(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = errors.New("it was interrupted by a signal; start it again")
+		}
 		d.report.check("the demonstration came to its end", err)
 	}
 	d.progress.close()
