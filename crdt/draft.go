@@ -49,6 +49,15 @@ func (e *NoEffect) Error() string {
 		"Effect(m *crdt.Minter, own %s) (%s, error), which may return the receiver if its deltas need no identity", e.Type, e.Type, e.Type)
 }
 
+// NotWritten is the error of a draft that claims to have observed something of an actor which that actor, who
+// is to put it into effect, has not written.
+type NotWritten struct{ Actor Actor }
+
+// Error says whose name was used.
+func (e *NotWritten) Error() string {
+	return fmt.Sprintf("crdt: a draft names what actor %d never wrote: make drafts by the minter of NewDraft", e.Actor)
+}
+
 // errNotObserved: taking effect it would win over every later write.
 var errNotObserved = errors.New("crdt: a draft has a write without a time: call Observe on it at a replica first")
 
@@ -88,9 +97,12 @@ func effectPart[L Lattice[L]](draft L, m *Minter, own *L) (delta L, err error) {
 }
 
 // renamedDots returns the set with fresh dots of m in place of the draft's.
-func renamedDots[E comparable](s *Set[E], m *Minter) *Set[E] {
+func renamedDots[E comparable](s *Set[E], m *Minter) (*Set[E], error) {
 	if s.IsEmpty() {
-		return nil
+		return nil, nil
+	}
+	if err := observedOf(&s.ctx, m); err != nil {
+		return nil, err
 	}
 	out, fresh := &Set[E]{}, Context{}
 	for d, e := range s.AllDots() {
@@ -101,7 +113,17 @@ func renamedDots[E comparable](s *Set[E], m *Minter) *Set[E] {
 		out.live.insert(d, e)
 	}
 	out.ctx = renamedContext(&s.ctx, &fresh)
-	return orNil(out)
+	return orNil(out), nil
+}
+
+// observedOf refuses dots of m's actor that are yet to be minted: they would be dead when they are.
+func observedOf(c *Context, m *Minter) error {
+	for r := range c.Runs() {
+		if r.Actor == m.Actor && r.To > m.Next {
+			return &NotWritten{m.Actor}
+		}
+	}
+	return nil
 }
 
 // renamedContext returns the context with fresh dots in place of the draft's: those that the draft both made
@@ -117,37 +139,45 @@ func renamedContext(c, fresh *Context) (out Context) {
 }
 
 // Effect implements Operation: live dots of the draft become fresh ones.
-func (s *Set[E]) Effect(m *Minter, _ *Set[E]) (*Set[E], error) { return renamedDots(s, m), nil }
+func (s *Set[E]) Effect(m *Minter, _ *Set[E]) (*Set[E], error) { return renamedDots(s, m) }
 
 // Effect implements Operation, as Set.Effect.
 func (s *RWSet[E]) Effect(m *Minter, _ *RWSet[E]) (*RWSet[E], error) {
-	return (*RWSet[E])(renamedDots(s.marks(), m)), nil
+	out, err := renamedDots(s.marks(), m)
+	return (*RWSet[E])(out), err
 }
 
 // Effect implements Operation, as Set.Effect.
 func (f *EWFlag) Effect(m *Minter, _ *EWFlag) (*EWFlag, error) {
-	return (*EWFlag)(renamedDots(f.marks(), m)), nil
+	out, err := renamedDots(f.marks(), m)
+	return (*EWFlag)(out), err
 }
 
 // Effect implements Operation, as Set.Effect.
 func (f *DWFlag) Effect(m *Minter, _ *DWFlag) (*DWFlag, error) {
-	return (*DWFlag)(renamedDots(f.marks(), m)), nil
+	out, err := renamedDots(f.marks(), m)
+	return (*DWFlag)(out), err
 }
 
 // Effect implements Operation, as Set.Effect.
 func (r *MVRegister[V]) Effect(m *Minter, _ *MVRegister[V]) (*MVRegister[V], error) {
-	return r.wrap(renamedDots(r.inner(), m)), nil
+	out, err := renamedDots(r.inner(), m)
+	return r.wrap(out), err
 }
 
 // Effect implements Operation, as Set.Effect.
 func (g *Graph[V]) Effect(m *Minter, _ *Graph[V]) (*Graph[V], error) {
-	return graphOf(renamedDots(g.items(), m)), nil
+	out, err := renamedDots(g.items(), m)
+	return graphOf(out), err
 }
 
 // Effect implements Operation, as Set.Effect.
 func (m *ORMap[K, S]) Effect(as *Minter, _ *ORMap[K, S]) (*ORMap[K, S], error) {
 	if m.IsEmpty() {
 		return nil, nil
+	}
+	if err := observedOf(m.Context(), as); err != nil {
+		return nil, err
 	}
 	out, fresh := &ORMap[K, S]{}, Context{}
 	for d := range m.store.Dots() {
@@ -164,10 +194,21 @@ func (m *ORMap[K, S]) Effect(as *Minter, _ *ORMap[K, S]) (*ORMap[K, S], error) {
 
 // Of counters a draft has a row of its own, which is added to the actor's.
 
+// observedRow refuses a row of the actor that is ahead of what it keeps: its next addition would be lost.
+func observedRow(draft tally, a Actor, own tally) error {
+	if !draft.of(a).lessOrEqual(own) {
+		return &NotWritten{a}
+	}
+	return nil
+}
+
 // Effect implements Operation: what the draft added goes on top of the actor's row in own.
 func (c *Counter) Effect(m *Minter, own *Counter) (*Counter, error) {
 	delta := &Counter{}
 	for _, r := range c.list() {
+		if have := own.Row(m.Actor); r.actor == m.Actor && (r.P > have.P || r.N > have.N) {
+			return nil, &NotWritten{m.Actor}
+		}
 		if r.actor != draftActor {
 			delta.raise(r.actor, r.P, r.N)
 			continue
@@ -187,6 +228,9 @@ func (c *Counter) Effect(m *Minter, own *Counter) (*Counter, error) {
 
 // Effect implements Operation, as Counter.Effect.
 func (c *GCounter) Effect(m *Minter, own *GCounter) (*GCounter, error) {
+	if err := observedRow(c.list(), m.Actor, own.list()); err != nil {
+		return nil, err
+	}
 	delta := &GCounter{}
 	for _, r := range c.list() {
 		if r.of == draftActor {
@@ -203,11 +247,14 @@ func (c *GCounter) Effect(m *Minter, own *GCounter) (*GCounter, error) {
 func (c *LexCounter) Effect(m *Minter, own *LexCounter) (*LexCounter, error) {
 	delta := &LexCounter{}
 	for _, r := range c.list() {
+		row := own.Row(m.Actor)
+		if r.actor == m.Actor && r.compare(row) > 0 {
+			return nil, &NotWritten{m.Actor}
+		}
 		if r.actor != draftActor {
 			delta.raise(r.actor, r.LexRow)
 			continue
 		}
-		row := own.Row(m.Actor)
 		LexCounterOp{N: r.V}.Effect(m.Actor, &row)
 		delta.raise(m.Actor, row)
 	}
@@ -218,6 +265,9 @@ func (c *LexCounter) Effect(m *Minter, own *LexCounter) (*LexCounter, error) {
 // Effect implements Operation: what the draft added and did not reset goes on top of the actor's row in own;
 // what it observed of others is reset.
 func (c *ResetCounter) Effect(m *Minter, own *ResetCounter) (*ResetCounter, error) {
+	if row, have := c.Row(m.Actor), own.Row(m.Actor); row.P > have.P || row.N > have.N {
+		return nil, &NotWritten{m.Actor}
+	}
 	delta := &ResetCounter{}
 	c.list().actors(func(a Actor, t tally) bool {
 		if a != draftActor {
@@ -257,6 +307,9 @@ func (c *BoundedCounter) Observe(draft *BoundedCounter, _ int64) *BoundedCounter
 // holds, whoever has the rights: they are asked for here.
 func (c *BoundedCounter) Effect(m *Minter, own *BoundedCounter) (*BoundedCounter, error) {
 	mustOwn(m.Actor)
+	if err := observedRow(c.list(), m.Actor, own.list()); err != nil {
+		return nil, err
+	}
 	delta, gifts := &BoundedCounter{}, tally(nil)
 	var op BoundedCounterOp
 	for _, r := range c.list() {

@@ -129,6 +129,59 @@ func TestDraftsOfAnEpochThatHasEnded(t *testing.T) {
 	require.EqualValues(t, 7, own.Second().Value())
 }
 
+// A draft that claims to know something of the actor that only that actor can know is refused: dots that are
+// yet to be minted would be dead when they are, rows that are yet to grow would swallow what is added.
+func TestDraftsThatClaimWhatNobodyWrote(t *testing.T) {
+	t.Parallel()
+	m := func() *Minter { return &Minter{Actor: 7, Next: 3} }
+	ahead := &Minter{Actor: 7, Next: 3}
+	flag := NewEWFlag()
+	flag.Enable(ahead)
+	set := NewSet[string]()
+	set.Add(ahead, "x")
+	set.Remove("x")
+	table := NewORMap[string, *FlagStore]()
+	table.Update("k", func(f *FlagStore) Change[*FlagStore] { return f.Enable(ahead) })
+	value, graph, rw, dw := NewMVRegister(stringCodec()), NewGraph[string](), NewRWSet[string](), NewDWFlag()
+	value.Set(ahead, "v")
+	graph.AddVertex(ahead, "v")
+	rw.Add(ahead, "v")
+	dw.Enable(ahead)
+	up, down, grow, reset := NewCounter(), NewLexCounter(), NewGCounter(), NewResetCounter()
+	up.Add(7, -1)
+	down.Add(7, -1)
+	grow.Add(7, 1)
+	reset.Add(7, 1)
+	rights := NewBoundedCounter()
+	rights.Inc(7, 1)
+	table2 := NewGMap(stringCodec(), NewCounter)
+	table2.Update("k", func(c *Counter) *Counter { return c.Add(7, 1) })
+	for _, err := range []error{
+		effectError(flag, m(), NewEWFlag()), effectError(set, m(), NewSet[string]()), effectError(table, m(), NewORMap[string, *FlagStore]()),
+		effectError(value, m(), NewMVRegister(stringCodec())), effectError(graph, m(), NewGraph[string]()),
+		effectError(rw, m(), NewRWSet[string]()), effectError(dw, m(), NewDWFlag()),
+		effectError(up, m(), NewCounter()), effectError(down, m(), NewLexCounter()), effectError(grow, m(), NewGCounter()),
+		effectError(reset, m(), NewResetCounter()), effectError(rights, m(), NewBoundedCounter()),
+		effectError(table2, m(), NewGMap(stringCodec(), NewCounter)),
+		effectError(NewPair(grow, set), m(), NewPair(NewGCounter(), NewSet[string]())), effectError(NewPair(NewGFlag(), set), m(), NewPair(NewGFlag(), NewSet[string]())),
+		effectError(NewLexPair(grow, set), m(), NewLexPair(NewGCounter(), NewSet[string]())),
+		func() error {
+			_, err := sampleLayout.Effect(&sampleStruct{Up: grow}, m(), sampleLayout.New())
+			return err
+		}(),
+	} {
+		require.Equal(t, &NotWritten{7}, err)
+		require.ErrorContains(t, err, "make drafts by the minter of NewDraft")
+	}
+	require.NoError(t, effectError(up, m(), up.Clone()), "what it has written may be observed")
+	require.NoError(t, effectError(set, &Minter{Actor: 7, Next: 5}, NewSet[string]()))
+}
+
+func effectError[L Lattice[L]](draft L, m *Minter, own L) error {
+	_, err := Effect(draft, m, own)
+	return err
+}
+
 // mute is a lattice that does not say what its changes are in another's name.
 type mute struct{ *GFlag }
 

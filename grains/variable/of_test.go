@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/martinelli-go/martinelli/crdt"
 	"github.com/martinelli-go/martinelli/grains/variable"
@@ -78,6 +79,35 @@ func everyType[L crdt.Lattice[L]](t *testing.T, name string, codec wire.Codec[L]
 			require.Equal(t, want, shown(l))
 			require.False(t, n.object(v.On(n.place()).ID()).Empty())
 			require.NotContains(t, fmt.Sprint(l), "18446744073709551615", "nothing is left of the draft's name")
+		}
+		id := v.On(p.a.place()).ID()
+		harmless(t, p.a.kinds["test.of"].Variable().Lattice, p.a.object(id), p.a.own[id], append(p.a.made, p.b.made...))
+	})
+}
+
+// harmless says that bytes which mean something else, or nothing, change nothing where they are refused, and
+// never panic.
+func harmless(t *testing.T, l wire.Lattice, o wire.Object, own []byte, known []made) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := slices.Clone(rapid.SampledFrom(known).Draw(t, "of").delta)
+		for range rapid.IntRange(0, 3).Draw(t, "flips") {
+			b[rapid.IntRange(0, len(b)-1).Draw(t, "at")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
+		}
+		b = b[:rapid.IntRange(0, len(b)).Draw(t, "length")]
+		before := o.State()
+		prepared, err := o.Prepare(5, b)
+		if err == nil {
+			_, _, _ = l.Effect(4, own, prepared)
+		}
+		_, _, _ = l.Effect(4, own, b)
+		_, _, _ = l.Effect(4, b, known[0].delta)
+		_, _ = o.Since(b)
+		require.Equal(t, before, o.State())
+		scratch := l.New()
+		_, err = scratch.Join(before)
+		require.NoError(t, err)
+		if _, err := scratch.Join(b); err != nil {
+			require.Equal(t, before, scratch.State())
 		}
 	})
 }
