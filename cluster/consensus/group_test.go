@@ -325,6 +325,7 @@ func TestReadersShareAnEntry(t *testing.T) {
 	wg.Wait()
 	require.Less(t, c.groups[l].Stats().Batches-before, uint64(readers)/2)
 	for i := range c.groups {
+		require.NoError(t, c.groups[i].WaitApplied(within(t, patienceOfTests), 1)) // a follower may be behind
 		require.Equal(t, []string{"a"}, c.fsms[i].all(), "a question leaves no entry behind")
 	}
 }
