@@ -393,5 +393,5 @@ func DecodeBoundedCounterOp(b []byte) (BoundedCounterOp, error) {
 	if r.err == nil && (op.Give == 0) != (op.To == 0) {
 		r.fail("a gift needs an amount and whom it goes to")
 	}
-	return op, r.finish()
+	return finished(&r, op)
 }

@@ -293,7 +293,7 @@ func DecodeCounterOp(b []byte) (CounterOp, error) {
 		}
 		op.N = unzigzag(r.uint())
 	}
-	return op, r.finish()
+	return finished(&r, op)
 }
 
 // Append appends the encoding of the row, message CounterRow of crdt.proto.
@@ -308,7 +308,7 @@ func DecodeCounterRow(b []byte) (CounterRow, error) {
 	r := reader{message: "CounterRow", b: b}
 	r.version()
 	row := r.counts()
-	return row, r.finish()
+	return finished(&r, row)
 }
 
 func zigzag(v int64) uint64   { return uint64(v<<1) ^ uint64(v>>63) }

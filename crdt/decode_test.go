@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"regexp"
 	"runtime"
 	"slices"
@@ -18,7 +19,7 @@ import (
 
 // decoders is everything of this package that reads bytes from outside. Digests are answered by small states,
 // for an answer costs what is sent.
-func decoders(t require.TestingT) map[string]func([]byte) error {
+func decoders(t require.TestingT) map[string]func([]byte) (any, error) {
 	str, num := stringCodec(), uintCodec()
 	sets, regs := seedSets(), NewRegisterMap(num, str)
 	regs.Set(1, 1, 7, "x")
@@ -33,72 +34,63 @@ func decoders(t require.TestingT) map[string]func([]byte) error {
 	flag, mv := NewEWFlag(), NewMVRegister(str)
 	flag.Enable(&Minter{Actor: 1})
 	mv.Set(&Minter{Actor: 1}, "x")
-	causalOf := func(s interface{ Since([]byte) (*EWFlag, error) }) func([]byte) error {
-		return func(b []byte) error { _, err := s.Since(b); return err }
-	}
-	return map[string]func([]byte) error{
-		"Context":          func(b []byte) error { _, err := DecodeContext(b); return err },
-		"Minter":           func(b []byte) error { _, err := DecodeMinter(b); return err },
-		"Set":              func(b []byte) error { _, err := DecodeSet(b, num); return err },
-		"SetOp":            func(b []byte) error { _, err := DecodeSetOp(b, num); return err },
-		"SetDigest":        func(b []byte) error { _, err := sets[1].Since(b); return err },
-		"RWSet":            func(b []byte) error { _, err := DecodeRWSet(b, num); return err },
-		"RWSetOp":          func(b []byte) error { _, err := DecodeRWSetOp(b, num); return err },
-		"GSet":             func(b []byte) error { _, err := DecodeGSet(b, num); return err },
-		"TwoPhaseSet":      func(b []byte) error { _, err := DecodeTwoPhaseSet(b, num); return err },
-		"SetHashes":        func(b []byte) error { _, err := phased.Since(b); return err },
-		"Counter":          func(b []byte) error { _, err := DecodeCounter(b); return err },
-		"CounterOp":        func(b []byte) error { _, err := DecodeCounterOp(b); return err },
-		"CounterRow":       func(b []byte) error { _, err := DecodeCounterRow(b); return err },
-		"GCounter":         func(b []byte) error { _, err := DecodeGCounter(b); return err },
-		"GCounterOp":       func(b []byte) error { _, err := DecodeGCounterOp(b); return err },
-		"LexCounter":       func(b []byte) error { _, err := DecodeLexCounter(b); return err },
-		"LexCounterOp":     func(b []byte) error { _, err := DecodeLexCounterOp(b); return err },
-		"LexRow":           func(b []byte) error { _, err := DecodeLexRow(b); return err },
-		"BoundedCounter":   func(b []byte) error { _, err := DecodeBoundedCounter(b); return err },
-		"BoundedCounterOp": func(b []byte) error { _, err := DecodeBoundedCounterOp(b); return err },
-		"ResetCounter":     func(b []byte) error { _, err := DecodeResetCounter(b); return err },
-		"ResetCounterOp":   func(b []byte) error { _, err := DecodeResetCounterOp(b); return err },
-		"Register":         func(b []byte) error { _, err := DecodeRegister(b, str); return err },
-		"RegisterOp":       func(b []byte) error { _, err := DecodeRegisterOp(b, str); return err },
-		"RegisterDigest":   func(b []byte) error { _, err := reg.Since(b); return err },
-		"RegisterMap":      func(b []byte) error { _, err := DecodeRegisterMap(b, num, str); return err },
-		"RegisterMapOp":    func(b []byte) error { _, err := DecodeRegisterMapOp(b, num, str); return err },
-		"RegisterMapDigest": func(b []byte) error {
-			_, err := regs.Since(b)
-			return err
-		},
-		"MVRegister":     func(b []byte) error { _, err := DecodeMVRegister(b, str); return err },
-		"MVRegisterOp":   func(b []byte) error { _, err := DecodeMVRegisterOp(b, str); return err },
-		"IVar":           func(b []byte) error { _, err := DecodeIVar(b, str); return err },
-		"IVarDigest":     func(b []byte) error { _, err := ivar.Since(b); return err },
-		"MaxRegister":    func(b []byte) error { _, err := DecodeMaxRegister(b, num); return err },
-		"MinRegister":    func(b []byte) error { _, err := DecodeMinRegister(b, num); return err },
-		"HLC":            func(b []byte) error { _, err := DecodeHLC(b); return err },
-		"GFlag":          func(b []byte) error { _, err := DecodeGFlag(b); return err },
-		"EWFlag":         func(b []byte) error { _, err := DecodeEWFlag(b); return err },
-		"DWFlag":         func(b []byte) error { _, err := DecodeDWFlag(b); return err },
-		"FlagOp":         func(b []byte) error { _, err := DecodeFlagOp(b); return err },
-		"CausalDigest":   causalOf(flag),
-		"ORMap":          func(b []byte) error { _, err := DecodeORMap(b, keys, nested); return err },
-		"ORMap values":   func(b []byte) error { _, err := DecodeORMap(b, keys, ValueStoreCodec(str)); return err },
-		"ORMap counters": func(b []byte) error { _, err := DecodeORMap(b, keys, CounterStoreCodec()); return err },
-		"ORMap flags":    func(b []byte) error { _, err := DecodeORMap(b, keys, FlagStoreCodec()); return err },
-		"ORMapOp":        func(b []byte) error { _, err := DecodeORMapOp(b, keys, nested); return err },
-		"GMap":           func(b []byte) error { _, err := decodeCounters(b); return err },
-		"KeyDigest":      func(b []byte) error { _, err := seedCountersMap().Since(b); return err },
-		"Graph":          func(b []byte) error { _, err := DecodeGraph(b, str); return err },
-		"TwoPhaseGraph":  func(b []byte) error { _, err := DecodeTwoPhaseGraph(b, str); return err },
-		"PartialOrder":   func(b []byte) error { _, err := DecodePartialOrder(b, str); return err },
-		"Pair":           func(b []byte) error { _, err := DecodePair(b, gcounterPart(), SetCodec(str)); return err },
-		"PairDigest":     func(b []byte) error { _, err := pairSample().Since(b); return err },
-		"LexPair":        func(b []byte) error { _, err := DecodeLexPair(b, gcounterPart(), gcounterPart()); return err },
-		"LexPairDigest":  func(b []byte) error { _, err := lexPairSample().Since(b); return err },
-		"struct":         func(b []byte) error { _, err := sampleLayout.Decode(b); return err },
-		"struct's digest": func(b []byte) error {
-			_, err := sampleLayout.Since(structSample(), b)
-			return err
-		},
+	return map[string]func([]byte) (any, error){
+		"Context":           func(b []byte) (any, error) { return DecodeContext(b) },
+		"Minter":            func(b []byte) (any, error) { return DecodeMinter(b) },
+		"Set":               func(b []byte) (any, error) { return DecodeSet(b, num) },
+		"SetOp":             func(b []byte) (any, error) { return DecodeSetOp(b, num) },
+		"SetDigest":         func(b []byte) (any, error) { return sets[1].Since(b) },
+		"RWSet":             func(b []byte) (any, error) { return DecodeRWSet(b, num) },
+		"RWSetOp":           func(b []byte) (any, error) { return DecodeRWSetOp(b, num) },
+		"GSet":              func(b []byte) (any, error) { return DecodeGSet(b, num) },
+		"TwoPhaseSet":       func(b []byte) (any, error) { return DecodeTwoPhaseSet(b, num) },
+		"SetHashes":         func(b []byte) (any, error) { return phased.Since(b) },
+		"Counter":           func(b []byte) (any, error) { return DecodeCounter(b) },
+		"CounterOp":         func(b []byte) (any, error) { return DecodeCounterOp(b) },
+		"CounterRow":        func(b []byte) (any, error) { return DecodeCounterRow(b) },
+		"GCounter":          func(b []byte) (any, error) { return DecodeGCounter(b) },
+		"GCounterOp":        func(b []byte) (any, error) { return DecodeGCounterOp(b) },
+		"LexCounter":        func(b []byte) (any, error) { return DecodeLexCounter(b) },
+		"LexCounterOp":      func(b []byte) (any, error) { return DecodeLexCounterOp(b) },
+		"LexRow":            func(b []byte) (any, error) { return DecodeLexRow(b) },
+		"BoundedCounter":    func(b []byte) (any, error) { return DecodeBoundedCounter(b) },
+		"BoundedCounterOp":  func(b []byte) (any, error) { return DecodeBoundedCounterOp(b) },
+		"ResetCounter":      func(b []byte) (any, error) { return DecodeResetCounter(b) },
+		"ResetCounterOp":    func(b []byte) (any, error) { return DecodeResetCounterOp(b) },
+		"Register":          func(b []byte) (any, error) { return DecodeRegister(b, str) },
+		"RegisterOp":        func(b []byte) (any, error) { return DecodeRegisterOp(b, str) },
+		"RegisterDigest":    func(b []byte) (any, error) { return reg.Since(b) },
+		"RegisterMap":       func(b []byte) (any, error) { return DecodeRegisterMap(b, num, str) },
+		"RegisterMapOp":     func(b []byte) (any, error) { return DecodeRegisterMapOp(b, num, str) },
+		"RegisterMapDigest": func(b []byte) (any, error) { return regs.Since(b) },
+		"MVRegister":        func(b []byte) (any, error) { return DecodeMVRegister(b, str) },
+		"MVRegisterOp":      func(b []byte) (any, error) { return DecodeMVRegisterOp(b, str) },
+		"IVar":              func(b []byte) (any, error) { return DecodeIVar(b, str) },
+		"IVarDigest":        func(b []byte) (any, error) { return ivar.Since(b) },
+		"MaxRegister":       func(b []byte) (any, error) { return DecodeMaxRegister(b, num) },
+		"MinRegister":       func(b []byte) (any, error) { return DecodeMinRegister(b, num) },
+		"HLC":               func(b []byte) (any, error) { return DecodeHLC(b) },
+		"GFlag":             func(b []byte) (any, error) { return DecodeGFlag(b) },
+		"EWFlag":            func(b []byte) (any, error) { return DecodeEWFlag(b) },
+		"DWFlag":            func(b []byte) (any, error) { return DecodeDWFlag(b) },
+		"FlagOp":            func(b []byte) (any, error) { return DecodeFlagOp(b) },
+		"CausalDigest":      func(b []byte) (any, error) { return flag.Since(b) },
+		"ORMap":             func(b []byte) (any, error) { return DecodeORMap(b, keys, nested) },
+		"ORMap values":      func(b []byte) (any, error) { return DecodeORMap(b, keys, ValueStoreCodec(str)) },
+		"ORMap counters":    func(b []byte) (any, error) { return DecodeORMap(b, keys, CounterStoreCodec()) },
+		"ORMap flags":       func(b []byte) (any, error) { return DecodeORMap(b, keys, FlagStoreCodec()) },
+		"ORMapOp":           func(b []byte) (any, error) { return DecodeORMapOp(b, keys, nested) },
+		"GMap":              func(b []byte) (any, error) { return decodeCounters(b) },
+		"KeyDigest":         func(b []byte) (any, error) { return seedCountersMap().Since(b) },
+		"Graph":             func(b []byte) (any, error) { return DecodeGraph(b, str) },
+		"TwoPhaseGraph":     func(b []byte) (any, error) { return DecodeTwoPhaseGraph(b, str) },
+		"PartialOrder":      func(b []byte) (any, error) { return DecodePartialOrder(b, str) },
+		"Pair":              func(b []byte) (any, error) { return DecodePair(b, gcounterPart(), SetCodec(str)) },
+		"PairDigest":        func(b []byte) (any, error) { return pairSample().Since(b) },
+		"LexPair":           func(b []byte) (any, error) { return DecodeLexPair(b, gcounterPart(), gcounterPart()) },
+		"LexPairDigest":     func(b []byte) (any, error) { return lexPairSample().Since(b) },
+		"struct":            func(b []byte) (any, error) { return sampleLayout.Decode(b) },
+		"struct's digest":   func(b []byte) (any, error) { return sampleLayout.Since(structSample(), b) },
 	}
 }
 
@@ -227,7 +219,7 @@ func TestDecodersAllocateInProportion(t *testing.T) {
 	bounded := func(input string, b []byte) {
 		for name, decode := range all {
 			n := allocated(func() {
-				if err := decode(b); err != nil {
+				if _, err := decode(b); err != nil {
 					check(t, err)
 				}
 			})
@@ -250,6 +242,24 @@ func TestDecodersAllocateInProportion(t *testing.T) {
 	}
 }
 
+// What failed to decode leaves nothing that could be joined or take effect by mistake.
+func TestFailedDecodesLeaveNothing(t *testing.T) {
+	t.Parallel()
+	failed := map[string]bool{}
+	for input, b := range dense(t, 3) {
+		for name, decode := range decoders(t) {
+			for cut := range b {
+				got, err := decode(b[:cut])
+				if err != nil {
+					require.True(t, reflect.ValueOf(got).IsZero(), "%s of %x, cut out of %s, fails with %v and gives %v", name, b[:cut], input, err, got)
+					failed[name] = true
+				}
+			}
+		}
+	}
+	require.Len(t, failed, len(decoders(t)))
+}
+
 // Every message that an error names is in crdt.proto, so that who reads the error finds what it speaks of.
 func TestDecodersNameMessagesOfTheProto(t *testing.T) {
 	t.Parallel()
@@ -260,7 +270,7 @@ func TestDecodersNameMessagesOfTheProto(t *testing.T) {
 	for _, b := range dense(t, 3) {
 		for _, decode := range decoders(t) {
 			for cut := range b {
-				err := decode(b[:cut])
+				_, err := decode(b[:cut])
 				for e := (*DecodeError)(nil); errors.As(err, &e); err = e.Err {
 					named[e.Message] = e
 				}

@@ -249,7 +249,7 @@ func CounterStoreCodec() Codec[*CounterStore] {
 			if n == 0 {
 				r.fail("an amount of zero")
 			}
-			return n, r.finish()
+			return finished(&r, n)
 		},
 	}
 	return storeCodec("CounterStore", amounts, (*CounterStore).AllDots, (*CounterStore).put, nil)

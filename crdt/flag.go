@@ -226,5 +226,5 @@ func DecodeFlagOp(b []byte) (FlagOp, error) {
 			r.unknown()
 		}
 	}
-	return op, r.finish()
+	return finished(&r, op)
 }

@@ -220,5 +220,5 @@ func DecodeGCounterOp(b []byte) (GCounterOp, error) {
 		}
 		op.N = r.uint()
 	}
-	return op, r.finish()
+	return finished(&r, op)
 }

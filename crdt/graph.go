@@ -332,7 +332,7 @@ func graphItemCodec[V comparable](vertices Codec[V]) Codec[graphItem[V]] {
 					e.edge, e.to = true, decodeValue(&r, vertices)
 				}
 			}
-			return e, r.finish()
+			return finished(&r, e)
 		},
 	}
 }

@@ -298,7 +298,7 @@ func DecodeLexCounterOp(b []byte) (LexCounterOp, error) {
 		}
 		op.N = unzigzag(r.uint())
 	}
-	return op, r.finish()
+	return finished(&r, op)
 }
 
 // Append appends the encoding of the row, message LexRow of crdt.proto.
@@ -309,5 +309,5 @@ func DecodeLexRow(b []byte) (LexRow, error) {
 	r := reader{message: "LexRow", b: b}
 	r.version()
 	row := r.lexRow()
-	return row, r.finish()
+	return finished(&r, row)
 }

@@ -233,5 +233,5 @@ func DecodeMVRegisterOp[V any](b []byte, codec Codec[V]) (MVRegisterOp[V], error
 			r.unknown()
 		}
 	}
-	return op, r.finish()
+	return finished(&r, op)
 }

@@ -43,7 +43,7 @@ func orderFactCodec[E comparable](elements Codec[E]) Codec[orderFact[E]] {
 					r.fail("a remove with a place")
 				}
 			}
-			return f, r.finish()
+			return finished(&r, f)
 		},
 	}
 }

@@ -321,5 +321,5 @@ func DecodeRegisterOp[V any](b []byte, codec Codec[V]) (RegisterOp[V], error) {
 	if r.err == nil && !found {
 		r.fail("the value is missing")
 	}
-	return op, r.finish()
+	return finished(&r, op)
 }

@@ -132,5 +132,5 @@ func DecodeRegisterMapOp[K comparable, V any](b []byte, keys Codec[K], values Co
 			r.unknown()
 		}
 	}
-	return op, r.finish()
+	return finished(&r, op)
 }

@@ -331,5 +331,5 @@ func DecodeResetCounterOp(b []byte) (ResetCounterOp, error) {
 			r.unknown()
 		}
 	}
-	return op, r.finish()
+	return finished(&r, op)
 }

@@ -214,7 +214,7 @@ func markCodec[E comparable](codec Codec[E]) Codec[rwMark[E]] {
 			if r.err == nil && !found {
 				r.fail("the element is missing")
 			}
-			return m, r.finish()
+			return finished(&r, m)
 		},
 	}
 }

@@ -115,7 +115,7 @@ func DecodeSetOp[E comparable](b []byte, codec Codec[E]) (SetOp[E], error) {
 			r.unknown()
 		}
 	}
-	return op, r.finish()
+	return finished(&r, op)
 }
 
 // context reads a non-empty context.

@@ -169,6 +169,15 @@ func (r *reader) finish() error {
 	return r.err
 }
 
+// finished returns what was read, nothing of it when reading failed.
+func finished[T any](r *reader, v T) (T, error) {
+	if err := r.finish(); err != nil {
+		var none T
+		return none, err
+	}
+	return v, nil
+}
+
 func appendVersion(b []byte) []byte { return appendUint(b, 1, encodingVersion) }
 
 func appendUint(b []byte, num protowire.Number, v uint64) []byte {
