@@ -108,3 +108,92 @@ func TestScatteredDigestsAnswerLagExactly(t *testing.T) {
 	b.Join(answer)
 	require.True(t, a.Equal(b))
 }
+
+func TestOnlyCanonicalBytesOfRegistersDecode(t *testing.T) {
+	t.Parallel()
+	const v = "\x08\x01"
+	const ctx = v + "\x12\x08\x0a\x06\x08\x01\x12\x02\x00\x04" // 1:1-5
+	str := stringCodec()
+	gset := func(b []byte) error { _, err := DecodeGSet(b, str); return err }
+	two := func(b []byte) error { _, err := DecodeTwoPhaseSet(b, str); return err }
+	hashes := func(b []byte) error { _, err := NewGSet(str).Since(b); return err }
+	rw := func(b []byte) error { _, err := DecodeRWSet(b, str); return err }
+	mv := func(b []byte) error { _, err := DecodeMVRegister(b, uintCodec()); return err }
+	ew := func(b []byte) error { _, err := DecodeEWFlag(b); return err }
+	dw := func(b []byte) error { _, err := DecodeDWFlag(b); return err }
+	causal := func(b []byte) error { _, err := NewEWFlag().Since(b); return err }
+	ivar := func(b []byte) error { _, err := DecodeIVar(b, str); return err }
+	ivarDigest := func(b []byte) error { _, err := NewIVar(str).Since(b); return err }
+	gflag := func(b []byte) error { _, err := DecodeGFlag(b); return err }
+	most := func(b []byte) error { _, err := DecodeMaxRegister(b, uintCodec()); return err }
+	rwOp := func(b []byte) error { _, err := DecodeRWSetOp(b, str); return err }
+	mvOp := func(b []byte) error { _, err := DecodeMVRegisterOp(b, str); return err }
+	flagOp := func(b []byte) error { _, err := DecodeFlagOp(b); return err }
+	hlc := func(b []byte) error { _, err := DecodeHLC(b); return err }
+	for _, c := range []struct {
+		name   string
+		decode func([]byte) error
+		bytes  string
+		reason string // "" when the bytes are good
+	}{
+		{"elements", gset, v + "\x12\x00\x12\x01a", ""},
+		{"elements out of order", gset, v + "\x12\x01b\x12\x01a", "not in order"},
+		{"element twice", gset, v + "\x12\x01b\x12\x01b", "not in order"},
+		{"remove in a grow-only set", gset, v + "\x1a\x01b", "unknown field 3"},
+		{"removes", two, v + "\x12\x01b\x1a\x01a", ""},
+		{"added and removed", two, v + "\x12\x01b\x1a\x01b", "comes twice"},
+		{"hashes out of order", hashes, v + "\x12\x10\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "not in order"},
+		{"half a hash", hashes, v + "\x12\x04\x01\x00\x00\x00", "4 bytes"},
+		{"no hash", hashes, v + "\x12\x00", "0 bytes"},
+		{"buckets missing", hashes, v + "\x20\x01", "missing"},
+		{"too many buckets", hashes, v + "\x20\x3f", "buckets"},
+		{"too few buckets", hashes, v + "\x20\x02\x2a\x08\x00\x00\x00\x00\x00\x00\x00\x00", "1 words for 2^2"},
+		{"digest field 6", hashes, v + "\x30\x01", "unknown"},
+		{"mark", rw, ctx + "\x1a\x0a\x08\x01\x12\x01\x04\x1a\x03\x12\x01a", ""},
+		{"mark without element", rw, ctx + "\x1a\x09\x08\x01\x12\x01\x04\x1a\x02\x08\x01", "element is missing"},
+		{"mark field 3", rw, ctx + "\x1a\x09\x08\x01\x12\x01\x04\x1a\x02\x18\x01", "unknown"},
+		{"removed is 2", rw, ctx + "\x1a\x0c\x08\x01\x12\x01\x04\x1a\x05\x08\x02\x12\x01a", "want 1"},
+		{"a register's value", mv, ctx + "\x1a\x08\x08\x01\x12\x01\x04\x1a\x01\x07", ""},
+		{"a register's bad value", mv, ctx + "\x1a\x07\x08\x01\x12\x01\x04\x1a\x00", "not a varint"},
+		{"live enable", ew, ctx + "\x1a\x05\x08\x01\x12\x01\x04", ""},
+		{"unseen enable", ew, ctx + "\x1a\x05\x08\x01\x12\x01\x05", "not in the context"},
+		{"disable in an enable-wins flag", ew, ctx + "\x22\x05\x08\x01\x12\x01\x04", "unknown field 4"},
+		{"live disable", dw, ctx + "\x22\x05\x08\x01\x12\x01\x04", ""},
+		{"dot of both", dw, ctx + "\x1a\x05\x08\x01\x12\x01\x04\x22\x05\x08\x01\x12\x01\x04", "both enables and disables"},
+		{"digest", causal, ctx + "\x1a\x05\x08\x01\x12\x01\x04", ""},
+		{"digest of unseen dots", causal, ctx + "\x1a\x05\x08\x01\x12\x01\x05", "not in the context"},
+		{"digest field 4", causal, ctx + "\x20\x01", "unknown"},
+		{"conflict", ivar, v + "\x18\x01", ""},
+		{"conflict with a value", ivar, v + "\x12\x01a\x18\x01", "with a value"},
+		{"conflict 2", ivar, v + "\x18\x02", "want 1"},
+		{"ivar field 4", ivar, v + "\x20\x02", "unknown"},
+		{"digest of conflict with a value", ivarDigest, v + "\x11\x00\x00\x00\x00\x00\x00\x00\x00\x18\x01", "with a value"},
+		{"ivar digest field 4", ivarDigest, v + "\x20\x02", "unknown"},
+		{"off", gflag, v, ""},
+		{"off, said", gflag, v + "\x10\x00", "left out"},
+		{"flag field 3", gflag, v + "\x18\x01", "unknown"},
+		{"largest", most, v + "\x12\x01\x05", ""},
+		{"bad largest", most, v + "\x12\x00", "not a varint"},
+		{"register field 3", most, v + "\x18\x01", "unknown"},
+		{"set operation", rwOp, v + "\x12\x01a", ""},
+		{"set operation field 5", rwOp, v + "\x28\x01", "unknown"},
+		{"register operation field 5", mvOp, v + "\x28\x01", "unknown"},
+		{"flag operation field 5", flagOp, v + "\x28\x01", "unknown"},
+		{"clock field 5", hlc, v + "\x28\x01", "unknown"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			err := c.decode([]byte(c.bytes))
+			if c.reason == "" {
+				require.NoError(t, err)
+				return
+			}
+			var e *DecodeError
+			require.True(t, errors.As(err, &e), "%v", err)
+			require.ErrorContains(t, err, c.reason)
+		})
+	}
+	_, err := DecodeRWSet([]byte(ctx+"\x1a\x05\x08\x01\x12\x01\x04"), str)
+	require.ErrorContains(t, err, "decode RWSet at", "errors name the type that was decoded")
+	require.ErrorContains(t, err, "decode RWSet.Row at")
+}
