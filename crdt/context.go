@@ -3,6 +3,7 @@ package crdt
 import (
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 	"sort"
 	"strings"
@@ -27,10 +28,16 @@ type Context struct {
 
 // seek returns the index of the first run that ends at or after d.
 func (c *Context) seek(d Dot) int {
-	return sort.Search(len(c.runs), func(i int) bool {
-		r := &c.runs[i]
-		return r.Actor > d.Actor || r.Actor == d.Actor && r.To >= d.Counter
-	})
+	low, high := 0, len(c.runs)
+	for low < high {
+		mid := int(uint(low+high) >> 1)
+		if r := &c.runs[mid]; r.Actor > d.Actor || r.Actor == d.Actor && r.To >= d.Counter {
+			high = mid
+		} else {
+			low = mid + 1
+		}
+	}
+	return low
 }
 
 // Contains says whether d has been seen.
@@ -44,7 +51,18 @@ func (c *Context) Contains(d Dot) bool {
 
 // Add adds d and says whether it was new. The zero Dot is no dot and is ignored.
 func (c *Context) Add(d Dot) bool {
-	if d.IsZero() || c.Contains(d) {
+	if d.IsZero() {
+		return false
+	}
+	// Most dots follow the last one of their actor: then the run that ends before d is at hand.
+	i := c.seek(Dot{Actor: d.Actor, Counter: d.Counter - 1})
+	if i < len(c.runs) && c.runs[i].Actor == d.Actor && c.runs[i].To == d.Counter-1 {
+		if next := i + 1; next == len(c.runs) || c.runs[next].Actor != d.Actor || c.runs[next].From > d.Counter+1 {
+			c.runs[i].To = d.Counter
+			return true
+		}
+	}
+	if c.Contains(d) {
 		return false
 	}
 	c.AddRun(Run{Actor: d.Actor, From: d.Counter, To: d.Counter})
@@ -136,6 +154,17 @@ func (c *Context) minus(o *Context) Context {
 		}
 	}
 	return out
+}
+
+// count returns the number of dots, or the highest number there is when they are more.
+func (c *Context) count() (n uint64) {
+	for _, r := range c.runs {
+		dots := r.To - r.From + 1
+		if n += dots; n < dots {
+			return math.MaxUint64
+		}
+	}
+	return n
 }
 
 // within calls f with the parts of c's runs that lie inside r, ascending.

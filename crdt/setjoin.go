@@ -31,7 +31,7 @@ func (s *Set[E]) JoinTrace(delta *Set[E], born, died func(E, Dot)) (novelty *Set
 		return nil
 	}
 	// What is live in the delta was live here, is dead here and stays dead, or is fresh.
-	var births []pair[E]
+	births := make([]pair[E], 0, min(uint64(delta.live.size()), fresh.count()))
 	for _, run := range fresh.runs {
 		steps += searchSteps(&s.ctx)
 		delta.live.within(run, func(d Dot, e E) { births = append(births, pair[E]{d, e}) })

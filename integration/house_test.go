@@ -64,6 +64,8 @@ var house = []struct {
 	{path: "samples/wine/cmd/wine"},
 	{path: "integration/bank"},
 	{path: "integration"},
+	{path: "integration/internal/report"},
+	{path: "integration/benchcrdt"},
 	{path: "integration/bench/shop"},
 	{path: "integration/bench"},
 }

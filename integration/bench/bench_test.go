@@ -3,14 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"math"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
+
+	"github.com/martinelli-go/martinelli/integration/internal/report"
 )
 
 func TestArguments(t *testing.T) {
@@ -20,10 +19,10 @@ func TestArguments(t *testing.T) {
 		code int
 		says string
 	}{
-		"help":            {[]string{"--help"}, exitMeasured, "usage: go run ./integration/bench"},
-		"an unknown flag": {[]string{"--fast"}, exitUsage, "flag provided but not defined: -fast"},
-		"an argument":     {[]string{"fast"}, exitUsage, `unexpected argument "fast"`},
-		"an unknown role": {[]string{serveCommand, "coffee"}, exitFailed, `no role "coffee"`},
+		"help":            {[]string{"--help"}, report.ExitMeasured, "usage: go run ./integration/bench"},
+		"an unknown flag": {[]string{"--fast"}, report.ExitUsage, "flag provided but not defined: -fast"},
+		"an argument":     {[]string{"fast"}, report.ExitUsage, `unexpected argument "fast"`},
+		"an unknown role": {[]string{serveCommand, "coffee"}, report.ExitFailed, `no role "coffee"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -65,10 +64,8 @@ func TestTurnFailsWithItsRival(t *testing.T) {
 	require.EqualError(t, err, "losing: lost", "the same error of many callers is told once")
 }
 
-func TestMedianAndRatio(t *testing.T) {
+func TestRatio(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, 2.0, median([]float64{9, 1, 2}))
-	require.Equal(t, 1.5, median([]float64{2, 1}))
 	calls := func(s sample) float64 { return float64(s.calls) }
 	slow, fast := samples{{calls: 1}, {calls: 10}, {calls: 3}}, samples{{calls: 2}, {calls: 40}, {calls: 6}}
 	require.Equal(t, 0.5, ratio(slow, fast, calls), "the median of the rounds' ratios")
@@ -85,37 +82,6 @@ func TestQuantiles(t *testing.T) {
 	require.EqualValues(t, 990, p99(s))
 	require.EqualValues(t, 999, p999(s))
 	require.Zero(t, sample{}.quantile(0.5))
-}
-
-func TestReport(t *testing.T) {
-	t.Parallel()
-	r := &report{environment: "here"}
-	require.JSONEq(t, `{"rows":[]}`, string(r.document()))
-	r.figure("faster", 0.12345)
-	r.require("right", 0, none, false)
-	require.JSONEq(t, `{"rows":[
-		{"bar":"faster","value":0.123,"required":"–","ok":true},
-		{"bar":"right","value":0,"required":"–","ok":false}
-	]}`, string(r.document()))
-	var out bytes.Buffer
-	r.print(&out)
-	require.Contains(t, out.String(), "here")
-	require.Contains(t, out.String(), "1 of 2 bars MISSED")
-}
-
-// Whatever is measured, the document can be read.
-func TestFiguresAreEncodable(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		v := rapid.OneOf(rapid.Float64(), rapid.SampledFrom([]float64{math.NaN(), math.Inf(1), math.Inf(-1), 0})).Draw(t, "value")
-		r := &report{}
-		r.figure("some", v)
-		var read struct{ Rows []bar }
-		require.NoError(t, json.Unmarshal(r.document(), &read))
-		if !math.IsNaN(v) && !math.IsInf(v, 0) {
-			require.InDelta(t, v, read.Rows[0].Value, 0.005*math.Abs(v)+1e-300)
-		}
-	})
 }
 
 func TestTailKeepsTheEnd(t *testing.T) {

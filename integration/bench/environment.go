@@ -3,14 +3,15 @@ package main
 import (
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 	"time"
+
+	"github.com/martinelli-go/martinelli/integration/internal/report"
 )
 
 // environment says where the figures come from.
 func (b *bench) environment() string {
-	line := fmt.Sprintf("%d CPUs, GOMAXPROCS %d, %s %s/%s", runtime.NumCPU(), runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	line := report.Machine()
 	if cost, err := syncCost(b.results); err != nil {
 		line += ", fsync: " + err.Error()
 	} else {

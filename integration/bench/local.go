@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/martinelli-go/martinelli/integration/internal/report"
 )
 
 // localBatch is how many calls are timed together: reading the clock costs more than the fastest call.
@@ -14,7 +14,7 @@ const localBatch = 1024
 var localCallers = []int{1, 64}
 
 // local measures calls within one process: add a number, get the sum.
-func (b *bench) local(ctx context.Context, r *report) (err error) {
+func (b *bench) local(ctx context.Context, r *report.Report) (err error) {
 	most := localCallers[len(localCallers)-1]
 	mutex, future := newMutexRival(most), newProtoLocalRival(most)
 	rivals := []*rival{mutex, future}
@@ -30,10 +30,10 @@ func (b *bench) local(ctx context.Context, r *report) (err error) {
 	}
 	rivals = append(rivals, fromSilo, fromGrain)
 
-	s := &section{
-		title:   "local: one process, add a number and get the sum",
-		columns: table.Row{"", "callers", "time a call", "spread", "calls/s", "allocs a call"},
-		notes: []string{
+	s := &report.Section{
+		Title:   "local: one process, add a number and get the sum",
+		Columns: report.Row{"", "callers", "time a call", "spread", "calls/s", "allocs a call"},
+		Notes: []string{
 			"Nothing is durable. Each caller has a target of its own; a target answers one call at a time.",
 			"Allocations are the whole process's. With several callers, time a call is elapsed time by calls.",
 		},
@@ -46,22 +46,22 @@ func (b *bench) local(ctx context.Context, r *report) (err error) {
 		of := map[*rival]samples{}
 		for i, rival := range rivals {
 			of[rival] = all[i]
-			s.rows = append(s.rows, table.Row{
-				rival.name, callers, nanos(all[i].median(callTime)), percent(all[i].spread(callTime)),
-				number(all[i].median(sample.perSecond)), number(all[i].median(allocs)),
+			s.Rows = append(s.Rows, report.Row{
+				rival.name, callers, report.Nanos(all[i].median(callTime)), report.Percent(all[i].spread(callTime)),
+				report.Number(all[i].median(sample.perSecond)), report.Number(all[i].median(allocs)),
 			})
 		}
 		for _, ours := range []*rival{fromSilo, fromGrain} {
 			title := func(rest string) string {
 				return fmt.Sprintf("local %s, callers %d: %s", ours.name, callers, rest)
 			}
-			r.figure(title("time / RequestFuture's"), ratio(of[ours], of[future], callTime))
-			r.figure(title("time / cluster.Request's"), ratio(of[ours], of[request], callTime))
-			r.figure(title("time / mutex-guarded call's"), ratio(of[ours], of[mutex], callTime))
-			r.figure(title("allocations a call"), of[ours].median(allocs))
+			r.Figure(title("time / RequestFuture's"), ratio(of[ours], of[future], callTime))
+			r.Figure(title("time / cluster.Request's"), ratio(of[ours], of[request], callTime))
+			r.Figure(title("time / mutex-guarded call's"), ratio(of[ours], of[mutex], callTime))
+			r.Figure(title("allocations a call"), of[ours].median(allocs))
 		}
 	}
-	r.sections = append(r.sections, s)
+	r.Sections = append(r.Sections, s)
 	return nil
 }
 

@@ -18,22 +18,14 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
-)
 
-// Exit codes.
-const (
-	exitMeasured = 0
-	exitFailed   = 1
-	exitUsage    = 2
+	"github.com/martinelli-go/martinelli/integration/internal/report"
 )
 
 func main() {
@@ -48,57 +40,23 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if len(args) > 0 && args[0] == serveCommand {
 		if err := serve(ctx, args[1:], stdin, stdout, stderr); err != nil {
 			fmt.Fprintln(stderr, "bench", args[1:], err)
-			return exitFailed
+			return report.ExitFailed
 		}
-		return exitMeasured
+		return report.ExitMeasured
 	}
-	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() {
-		fmt.Fprintln(stderr, "usage: go run ./integration/bench [flags]\n\nMeasures calls and purchases beside what others reach; about two minutes.")
-		flags.PrintDefaults()
+	command := report.Command{
+		Name:    "bench",
+		About:   "Measures calls and purchases beside what others reach; about two minutes.",
+		Results: "bench.json",
+		Measure: func(ctx context.Context, short bool, results string, stderr io.Writer) *report.Report {
+			b := &bench{plan: fullPlan, results: results, stderr: stderr}
+			if short {
+				b.plan = shortPlan
+			}
+			return b.measureAll(ctx)
+		},
 	}
-	short := flags.Bool("short", false, "a few seconds: to see that it works; its figures mean little")
-	asJSON := flags.Bool("json", false, "print the rows as JSON instead of tables")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return exitMeasured
-	case err != nil:
-		return exitUsage
-	case flags.NArg() > 0:
-		fmt.Fprintf(stderr, "bench: unexpected argument %q: it takes flags alone\n", flags.Arg(0))
-		flags.Usage()
-		return exitUsage
-	}
-	root, err := moduleRoot()
-	if err != nil {
-		fmt.Fprintln(stderr, "bench:", err)
-		return exitFailed
-	}
-	b := &bench{plan: fullPlan, results: filepath.Join(root, "integration", "results"), stderr: stderr}
-	if *short {
-		b.plan = shortPlan
-	}
-	if err := os.MkdirAll(b.results, 0o755); err != nil {
-		fmt.Fprintln(stderr, "bench:", err)
-		return exitFailed
-	}
-	r := b.measureAll(ctx)
-	if err := r.write(filepath.Join(b.results, "bench.json")); err != nil {
-		r.failures = append(r.failures, err)
-	}
-	if *asJSON {
-		r.printJSON(stdout)
-	} else {
-		r.print(stdout)
-	}
-	for _, err := range r.failures {
-		fmt.Fprintln(stderr, "bench:", err)
-	}
-	if len(r.failures) > 0 {
-		return exitFailed
-	}
-	return exitMeasured
+	return command.Run(ctx, args, stdout, stderr)
 }
 
 // plan is how much is measured. A round gives each rival its turn.
@@ -127,33 +85,17 @@ type bench struct {
 func (b *bench) progress(format string, args ...any) { fmt.Fprintf(b.stderr, format+"\n", args...) }
 
 // measureAll measures every section. One that fails does not keep the others from being measured.
-func (b *bench) measureAll(ctx context.Context) *report {
-	r := &report{environment: b.environment()}
+func (b *bench) measureAll(ctx context.Context) *report.Report {
+	r := &report.Report{Environment: b.environment()}
 	for _, s := range []struct {
 		name    string
-		measure func(context.Context, *report) error
+		measure func(context.Context, *report.Report) error
 	}{
 		{"local", b.local}, {"remote", b.remote}, {"purchase", b.purchases},
 	} {
 		if err := s.measure(ctx, r); err != nil {
-			r.failures = append(r.failures, fmt.Errorf("%s: not measured: %w", s.name, err))
+			r.Failures = append(r.Failures, fmt.Errorf("%s: not measured: %w", s.name, err))
 		}
 	}
 	return r
-}
-
-// moduleRoot is the directory of the module that the working directory is in.
-func moduleRoot() (string, error) {
-	start, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for dir := start; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("no go.mod in %s or above it: run it inside of the repository", start)
-		}
-	}
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/martinelli-go/martinelli/integration/internal/report"
 )
 
 // rival is one way of making a call. Each caller has a target of its own, where the rival has targets,
@@ -105,7 +107,7 @@ func (all samples) median(figure func(sample) float64) float64 {
 	for i, s := range all {
 		values[i] = figure(s)
 	}
-	return median(values)
+	return report.Median(values)
 }
 
 // spread is how far a figure's rounds lie apart, as a share of their median.
@@ -123,14 +125,7 @@ func ratio(all, others samples, figure func(sample) float64) float64 {
 	for i := range all {
 		values[i] = figure(all[i]) / figure(others[i])
 	}
-	return median(values)
-}
-
-// median sorts values.
-func median(values []float64) float64 {
-	slices.Sort(values)
-	n := len(values)
-	return (values[(n-1)/2] + values[n/2]) / 2
+	return report.Median(values)
 }
 
 // rounds lets rivals take turns, and returns each one's samples. Who begins changes with the round.

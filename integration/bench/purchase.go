@@ -12,11 +12,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-
 	"github.com/martinelli-go/martinelli/cluster"
 	"github.com/martinelli-go/martinelli/grains"
 	"github.com/martinelli-go/martinelli/integration/bench/shop"
+	"github.com/martinelli-go/martinelli/integration/internal/report"
 	"github.com/martinelli-go/martinelli/txn"
 )
 
@@ -198,24 +197,24 @@ func split(n int, f func(i int) error) error {
 }
 
 // purchases measures what an atomic block over two grains and a variable costs.
-func (b *bench) purchases(ctx context.Context, r *report) (err error) {
+func (b *bench) purchases(ctx context.Context, r *report.Report) (err error) {
 	b.progress("purchase: three silos start")
 	open, err := openStore(ctx, b.results)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, open.close()) }()
-	s := &section{
-		title:   fmt.Sprintf("purchase: %d silo processes; debit one of %d wallets, take one of %d items, insert an order", silos, wallets, items),
-		columns: table.Row{"clients", "purchases/s", "spread", "p50", "p99", "p999", "aborts a commit", "refused", "silos' CPU a commit"},
-		notes: []string{
+	s := &report.Section{
+		Title:   fmt.Sprintf("purchase: %d silo processes; debit one of %d wallets, take one of %d items, insert an order", silos, wallets, items),
+		Columns: report.Row{"clients", "purchases/s", "spread", "p50", "p99", "p999", "aborts a commit", "refused", "silos' CPU a commit"},
+		Notes: []string{
 			"Isolation: strict serializable. Durability: fsync on most of three replicas before the answer, all on this machine's disk.",
 			"Clients are goroutines of one client process, each with one purchase under way. Aborts are tries that were undone and made again.",
 			"The silos' CPU holds what they do in the background too, of which one client's commits have to bear more.",
 			"After each round money, stock and orders are compared; a run in which they differ is thrown away.",
 		},
 	}
-	found := &report{} // counts only once everything is known to be conserved
+	found := &report.Report{} // counts only once everything is known to be conserved
 	for _, clients := range purchaseClients {
 		var trades []trade
 		for round := range b.plan.purchaseRounds {
@@ -230,15 +229,15 @@ func (b *bench) purchases(ctx context.Context, r *report) (err error) {
 				return fmt.Errorf("read the books: %w", err)
 			}
 			if err := books.check(); err != nil {
-				r.require(conservation, 0, none, false)
+				r.Require(conservation, 0, report.None, false)
 				return fmt.Errorf("the run is thrown away: %w", err)
 			}
 		}
 		figures(found, s, clients, trades)
 	}
-	r.bars = append(r.bars, found.bars...)
-	r.require(conservation, 1, none, true)
-	r.sections = append(r.sections, s)
+	r.Bars = append(r.Bars, found.Bars...)
+	r.Require(conservation, 1, report.None, true)
+	r.Sections = append(r.Sections, s)
 	return nil
 }
 
@@ -246,7 +245,7 @@ func (b *bench) purchases(ctx context.Context, r *report) (err error) {
 const conservation = "purchases conserve money, stock and orders"
 
 // figures adds what rounds with so many clients have shown.
-func figures(r *report, s *section, clients int, trades []trade) {
+func figures(r *report.Report, s *report.Section, clients int, trades []trade) {
 	var all samples
 	var aborts, cpu []float64
 	var refused int64
@@ -256,22 +255,22 @@ func figures(r *report, s *section, clients int, trades []trade) {
 		cpu = append(cpu, float64(t.cpu)/float64(t.commits))
 		refused += t.refused
 	}
-	used := none
-	if cost := median(cpu); cost > 0 {
-		used = nanos(cost)
+	used := report.None
+	if cost := report.Median(cpu); cost > 0 {
+		used = report.Nanos(cost)
 	}
-	s.rows = append(s.rows, table.Row{
-		clients, number(all.median(sample.perSecond)), percent(all.spread(sample.perSecond)),
-		nanos(all.median(p50)), nanos(all.median(p99)), nanos(all.median(p999)),
-		number(median(aborts)), refused, used,
+	s.Rows = append(s.Rows, report.Row{
+		clients, report.Number(all.median(sample.perSecond)), report.Percent(all.spread(sample.perSecond)),
+		report.Nanos(all.median(p50)), report.Nanos(all.median(p99)), report.Nanos(all.median(p999)),
+		report.Number(report.Median(aborts)), refused, used,
 	})
 	title := func(rest string) string { return fmt.Sprintf("purchase, clients %d: %s", clients, rest) }
-	r.figure(title("purchases/s"), all.median(sample.perSecond))
-	r.figure(title("p50, ms"), all.median(p50)/1e6)
-	r.figure(title("p99, ms"), all.median(p99)/1e6)
-	r.figure(title("p999, ms"), all.median(p999)/1e6)
-	r.figure(title("aborts a commit"), median(aborts))
-	if used != none {
-		r.figure(title("silos' CPU a commit, ms"), median(cpu)/1e6)
+	r.Figure(title("purchases/s"), all.median(sample.perSecond))
+	r.Figure(title("p50, ms"), all.median(p50)/1e6)
+	r.Figure(title("p99, ms"), all.median(p99)/1e6)
+	r.Figure(title("p999, ms"), all.median(p999)/1e6)
+	r.Figure(title("aborts a commit"), report.Median(aborts))
+	if used != report.None {
+		r.Figure(title("silos' CPU a commit, ms"), report.Median(cpu)/1e6)
 	}
 }

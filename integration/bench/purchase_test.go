@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/martinelli-go/martinelli/integration/internal/report"
 )
 
 // TestMain lets the test's program be the child of its own tests.
@@ -24,9 +26,9 @@ func TestPurchasesAreConserved(t *testing.T) {
 	}
 	t.Parallel()
 	b := &bench{plan: plan{purchaseRounds: 1, purchase: 200 * time.Millisecond}, results: t.TempDir(), stderr: io.Discard}
-	r := &report{}
+	r := &report.Report{}
 	require.NoError(t, b.purchases(t.Context(), r))
-	require.Contains(t, r.bars, bar{conservation, 1, none, true})
+	require.Contains(t, r.Bars, report.Bar{Bar: conservation, Value: 1, Required: report.None, OK: true})
 	left, err := os.ReadDir(b.results)
 	require.NoError(t, err)
 	require.Empty(t, left, "the silos' directories are removed")

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/martinelli-go/martinelli/integration/internal/report"
 )
 
 const (
@@ -22,7 +22,7 @@ var errShortEcho = errors.New("the answer is not what was sent")
 func targetName(caller int) string { return fmt.Sprintf("counter-%d", caller) }
 
 // remote measures calls between two processes.
-func (b *bench) remote(ctx context.Context, r *report) (err error) {
+func (b *bench) remote(ctx context.Context, r *report.Report) (err error) {
 	payload := bytes.Repeat([]byte{'x'}, payloadSize)
 	var rivals []*rival
 	defer func() { err = errors.Join(err, stopAll(rivals)) }()
@@ -36,10 +36,10 @@ func (b *bench) remote(ctx context.Context, r *report) (err error) {
 		rivals = append(rivals, rival)
 	}
 
-	s := &section{
-		title:   fmt.Sprintf("remote: two processes, loopback TCP without encryption, %d bytes each way", payloadSize),
-		columns: table.Row{"", "callers", "calls/s", "spread", "p50", "p99", "allocs a call"},
-		notes: []string{
+	s := &report.Section{
+		Title:   fmt.Sprintf("remote: two processes, loopback TCP without encryption, %d bytes each way", payloadSize),
+		Columns: report.Row{"", "callers", "calls/s", "spread", "p50", "p99", "allocs a call"},
+		Notes: []string{
 			"Nothing is durable. One connection for all callers; each has a target of its own, but for gRPC, which has none.",
 			"protoactor-go's requests have a timeout of 5 s, the others' a context with a deadline. Allocations are the caller's process's.",
 		},
@@ -50,24 +50,24 @@ func (b *bench) remote(ctx context.Context, r *report) (err error) {
 			return err
 		}
 		for i, rival := range rivals {
-			s.rows = append(s.rows, table.Row{
-				rival.name, callers, number(all[i].median(sample.perSecond)), percent(all[i].spread(sample.perSecond)),
-				nanos(all[i].median(p50)), nanos(all[i].median(p99)), number(all[i].median(allocs)),
+			s.Rows = append(s.Rows, report.Row{
+				rival.name, callers, report.Number(all[i].median(sample.perSecond)), report.Percent(all[i].spread(sample.perSecond)),
+				report.Nanos(all[i].median(p50)), report.Nanos(all[i].median(p99)), report.Number(all[i].median(allocs)),
 			})
 		}
 		unary, future, request, ours := all[0], all[1], all[2], all[3]
 		title := func(rest string) string {
 			return fmt.Sprintf("remote grain call, callers %d: %s", callers, rest)
 		}
-		r.figure(title("calls/s / cluster.Request's"), ratio(ours, request, sample.perSecond))
-		r.figure(title("calls/s / remote RequestFuture's"), ratio(ours, future, sample.perSecond))
-		r.figure(title("calls/s / unary gRPC's"), ratio(ours, unary, sample.perSecond))
+		r.Figure(title("calls/s / cluster.Request's"), ratio(ours, request, sample.perSecond))
+		r.Figure(title("calls/s / remote RequestFuture's"), ratio(ours, future, sample.perSecond))
+		r.Figure(title("calls/s / unary gRPC's"), ratio(ours, unary, sample.perSecond))
 		if callers == 1 {
-			r.figure(title("p50 / unary gRPC's"), ratio(ours, unary, p50))
+			r.Figure(title("p50 / unary gRPC's"), ratio(ours, unary, p50))
 		}
-		r.figure(title("allocations a call"), ours.median(allocs))
+		r.Figure(title("allocations a call"), ours.median(allocs))
 	}
-	r.sections = append(r.sections, s)
+	r.Sections = append(r.Sections, s)
 	return nil
 }
 
