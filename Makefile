@@ -56,6 +56,10 @@ bench: ## calls and purchases beside what others reach, side by side in one run 
 bench-crdt: ## an add-wins set of 10³ to 10⁷ elements beside a bare map and a naive join, with its bars (about 5 minutes, 5 GB)
 	$(GO) run ./integration/benchcrdt $(ARGS)
 
+.PHONY: bench-flow
+bench-flow: ## operators of 10³ to 10⁶ elements beside a bare map and a recomputation, with their bars (about 3 minutes)
+	$(GO) run ./integration/benchflow $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## each decoder's fuzz target of PKG (default ./...) for FUZZTIME (default 20 s)
 	@for pkg in $$($(GO) list $(or $(PKG),./...)); do \

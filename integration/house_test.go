@@ -66,6 +66,7 @@ var house = []struct {
 	{path: "integration"},
 	{path: "integration/internal/report"},
 	{path: "integration/benchcrdt"},
+	{path: "integration/benchflow"},
 	{path: "integration/bench/shop"},
 	{path: "integration/bench"},
 }
