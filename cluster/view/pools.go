@@ -8,26 +8,31 @@ import (
 
 // arrange brings the pools in line with the members: who hosts what, who is to hold what, and who holds
 // what nobody holds. It is called once for each entry that changed members or rows; t is still being made.
-func (g *Registry) arrange(t *Table) {
+// Where members did not change, targets do not, because they are a function of the members.
+func (g *Registry) arrange(t *Table, members bool) {
 	hosts := hostsByKind(t.Members)
-	t.pools = g.repool(t.pools, hosts)
-	var settled []*pool
+	if members {
+		t.pools = g.repool(t.pools, hosts)
+	} else {
+		t.pools = slices.Clone(t.pools)
+	}
 	for i, p := range t.pools {
 		rows := *p.rows
-		place(&rows, candidates(t.Members, p.kinds[0]))
-		for _, first := range settled {
-			if hosts[first.kinds[0]] == hosts[p.kinds[0]] { // so that the two can become one
-				for slot := range rows {
-					rows[slot].target = first.rows[slot].target
+		if members {
+			place(&rows, candidates(t.Members, p.kinds[0]))
+			for _, first := range t.pools[:i] {
+				if hosts[first.kinds[0]] == hosts[p.kinds[0]] { // so that the two can become one
+					for slot := range rows {
+						rows[slot].target = first.rows[slot].target
+					}
+					break
 				}
-				break
 			}
 		}
 		t.acquire(&rows)
 		if rows != *p.rows {
 			t.pools[i] = &pool{p.id, p.kinds, &rows}
 		}
-		settled = append(settled, t.pools[i])
 	}
 	t.pools = g.merge(t.pools, hosts)
 }

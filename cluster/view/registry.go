@@ -60,7 +60,7 @@ func (g *Registry) Apply(entry []byte) (Applied, error) {
 	}
 	if next.members || next.rows {
 		next.forget()
-		g.arrange(next.table)
+		g.arrange(next.table, next.members)
 		next.table.index()
 		g.table = next.table
 	}

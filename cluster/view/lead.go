@@ -1,0 +1,252 @@
+package view
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+)
+
+type (
+	// Asked is a command that a silo sent by an Ask.
+	Asked struct{ Command Command }
+	// Vote is what one member thinks of another: a Verdict of its Detector.
+	Vote struct {
+		By, About Run
+		Dead      bool
+	}
+)
+
+func (Asked) input() {}
+func (Vote) input()  {}
+
+// Propose is one entry for the log. It may fail, or its outcome stay in doubt: the machine proposes again
+// what is still missing. An entry must be submitted in the term that its Lead was made for, or not at all.
+type Propose struct{ Commands []Command }
+
+func (Propose) effect() {}
+
+// LeadConfig says how a leader decides.
+type LeadConfig struct {
+	Times Times
+	// Votes is how many of those that probe a member must have found it dead, where there are as many to
+	// vote. Default 2.
+	Votes int
+	// Fresh is how long a vote counts. Default 2 s, four probes.
+	Fresh time.Duration
+}
+
+// Lead is the leader's side of the view group, during one term: it gathers renewals into entries, counts
+// votes, and removes who is dead. It takes Tick, Asked, Vote and Applied, and returns Propose.
+//
+// A member that most think dead is granted nothing any more, and is removed when 1.1 leases have passed
+// since its last renewal was applied here; one that does not renew although nobody thinks it dead, when
+// two leases have passed. Time in which the leader itself stood still does not count. A removal names
+// the last renewal that its decision knew of, and is void if the log has a later one: so a removal that
+// a deposed leader left behind harms nobody.
+type Lead struct {
+	cfg   LeadConfig
+	hooks hooks
+
+	now, last time.Duration // of its own time, which stalls do not count in; and of the host's clock
+	table     *Table
+	runs      map[Run]*reckoning
+	batched   time.Duration // last entry of renewals
+}
+
+// reckoning is what a leader knows of a member.
+type reckoning struct {
+	mark     uint64
+	renewed  time.Duration // when its last renewal was applied, or its silence began to count
+	asks     uint64        // the mark that it asks with; 0: none waits
+	replaced bool          // a later run of its store wants to join: this one is over
+	votes    map[Run]time.Duration
+	removal  time.Duration // when its removal was proposed last; negative: never
+}
+
+// NewLead returns the machine of a leader whose first barrier is complete at now: a is what its registry
+// holds (see [Registry.Current]). Every member counts as renewed in this moment, because nobody could
+// renew while there was no leader.
+func NewLead(cfg LeadConfig, now time.Duration, a Applied) *Lead {
+	cfg.Times = cfg.Times.withDefaults()
+	if cfg.Votes <= 0 {
+		cfg.Votes = 2
+	}
+	if cfg.Fresh <= 0 {
+		cfg.Fresh = 2 * time.Second
+	}
+	l := &Lead{cfg: cfg, last: now, runs: map[Run]*reckoning{}, batched: -cfg.Times.Batch}
+	l.applied(a)
+	return l
+}
+
+// Step implements machine.Machine.
+func (l *Lead) Step(now time.Duration, in Input, out []Effect) []Effect {
+	passed := now - l.last
+	if !l.hooks.stallsCount {
+		passed = min(passed, l.cfg.Times.Stall)
+	}
+	l.now += passed
+	l.last = now
+	switch in := in.(type) {
+	case Applied:
+		l.applied(in)
+	case Asked:
+		out = l.asked(in.Command, out)
+	case Vote:
+		l.vote(in)
+	case Tick:
+		out = l.remove(l.batch(out))
+	}
+	return out
+}
+
+func (l *Lead) applied(a Applied) {
+	if a.Table != l.table {
+		l.table = a.Table
+		for _, m := range a.Table.Members {
+			if m.Alive() && l.runs[m.Run] == nil {
+				l.runs[m.Run] = &reckoning{renewed: l.now, removal: -1, votes: map[Run]time.Duration{}}
+			}
+		}
+		maps.DeleteFunc(l.runs, func(r Run, _ *reckoning) bool {
+			_, is := a.Table.Has(r)
+			return !is
+		})
+	}
+	for _, r := range a.Renewed {
+		if k := l.runs[r.Run]; k != nil {
+			k.mark, k.renewed = r.Mark, l.now
+		}
+	}
+}
+
+func (l *Lead) asked(c Command, out []Effect) []Effect {
+	switch c := c.(type) {
+	case Renew:
+		for _, r := range c.Renewals {
+			if k := l.runs[r.Run]; k != nil && r.Mark > k.mark {
+				k.asks = max(k.asks, r.Mark)
+			}
+		}
+		return l.batch(out)
+	case Join:
+		if m, known := l.table.Member(c.Member.ID); known && m.Alive() && m.Incarnation < c.Member.Incarnation {
+			l.runs[m.Run].replaced = true // its next run has the store: it asks again when this one is removed
+			return out
+		}
+	}
+	return append(out, Propose{[]Command{c}})
+}
+
+// batch makes one entry of all renewals that wait, if it is time for one.
+func (l *Lead) batch(out []Effect) []Effect {
+	if l.now-l.batched < l.cfg.Times.Batch {
+		return out
+	}
+	var renew Renew
+	for _, r := range l.order() {
+		k := l.runs[r]
+		if k.asks > k.mark && !l.condemned(r) {
+			renew.Renewals = append(renew.Renewals, Renewal{r, k.asks})
+		}
+		k.asks = 0 // what gets lost is asked for again
+	}
+	if len(renew.Renewals) == 0 {
+		return out
+	}
+	l.batched = l.now
+	return append(out, Propose{[]Command{renew}})
+}
+
+func (l *Lead) order() []Run { return slices.SortedFunc(maps.Keys(l.runs), Run.compare) }
+
+func (l *Lead) vote(v Vote) {
+	k := l.runs[v.About]
+	if k == nil || l.runs[v.By] == nil || v.By == v.About {
+		return
+	}
+	if v.Dead {
+		k.votes[v.By] = l.now
+	} else {
+		delete(k.votes, v.By)
+	}
+}
+
+// condemned says whether a run counts as dead: a later one has its store, or enough of those that probe it
+// have found it dead.
+func (l *Lead) condemned(r Run) bool {
+	k := l.runs[r]
+	if k.replaced {
+		return true
+	}
+	votes := 0
+	for by, at := range k.votes {
+		if l.runs[by] != nil && l.now-at < l.cfg.Fresh {
+			votes++
+		}
+	}
+	if votes == 0 {
+		return false
+	}
+	voters := 0 // who could have voted: who has not been silent itself
+	for _, by := range Probers(l.table, r) {
+		if other := l.runs[by]; other != nil && l.now-other.renewed < l.cfg.Times.Lease/2 {
+			voters++
+		}
+	}
+	return votes >= min(l.cfg.Votes, voters)
+}
+
+// remove proposes the removal of those whose time is over.
+func (l *Lead) remove(out []Effect) []Effect {
+	t := l.cfg.Times
+	for _, r := range l.order() {
+		k := l.runs[r]
+		if k.removal >= 0 && l.now-k.removal < t.Retry {
+			continue
+		}
+		wait := 2 * t.Lease
+		if l.condemned(r) {
+			wait = t.Wait()
+		}
+		if l.hooks.noWait {
+			wait = 2 * t.Renew
+		}
+		if l.now-k.renewed < wait {
+			continue
+		}
+		k.removal = l.now
+		mark := k.mark
+		out = append(out, Propose{[]Command{Remove{r, mark}}})
+	}
+	return out
+}
+
+// Suspect is a member that somebody thinks dead, for people and tools.
+type Suspect struct {
+	Run   Run
+	Votes int
+	// Silent is how long ago its last renewal was applied, by the leader's reckoning.
+	Silent time.Duration
+	// Condemned says that it is granted no lease any more.
+	Condemned bool
+}
+
+// Suspects lists who has votes against it or is silent for longer than half a lease, the most silent first.
+func (l *Lead) Suspects() (all []Suspect) {
+	for _, r := range l.order() {
+		k := l.runs[r]
+		s := Suspect{Run: r, Silent: l.now - k.renewed, Condemned: l.condemned(r)}
+		for _, at := range k.votes {
+			if l.now-at < l.cfg.Fresh {
+				s.Votes++
+			}
+		}
+		if s.Votes > 0 || s.Condemned || s.Silent > l.cfg.Times.Lease/2 {
+			all = append(all, s)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Suspect) int { return cmp.Compare(b.Silent, a.Silent) })
+	return all
+}
