@@ -15,6 +15,9 @@
 //   - A struct that embeds grains.Implements[X] implements X, which may be another package's. Its fields
 //     of type txn.State[T] are its transactional state. If there is a function newUser for the struct
 //     user, it makes the grain, and its parameters become those of Grains: one for each name and type.
+//   - A struct that is marked //crdt:lattice, directly above it, is a lattice: its fields are lattices, those
+//     of package crdt, other marked structs, or one's own. Of one's own T there are the methods of
+//     crdt.Lattice[*T], Append(b []byte) []byte, and beside it func DecodeT(b []byte) (*T, error).
 //   - Package-level variables of type variable.Var, variable.Family, flow.Node and dataflow.Rule.
 //   - Exported errors of a package with grain interfaces: variables Err… of type error, and structs that
 //     are errors, by value or by pointer.
@@ -26,6 +29,10 @@
 //	func Grains(mail Mailer) []grains.Kind     all that a silo hosts: Shared, grains, processes
 //	func Shared() []grains.Kind                variables and operators, for clients
 //	func XMethods() []wire.Handler             for implementations in other packages
+//	func NewS() *S                             an empty struct of lattices, whose fields are not nil
+//	func DecodeS(b []byte) (*S, error)         reads one
+//	func (s *S) Join(delta *S) *S …            the methods of crdt.Lattice, Operation and Observer, Append,
+//	                                           EncodedSize, and, unless they are there, String and MarshalJSON
 //
 // and, unexported: the stub xRef; a wire.Method for each method; encoders append…, decode…, clone… and
 // codec… for each type that travels or is stored; errorTable. Compile-time assertions tie the file to
@@ -59,6 +66,10 @@
 // a rename, and may go once the lock file has the new name:
 //
 //	//grain:was Old
+//
+// Fields of lattices have numbers likewise, from 2 on. None may go, though: replicas refuse states with
+// fields that they do not know, rather than lose what is in them, which is also why all silos need the new
+// code before a new field is written.
 //
 // A Go type may change as long as its encoding does not (string to UserID, int32 to int64). Everything
 // else that would misread what was sent or stored is refused. Add instead: a new field, or a method
@@ -108,6 +119,15 @@
 //	a function of a graph that captures              a constant, a function, or data
 //	a changed type of a locked field, method, state  add another
 //	  or error
-//	//grain: with an unknown word, or out of place   the nearest word
+//	//grain: or //crdt: with an unknown word, or     the nearest word
+//	  out of place
+//	//crdt:lattice above what is no struct, is       a struct of lattices
+//	  generic, or has no fields
+//	a field of a lattice that is no lattice, has no  the type that serves
+//	  name, or is gone
+//	a lattice that contains itself                   keys, and a family of variables
+//	a lattice of one's own without a method or a     its signature is printed
+//	  decoder
+//	a method by hand that is written for the struct  remove it
 //	a name of the package that grainc declares too   rename it
 package main

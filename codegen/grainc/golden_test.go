@@ -13,7 +13,7 @@ import (
 
 const golden = "testdata/ok"
 
-var goldenPackages = []string{"hello", "wine", "shop", "shop/server", "rich"}
+var goldenPackages = []string{"hello", "wine", "shop", "shop/server", "rich", "club"}
 
 var fingerprint = regexp.MustCompile("0x[0-9a-f]{16}")
 

@@ -14,9 +14,11 @@ import (
 const usage = `usage: go tool grainc [flags] [packages]
 
 grainc reads the grain interfaces (those that embed grains.Keyed), their implementations (structs that
-embed grains.Implements) and the variables, graphs and processes of Go packages, and writes into each:
+embed grains.Implements), structs of lattices and the variables, graphs and processes of Go packages, and
+writes into each:
 
-  grain_gen.go    GetX for each interface, Key for each implementation, Grains and Shared, encoders
+  grain_gen.go    GetX for each interface, Key for each implementation, Grains and Shared, encoders,
+                  the methods of lattices
   grain_gen.lock  the numbers of methods, fields, states and errors; keep it under version control
 
 The packages are patterns as the go command takes them; the default is the current directory. What is
@@ -29,6 +31,7 @@ In the packages:
   //go:generate go tool grainc .
   //grain:readonly   above a method: it changes nothing
   //grain:was Old    above what was called Old: it keeps the number of Old
+  //crdt:lattice     above a struct whose fields are lattices: it is one
 
 The exit code is 0, 1 when something is wrong or not up to date, and 2 when the command line is.
 `

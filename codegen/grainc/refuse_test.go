@@ -7,12 +7,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// refusals holds a package for each thing that grainc refuses, and what it says of it: the line, and
-// the reason with the fix.
-var refusals = []struct {
+// refusal is a package with something that grainc refuses, and what it says of it: the reason with the fix.
+type refusal struct {
 	name, source string
 	want         []string
-}{
+}
+
+// refusals holds a package for each thing that grainc refuses.
+var refusals = []refusal{
 	{"nocontext", `type X interface { grains.Keyed[string]; F(n int) error }`,
 		[]string{"method X.F must take a context first: F(ctx context.Context, …)"}},
 	{"noerror", `type X interface { grains.Keyed[string]; F(ctx context.Context) int; G(ctx context.Context) }`,
@@ -187,6 +189,11 @@ var B = flow.Map("b", flow.From(A), func(n int) flow.Pair[int, float64] { return
 
 func TestRefusals(t *testing.T) {
 	t.Parallel()
+	refuses(t, refusals)
+}
+
+func refuses(t *testing.T, refusals []refusal) {
+	t.Helper()
 	dir, _ := scratch(t)
 	var args []string
 	for _, r := range refusals {

@@ -27,11 +27,12 @@ type checker struct {
 	// problems in the order in which they were found; sorted at the end.
 	problems []load.Problem
 	inits    map[types.Object]ast.Expr // of package-level variables
+	structs  map[*types.Named]*LatticeStruct
 }
 
 // Check makes the model of a target. If there are problems the model is not to be used.
 func Check(program *load.Program, p *load.Package) (*Model, []load.Problem) {
-	c := &checker{program: program, p: p, inits: map[types.Object]ast.Expr{}}
+	c := &checker{program: program, p: p, inits: map[types.Object]ast.Expr{}, structs: map[*types.Named]*LatticeStruct{}}
 	if p.Types == nil {
 		return &Model{Package: p, Fset: program.Fset}, p.Problems
 	}
@@ -51,6 +52,7 @@ func Check(program *load.Program, p *load.Package) (*Model, []load.Problem) {
 	if len(c.m.Interfaces) > 0 {
 		c.errors()
 	}
+	c.latticeStructs()
 	c.variables()
 	c.constructors()
 	c.m.Types.finish()

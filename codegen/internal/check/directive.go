@@ -3,10 +3,11 @@ package check
 import (
 	"go/ast"
 	"go/token"
+	"slices"
 	"strings"
 )
 
-// directives are the //grain: comments of a package.
+// directives are the //grain: and //crdt: comments of a package.
 type directives struct {
 	// at holds those of each declared name, by the name's position.
 	at  map[token.Pos][]*directive
@@ -14,14 +15,24 @@ type directives struct {
 }
 
 type directive struct {
-	pos       token.Pos
-	word, arg string
-	used      bool
+	pos               token.Pos
+	prefix, word, arg string
+	used              bool
 }
 
-const directivePrefix = "//grain:"
+// knownDirectives are the words by what stands before them.
+var knownDirectives = map[string][]string{"//grain:": {"readonly", "was"}, "//crdt:": {"lattice"}}
 
-var knownDirectives = []string{"readonly", "was"}
+// directiveOf returns the directive of a comment, nil if it is none.
+func directiveOf(line *ast.Comment) *directive {
+	for prefix := range knownDirectives {
+		if text, ok := strings.CutPrefix(line.Text, prefix); ok {
+			word, arg, _ := strings.Cut(strings.TrimSpace(text), " ")
+			return &directive{pos: line.Pos(), prefix: prefix, word: word, arg: strings.TrimSpace(arg)}
+		}
+	}
+	return nil
+}
 
 func (c *checker) readDirectives() *directives {
 	d := &directives{at: map[token.Pos][]*directive{}}
@@ -29,14 +40,10 @@ func (c *checker) readDirectives() *directives {
 	for _, f := range c.p.Files {
 		for _, g := range f.Comments {
 			for _, line := range g.List {
-				text, ok := strings.CutPrefix(line.Text, directivePrefix)
-				if !ok {
-					continue
+				if one := directiveOf(line); one != nil {
+					byComment[line.Pos()] = one
+					d.all = append(d.all, one)
 				}
-				word, arg, _ := strings.Cut(strings.TrimSpace(text), " ")
-				one := &directive{pos: line.Pos(), word: word, arg: strings.TrimSpace(arg)}
-				byComment[line.Pos()] = one
-				d.all = append(d.all, one)
 			}
 		}
 		ast.Inspect(f, func(n ast.Node) bool {
@@ -83,7 +90,7 @@ func (d *directives) attach(byComment map[token.Pos]*directive, name token.Pos, 
 // was returns the old name of what is declared at that position, "" for none.
 func (d *directives) was(name token.Pos) string {
 	for _, one := range d.at[name] {
-		if one.word == "was" && one.arg != "" {
+		if one.prefix == "//grain:" && one.word == "was" && one.arg != "" {
 			one.used = true
 			return one.arg
 		}
@@ -91,9 +98,14 @@ func (d *directives) was(name token.Pos) string {
 	return ""
 }
 
-func (d *directives) readOnly(name token.Pos) bool {
+func (d *directives) readOnly(name token.Pos) bool { return d.has(name, "//grain:", "readonly") }
+
+// lattice says whether what is declared at that position is marked as a lattice.
+func (d *directives) lattice(name token.Pos) bool { return d.has(name, "//crdt:", "lattice") }
+
+func (d *directives) has(name token.Pos, prefix, word string) bool {
 	for _, one := range d.at[name] {
-		if one.word == "readonly" {
+		if one.prefix == prefix && one.word == word {
 			one.used = true
 			return true
 		}
@@ -106,22 +118,24 @@ func (d *directives) unused(c *checker) {
 	for _, one := range d.all {
 		switch {
 		case one.used:
+		case !slices.Contains(knownDirectives[one.prefix], one.word):
+			c.report(one.pos, "%s%s is not known: did you mean %s%s?", one.prefix, one.word, one.prefix, nearest(one.word, knownDirectives[one.prefix]))
+		case one.word == "lattice":
+			c.report(one.pos, "//crdt:lattice belongs directly above a struct whose fields are lattices")
 		case one.word == "readonly":
 			c.report(one.pos, "//grain:readonly belongs directly above a method of a grain interface")
 		case one.word == "was" && one.arg == "":
 			c.report(one.pos, "//grain:was needs the old name: //grain:was Old")
-		case one.word == "was":
-			c.report(one.pos, "//grain:was belongs directly above what has a number: a method of a grain interface, a grain interface, an encoded struct or a field of one, a state, or an error")
 		default:
-			c.report(one.pos, "//grain:%s is not known: did you mean //grain:%s?", one.word, nearest(one.word))
+			c.report(one.pos, "//grain:was belongs directly above what has a number: a method of a grain interface, a grain interface, an encoded struct, a struct of lattices or a field of one, a state, or an error")
 		}
 	}
 }
 
-// nearest returns the known directive with the fewest edits.
-func nearest(word string) string {
+// nearest returns the known word with the fewest edits.
+func nearest(word string, of []string) string {
 	best, least := "", 1<<30
-	for _, known := range knownDirectives {
+	for _, known := range of {
 		if n := distance(strings.ToLower(word), known); n < least {
 			best, least = known, n
 		}

@@ -164,6 +164,21 @@ func (c *checker) variable(v *types.Var, call *ast.CallExpr) string {
 	case "MapHandle":
 		m.Func = "MapKind"
 		m.Codecs = []*Type{c.element(v.Pos(), "a key of "+v.Name(), of[0]), c.element(v.Pos(), "a value of "+v.Name(), of[1])}
+	case "Handle":
+		m.Func = "OfKind"
+		m.Lattices = c.lattices(c.lattice(v.Pos(), "the type of "+v.Name(), of[0]))
+	case "EWFlagHandle", "DWFlagHandle", "BoundedCounterHandle":
+		m.Func = strings.TrimSuffix(handle.Obj().Name(), "Handle") + "Kind"
+	case "MVRegisterHandle":
+		m.Func = "MVRegisterKind"
+		m.Codecs = []*Type{c.element(v.Pos(), "the value of "+v.Name(), of[0])}
+	case "GSetHandle", "RWSetHandle":
+		m.Func = strings.TrimSuffix(handle.Obj().Name(), "Handle") + "Kind"
+		m.Codecs = []*Type{c.element(v.Pos(), "an element of "+v.Name(), of[0])}
+	case "ORMapHandle":
+		m.Func = "ORMapKind"
+		m.Codecs = []*Type{c.element(v.Pos(), "a key of "+v.Name(), of[0])}
+		m.Lattices = c.lattices(c.store(v.Pos(), "a value of "+v.Name(), of[1]))
 	default:
 		c.unknownHandle(v, args[0])
 		return m.Called
@@ -173,8 +188,16 @@ func (c *checker) variable(v *types.Var, call *ast.CallExpr) string {
 	return m.Called
 }
 
+// lattices is a list of one, or none after a report.
+func (c *checker) lattices(l *Lattice) []*Lattice {
+	if l == nil {
+		return nil
+	}
+	return []*Lattice{l}
+}
+
 func (c *checker) unknownHandle(v *types.Var, t types.Type) {
-	c.report(v.Pos(), "%s is a variable of a kind that grainc does not know (%s): use a set, a register, a counter or a map, or run the grainc of the module's version", v.Name(), c.show(t))
+	c.report(v.Pos(), "%s is a variable of a kind that grainc does not know (%s): declare it by a function of package variable, and run the grainc of the module's version", v.Name(), c.show(t))
 }
 
 // node reads a flow.Node. Sources of variables come with the variable and are left out.

@@ -21,13 +21,14 @@ type Model struct {
 	Variables  []*Variable
 	Nodes      []*Node
 	Rules      []*Rule
+	Lattices   []*LatticeStruct
 	// Types holds every type that needs a codec, by its identity.
 	Types *Types
 }
 
 // Empty says whether there is nothing to generate.
 func (m *Model) Empty() bool {
-	return len(m.Interfaces) == 0 && len(m.Impls) == 0 && !m.Lists()
+	return len(m.Interfaces) == 0 && len(m.Impls) == 0 && len(m.Lattices) == 0 && !m.Lists()
 }
 
 // Lists says whether the package has the functions Grains and Shared.
@@ -99,6 +100,8 @@ type Variable struct {
 	Pos    token.Pos
 	Func   string // that makes the kind: SetKind
 	Codecs []*Type
+	// Lattices are what comes after the codecs: those of lattices.
+	Lattices []*Lattice
 }
 
 // Node is a package-level flow.Node.

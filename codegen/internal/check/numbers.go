@@ -19,6 +19,11 @@ func (m *Model) Number(f *lock.File) []load.Problem {
 			f.Rename(t.Was, m.Types.title(t))
 		}
 	}
+	for _, l := range m.Lattices {
+		if l.Was != "" && !f.Has("lattice "+l.Name) {
+			f.Rename(l.Was, l.Name)
+		}
+	}
 	for _, i := range m.Interfaces {
 		s := f.Section("interface "+i.Name, wasTitle("interface ", i.Was))
 		for _, method := range i.Methods {
@@ -35,6 +40,9 @@ func (m *Model) Number(f *lock.File) []load.Problem {
 			field.Number = n.take(s, field.Pos, "field "+m.Types.title(t)+".", field.Name, field.Was, m.Types.Shape(field.Type),
 				fmt.Sprintf("leave it as it was and add a field under another name, say %s2", field.Name))
 		}
+	}
+	for _, l := range m.Lattices {
+		n.lattice(l)
 	}
 	for _, i := range m.Impls {
 		if len(i.States) == 0 && !f.Has("state "+i.Kind) {
@@ -62,6 +70,23 @@ func (m *Model) Number(f *lock.File) []load.Problem {
 	}
 	slices.SortStableFunc(n.problems, func(a, b load.Problem) int { return a.Pos.Offset - b.Pos.Offset })
 	return n.problems
+}
+
+// lattice numbers the fields of a struct of lattices. None may go: replicas refuse states with fields that
+// they do not know, rather than lose what is in them.
+func (n *numberer) lattice(l *LatticeStruct) {
+	s := n.f.Section("lattice "+l.Name, wasTitle("lattice ", l.Was))
+	s.First = 2 // 1 is the version
+	for _, field := range l.Fields {
+		field.Number = n.take(s, field.Var.Pos(), "field "+l.Name+".", field.Name, field.Was, n.m.Types.LatticeShape(field.Lattice),
+			fmt.Sprintf("leave it as it was and add a field under another name, say %s2", field.Name))
+	}
+	for _, gone := range s.Missing() {
+		n.problems = append(n.problems, load.Problem{Pos: n.m.Fset.Position(l.Type.Pos()), Text: fmt.Sprintf(
+			"field %s of the lattice %s is gone, so states that hold it could not be read: keep it, or write //grain:was %s above what it is called now (or, if nothing was ever stored or sent, delete its line in %s)",
+			gone, l.Name, gone, lock.Name)})
+	}
+	slices.SortFunc(l.Fields, func(a, b *LatticeField) int { return int(a.Number) - int(b.Number) })
 }
 
 func wasTitle(prefix, was string) string {

@@ -23,6 +23,7 @@ const (
 	grainsPath = load.Module + "/grains"
 	flowPath   = load.Module + "/crdt/flow"
 	varPath    = load.Module + "/grains/variable"
+	crdtPath   = load.Module + "/crdt"
 )
 
 type emitter struct {
@@ -58,6 +59,9 @@ func File(m *check.Model) (text []byte, names []string, err error) {
 	}
 	for _, i := range m.Impls {
 		e.key(i)
+	}
+	for _, l := range m.Lattices {
+		e.lattice(l)
 	}
 	e.lists()
 	e.errors()
@@ -122,7 +126,8 @@ func (e *emitter) use(path, name string) string {
 // reserved are the names of parameters and variables in generated functions.
 var reserved = map[string]bool{
 	"b": true, "v": true, "f": true, "err": true, "ctx": true, "at": true, "impl": true, "args": true, "r": true,
-	"c": true, "key": true, "depth": true,
+	"c": true, "key": true, "depth": true, "s": true, "o": true, "m": true, "delta": true, "digest": true, "draft": true,
+	"now": true, "own": true,
 }
 
 func (e *emitter) wire() string   { return e.use(wirePath, "wire") }

@@ -48,6 +48,9 @@ func (e *emitter) lists() {
 		for _, c := range v.Codecs {
 			args = append(args, e.codec(c))
 		}
+		for _, l := range v.Lattices {
+			args = append(args, e.latticeCodec(l))
+		}
 		e.p("%s.%s(%s),", e.use(varPath, "variable"), v.Func, strings.Join(args, ", "))
 	}
 	for _, n := range e.m.Nodes {

@@ -47,6 +47,8 @@ func (l *loader) stub(p *Package, sketch *types.Package) (*ast.File, error) {
 			fmt.Fprintf(&b, "func (*%s) Key() %s { panic(0) }\n", t.Name(), types.TypeString(k, qualify))
 		}
 	}
+	methods := latticeStub(p, sketch, func(path string) string { return qualify(types.NewPackage(path, "")) }, declare)
+	b.WriteString(methods)
 	if HasLists(sketch) {
 		var params []string
 		for _, d := range dependencies(l, sketch) {

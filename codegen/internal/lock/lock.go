@@ -43,7 +43,9 @@ type Entry struct {
 type Section struct {
 	Title   string
 	Entries []*Entry
-	used    bool
+	// First is the first number that is given, 0 for 1.
+	First uint32
+	used  bool
 }
 
 // File is a lock file.
@@ -224,7 +226,17 @@ func (s *Section) next() uint32 {
 	if last >= 19000-1 && last < 20000 {
 		return 20000 // 19000 to 19999 are protobuf's own
 	}
-	return last + 1
+	return max(last+1, s.First)
+}
+
+// Missing returns the names that have numbers and were not taken, in the order of their numbers.
+func (s *Section) Missing() (names []string) {
+	for _, e := range s.Entries {
+		if !e.taken && !e.Retired {
+			names = append(names, e.Name)
+		}
+	}
+	return names
 }
 
 // String returns the text of the file: numbers that were not taken, in sections that were used, are
