@@ -58,7 +58,7 @@ func (e *BatchError) Unwrap() error { return e.Err }
 // equal elements summed, sums of zero left out. Nothing is appended when nothing is left. It costs
 // O(n log n) comparisons of bytes and reads items only.
 func AppendBatch[E any](b []byte, items []Weighted[E], c crdt.Codec[E]) []byte {
-	b, _ = appendBatch(b, items, c)
+	b, _ = appendBatch(b, items, c, &room{})
 	return b
 }
 
@@ -68,13 +68,31 @@ type span struct {
 	weight   int64
 }
 
-// appendBatch is AppendBatch; it also returns how many items it wrote.
-func appendBatch[E any](b []byte, items []Weighted[E], c crdt.Codec[E]) ([]byte, int) {
+// room is where a batch is put together. An operator keeps it from change to change, as most are small.
+type room struct {
+	arena []byte
+	spans []span
+}
+
+// roomKept bounds what is kept after a large change, in bytes and in items.
+const roomKept = 4 << 10
+
+// tidy lets go of what a large change has needed.
+func (r *room) tidy() {
+	if cap(r.arena) > roomKept {
+		r.arena = nil
+	}
+	if cap(r.spans) > roomKept {
+		r.spans = nil
+	}
+}
+
+// appendBatch is AppendBatch; it also returns how many items it wrote. What it appends does not alias r.
+func appendBatch[E any](b []byte, items []Weighted[E], c crdt.Codec[E], r *room) ([]byte, int) {
 	if len(items) == 0 {
 		return b, 0
 	}
-	var arena []byte
-	spans := make([]span, 0, len(items))
+	arena, spans := r.arena[:0], slices.Grow(r.spans[:0], len(items))
 	for _, it := range items {
 		if it.Weight == 0 {
 			continue
@@ -83,7 +101,10 @@ func appendBatch[E any](b []byte, items []Weighted[E], c crdt.Codec[E]) ([]byte,
 		arena = c.Append(arena, it.Elem)
 		spans = append(spans, span{from, len(arena), it.Weight})
 	}
-	return appendSpans(b, arena, spans)
+	r.arena, r.spans = arena, spans
+	b, n := appendSpans(b, arena, spans)
+	r.tidy()
+	return b, n
 }
 
 // appendSpans sorts, sums and writes; it is not generic so that it is compiled once.
@@ -91,18 +112,34 @@ func appendSpans(b, arena []byte, spans []span) ([]byte, int) {
 	slices.SortFunc(spans, func(x, y span) int {
 		return bytes.Compare(arena[x.from:x.to], arena[y.from:y.to])
 	})
-	written := 0
+	spans = summed(arena, spans)
+	if len(spans) == 0 {
+		return b, 0
+	}
+	size := 0
+	for _, s := range spans {
+		size += 1 + protowire.SizeBytes(itemSize(s.to-s.from, s.weight))
+	}
+	b = slices.Grow(b, size)
+	for _, s := range spans {
+		b = appendItem(b, arena[s.from:s.to], s.weight)
+	}
+	return b, len(spans)
+}
+
+// summed gives each of the sorted elements once, with its sum of weights, unless that is zero.
+func summed(arena []byte, spans []span) []span {
+	out := spans[:0]
 	for i := 0; i < len(spans); {
-		elem, weight := arena[spans[i].from:spans[i].to], spans[i].weight
-		for i++; i < len(spans) && bytes.Equal(elem, arena[spans[i].from:spans[i].to]); i++ {
-			weight += spans[i].weight
+		sum := spans[i]
+		for i++; i < len(spans) && bytes.Equal(arena[sum.from:sum.to], arena[spans[i].from:spans[i].to]); i++ {
+			sum.weight += spans[i].weight
 		}
-		if weight != 0 {
-			b = appendItem(b, elem, weight)
-			written++
+		if sum.weight != 0 {
+			out = append(out, sum)
 		}
 	}
-	return b, written
+	return out
 }
 
 func appendItem(b, elem []byte, weight int64) []byte {
@@ -123,6 +160,11 @@ func itemSize(elem int, weight int64) int {
 // elements included, as a *BatchError. What it allocates is at most one Weighted[E] for every 6 bytes of
 // b, and what c allocates; the caller bounds len(b).
 func DecodeBatch[E any](b []byte, c crdt.Codec[E]) ([]Weighted[E], error) {
+	return decodeBatch(nil, b, c)
+}
+
+// decodeBatch is DecodeBatch into items, which holds nothing, if there is room.
+func decodeBatch[E any](items []Weighted[E], b []byte, c crdt.Codec[E]) ([]Weighted[E], error) {
 	if len(b) == 0 {
 		return nil, nil
 	}
@@ -134,7 +176,7 @@ func DecodeBatch[E any](b []byte, c crdt.Codec[E]) ([]Weighted[E], error) {
 		}
 		at = next
 	}
-	items := make([]Weighted[E], 0, n)
+	items = slices.Grow(items, n)
 	var last []byte
 	for at := 0; at < len(b); {
 		elem, weight, next, err := readItem(b, at)

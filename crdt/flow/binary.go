@@ -10,8 +10,8 @@ import (
 // pairing is what an operator with two inputs is, without bytes. Its output is a function of the two
 // inputs as they are now, so it does not matter which of them a change came from first.
 type pairing[A, B, C comparable] interface {
-	// left and right take a change of an input and return the change of the output; equal elements may
-	// repeat in it.
+	// left and right take a change of an input, of which they keep nothing but elements, and return the
+	// change of the output; equal elements may repeat in it.
 	left(in []Weighted[A], steps *int64) []Weighted[C]
 	right(in []Weighted[B], steps *int64) []Weighted[C]
 	// quiet says whether changes are only held: left and right then return nothing, and look at no pair.
@@ -35,6 +35,9 @@ type duo[A, B, C comparable] struct {
 	core   pairing[A, B, C]
 	done   Work
 	broken bool
+	lefts  []Weighted[A] // what a change was decoded into, empty between changes
+	rights []Weighted[B]
+	room   room
 }
 
 // buildDuo returns a Spec's build for an operator with two types of input.
@@ -63,19 +66,23 @@ func (d *duo[A, B, C]) ports() int { return 2 }
 // feed decodes a change of one input and gives it to core; after an error core is what it was.
 func (d *duo[A, B, C]) feed(core pairing[A, B, C], port int, batch []byte, done *Work) ([]Weighted[C], error) {
 	if port == 0 {
-		in, err := DecodeBatch(batch, d.a)
+		in, err := decodeBatch(d.lefts, batch, d.a)
 		if err != nil {
 			return nil, err
 		}
 		done.In += int64(len(in))
-		return core.left(in, &done.Steps), nil
+		out := core.left(in, &done.Steps)
+		d.lefts = emptied(in)
+		return out, nil
 	}
-	in, err := DecodeBatch(batch, d.b)
+	in, err := decodeBatch(d.rights, batch, d.b)
 	if err != nil {
 		return nil, err
 	}
 	done.In += int64(len(in))
-	return core.right(in, &done.Steps), nil
+	out := core.right(in, &done.Steps)
+	d.rights = emptied(in)
+	return out, nil
 }
 
 func (d *duo[A, B, C]) check(port int, batch []byte) (err error) {
@@ -97,7 +104,7 @@ func (d *duo[A, B, C]) apply(port int, batch []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	encoded, n := appendBatch(nil, out, d.out)
+	encoded, n := appendBatch(nil, out, d.out, &d.room)
 	d.done.Out += int64(n)
 	return encoded, nil
 }
@@ -127,7 +134,7 @@ func (d *duo[A, B, C]) replace(inputs [][][]byte) ([]byte, error) {
 			diff = append(diff, Weighted[C]{it.Elem, -1})
 		}
 	}
-	encoded, n := appendBatch(nil, diff, d.out)
+	encoded, n := appendBatch(nil, diff, d.out, &d.room)
 	done.Out += int64(n)
 	d.core, d.done = next, done
 	return encoded, nil

@@ -95,7 +95,8 @@ func (o *Operator) Work() Work { return o.e.work() }
 // core is what an operator is, without bytes. All of its ports carry A. Its state is either its input,
 // which it then yields (kept), or its view, which it then takes (load).
 type core[A, B comparable] interface {
-	// apply takes a change and returns the change of the output; equal elements may repeat in it.
+	// apply takes a change, of which it keeps nothing but elements, and returns the change of the output;
+	// equal elements may repeat in it.
 	apply(in []Weighted[A], steps *int64) []Weighted[B]
 	all() iter.Seq[Weighted[B]]
 	len() int
@@ -110,6 +111,8 @@ type stage[A, B comparable] struct {
 	core   core[A, B]
 	done   Work
 	broken bool
+	items  []Weighted[A] // what a change was decoded into, empty between changes
+	room   room
 }
 
 // buildStage returns a Spec's build for an operator with one type of input.
@@ -160,17 +163,27 @@ func (s *stage[A, B]) apply(port int, batch []byte) ([]byte, error) {
 	if s.broken {
 		return nil, ErrBroken
 	}
-	in, err := DecodeBatch(batch, s.in[port])
+	in, err := decodeBatch(s.items, batch, s.in[port])
 	if err != nil {
 		return nil, err
 	}
 	s.broken = true
 	out := s.core.apply(in, &s.done.Steps)
 	s.broken = false
-	encoded, n := appendBatch(nil, out, s.out)
+	encoded, n := appendBatch(nil, out, s.out, &s.room)
 	s.done.In += int64(len(in))
 	s.done.Out += int64(n)
+	s.items = emptied(in)
 	return encoded, nil
+}
+
+// emptied returns items for the next change, holding none of them; nothing when they were many.
+func emptied[E any](items []Weighted[E]) []Weighted[E] {
+	if cap(items) > roomKept {
+		return nil
+	}
+	clear(items)
+	return items[:0]
 }
 
 func (s *stage[A, B]) replace(inputs [][][]byte) ([]byte, error) {
@@ -197,7 +210,7 @@ func (s *stage[A, B]) replace(inputs [][][]byte) ([]byte, error) {
 	for it := range s.core.all() {
 		diff = append(diff, Weighted[B]{it.Elem, -it.Weight})
 	}
-	encoded, n := appendBatch(nil, diff, s.out)
+	encoded, n := appendBatch(nil, diff, s.out, &s.room)
 	done.Out += int64(n)
 	s.core, s.done = next, done
 	return encoded, nil
