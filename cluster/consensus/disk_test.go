@@ -277,7 +277,7 @@ func TestForeignConnectionsAreRefused(t *testing.T) {
 	d := newDisks(t, 1)
 	d.leader()
 	for name, hello := range map[string]string{
-		"other cluster": greeting + "\x05other",
+		"other cluster": greeting + "\x05other\x01x12345678",
 		"other speech":  "GET / HTTP/1.1\r\nHost: silo\r\n\r\n",
 		"nothing":       "",
 	} {

@@ -31,6 +31,7 @@ type Answer struct {
 	StoreID string   `json:"store"`
 	Addrs   []string `json:"addrs,omitempty"` // the list that it was started with; nil while it starts
 	Promise []Server `json:"promise,omitempty"`
+	Joining string   `json:"joining,omitempty"` // the cluster that it joins or joined, see Join
 	Founding
 }
 
@@ -40,7 +41,7 @@ func (s *Store) Answer() Answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Answer{
-		StoreID: s.state.StoreID, Addrs: slices.Clone(s.addrs), Promise: slices.Clone(s.state.Promise),
+		StoreID: s.state.StoreID, Addrs: slices.Clone(s.addrs), Promise: slices.Clone(s.state.Promise), Joining: s.state.Joining,
 		Founding: Founding{ClusterID: s.state.ClusterID, Founders: slices.Clone(s.state.Founders)},
 	}
 }
@@ -91,7 +92,7 @@ type ForeignStore struct {
 }
 
 func (e *ForeignStore) Error() string {
-	return fmt.Sprintf("store %s cannot join cluster %s that %s belongs to: %s", e.StoreID, e.ClusterID, e.Addr, e.Reason)
+	return fmt.Sprintf("store %s cannot be a member of cluster %s as found at %s: %s", e.StoreID, e.ClusterID, e.Addr, e.Reason)
 }
 
 // WrongList says that a store was founded with other addresses, or that a list
@@ -118,15 +119,20 @@ const (
 //
 // Found goes on asking until ctx ends, then returns *NotFounded. It returns
 // *ForeignStore and *WrongList at once: they do not pass by themselves. A crash
-// at any point is safe; call Found again.
+// at any point is safe; call Found again. It is for stores that found: one that
+// is founded already needs no list, see [Store.Founded], and one that joins or
+// joined is refused (*ForeignStore).
 func Found(ctx context.Context, store *Store, self string, addrs []string, ask func(ctx context.Context, addr string) (Answer, error)) ([]Server, string, error) {
 	list, err := normalList(self, addrs)
 	if err != nil {
 		return nil, "", err
 	}
+	if own := store.now(); own.Joining != "" {
+		return nil, "", &ForeignStore{StoreID: own.StoreID, Addr: self, ClusterID: own.Joining, Reason: "it has promised to join that cluster, and founds none"}
+	}
 	if f, ok := store.Founded(); ok {
 		if !slices.Equal(list, addressesOf(f.Founders)) {
-			return nil, "", &WrongList{Addrs: list, Reason: fmt.Sprintf("cluster %s was founded with %v, and its members are fixed", f.ClusterID, addressesOf(f.Founders))}
+			return nil, "", &WrongList{Addrs: list, Reason: fmt.Sprintf("cluster %s was founded with %v; a founder that moved, or whose cluster has other members by now, opens its group without founding again", f.ClusterID, addressesOf(f.Founders))}
 		}
 		store.announce(list)
 		return f.Founders, f.ClusterID, nil
@@ -199,19 +205,11 @@ func (s *Store) announce(list []string) {
 }
 
 func (s *Store) promise(founders []Server) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	next := s.state
-	next.Promise = founders
-	return s.save(next)
+	return s.change(func(st *storeState) { st.Promise = founders })
 }
 
 func (s *Store) found(f Founding) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	next := s.state
-	next.Founding = f
-	return s.save(next)
+	return s.change(func(st *storeState) { st.Founding = f })
 }
 
 func askAll(ctx context.Context, store *Store, self string, list []string, ask func(context.Context, string) (Answer, error)) (map[string]Answer, map[string]error) {
@@ -290,6 +288,8 @@ func (off unguarded) decide(self string, list []string, answers map[string]Answe
 		holder[a.StoreID] = addr
 		founders = append(founders, Server{ID: a.StoreID, Addr: addr})
 		switch {
+		case a.Joining != "":
+			reasons[addr] = fmt.Sprintf("joins cluster %s and founds none", a.Joining)
 		case a.Addrs == nil:
 			reasons[addr] = "is starting"
 		case !slices.Equal(sortedStrings(a.Addrs), list):
@@ -336,10 +336,14 @@ func foundedElsewhere(self string, own Answer, list []string, answers map[string
 		}
 		foreign := &ForeignStore{StoreID: own.StoreID, Addr: addr, ClusterID: a.ClusterID}
 		switch {
+		case a.Joining != "" && own.Promise != nil && a.ClusterID == clusterOf(own.Promise):
+			continue // joined what this store helped to found; a founder says the rest
+		case a.Joining != "":
+			foreign.Reason = "that cluster is founded already: join it"
 		case a.ClusterID != clusterOf(a.Founders):
 			foreign.Reason = "its id does not fit its founders; the answer is damaged or not genuine"
 		case !slices.Contains(a.Founders, Server{ID: own.StoreID, Addr: self}):
-			foreign.Reason = "this store is not one of its founders. Either this silo's data directory was lost, or its address list names another cluster; a founder's lost directory cannot be replaced while the members are fixed"
+			foreign.Reason = "this store is not one of its founders. Either this silo's data directory was lost, or its address list names another cluster. To be a member of it, this store must join it"
 		case !slices.Equal(own.Promise, a.Founders):
 			foreign.Reason = "this store is one of its founders but does not remember it: its data directory was restored from an older copy and must not vote; remove the copy"
 		default:

@@ -42,7 +42,7 @@ type outcome struct {
 // mark says how far a replica has applied, in raft's terms and in ours.
 type mark struct {
 	position uint64
-	index    uint64 // of the last batch
+	index    uint64 // of the last batch or configuration
 	term     uint64 // of the last batch
 }
 
@@ -50,6 +50,11 @@ type mark struct {
 // wakes those who wait for one.
 type machine struct {
 	fsm FSM
+
+	// roster and snapshots are what configurations are told to and read from; nil
+	// in tests of this type alone.
+	roster    *roster
+	snapshots *rosterSnapshots
 
 	mu      sync.Mutex
 	at      mark
@@ -59,7 +64,9 @@ type machine struct {
 	// caughtUp is closed when the state covers what this replica's log held
 	// when the group was opened.
 	caughtUp chan struct{}
+	started  bool
 	target   mark // index and term of the log's end at opening
+	waiting  bool // for this store to be a member, see Waiting
 }
 
 // waiter is somebody who waits for a position. done is closed under machine.mu.
@@ -70,6 +77,11 @@ type waiter struct {
 
 func newMachine(fsm FSM) *machine {
 	return &machine{fsm: fsm, waiters: map[*waiter]struct{}{}, caughtUp: make(chan struct{})}
+}
+
+// follow makes the machine tell roster of configurations. Called before raft runs.
+func (m *machine) follow(r *roster, snapshots *rosterSnapshots) {
+	m.roster, m.snapshots, m.waiting = r, snapshots, !r.admitted()
 }
 
 // Apply implements raft.FSM. Raft sends it commands only, and those are batches.
@@ -116,19 +128,43 @@ func (m *machine) advance(to mark) {
 func (m *machine) startFrom(target mark, restored bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if restored {
-		close(m.caughtUp)
+	m.started = true
+	if !restored {
+		m.target = target
+	}
+	m.checkCaughtUp()
+}
+
+// StoreConfiguration implements raft.ConfigurationStore. Raft calls it for
+// configurations that are committed, between the batches, in the log's order.
+func (m *machine) StoreConfiguration(index uint64, conf raft.Configuration) {
+	m.configured(index, conf)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.at.index = index
+	m.checkCaughtUp()
+}
+
+func (m *machine) configured(index uint64, conf raft.Configuration) {
+	if m.roster == nil {
 		return
 	}
-	m.target = target
-	m.checkCaughtUp()
+	if err := m.roster.commit(index, conf); err != nil {
+		m.fail(fmt.Errorf("remembering the membership of version %d: %w", index, err))
+	}
+	if m.roster.admitted() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.waiting = false
+	}
 }
 
 // checkCaughtUp closes caughtUp when the end of the log as it was at opening
 // has been applied, or replaced: an entry of a later term was appended by a
-// leader that held everything committed before. Called under mu.
+// leader that held everything committed before. A store that joins has caught
+// up once it has applied its own addition as well. Called under mu.
 func (m *machine) checkCaughtUp() {
-	if m.target == (mark{}) || m.at.index < m.target.index && m.at.term <= m.target.term {
+	if !m.started || m.waiting || m.at.index < m.target.index && m.at.term <= m.target.term {
 		return
 	}
 	select {
@@ -218,6 +254,13 @@ func (m *machine) Restore(rc io.ReadCloser) error {
 	}
 	if err := m.fsm.Restore(r); err != nil {
 		return fmt.Errorf("restoring the state of position %d: %w", at.position, err)
+	}
+	if m.snapshots != nil {
+		index, conf, err := m.snapshots.newest()
+		if err != nil {
+			return fmt.Errorf("reading the members of position %d: %w", at.position, err)
+		}
+		m.configured(index, conf)
 	}
 	m.advance(at)
 	return nil

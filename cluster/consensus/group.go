@@ -21,12 +21,22 @@ type Server struct {
 	Addr string `json:"addr"`
 }
 
-// Config says how to host one replica. Self, Founders, ClusterID, FSM, one of
-// Listener and Network are required.
+// Config says how to host one replica. Self, ClusterID, FSM, one of Founders and
+// Identity, and one of Listener and Network are required.
 type Config struct {
-	Self      Server
-	Founders  []Server // the whole list, Self included, the same on every replica
-	ClusterID string   // connections of any other cluster are refused
+	// Self is this store and the address at which the others reach it, now: the
+	// log may know another one, until a leader is asked to Add the new one.
+	Self Server
+	// Founders is the whole list of those who founded the cluster, the same on
+	// each of them for ever, whoever else has become a member and wherever they
+	// moved since. Empty on a store that joined: it begins with nothing and waits
+	// to be added, see Join.
+	Founders  []Server
+	ClusterID string // connections of any other cluster are refused
+	// Identity remembers whether this store is a member. Required of one that
+	// joined; a founder that has none cannot tell that its log was lost, nor,
+	// after a restart, that it was removed.
+	Identity *Store
 
 	// Dir holds the log (raft/) and the snapshots (snapshots/). Empty: in memory.
 	Dir string
@@ -65,6 +75,7 @@ type Config struct {
 
 	// wrapLog lets tests make the log's storage fail or wait.
 	wrapLog func(raft.LogStore) raft.LogStore
+	off     switches
 }
 
 func (c Config) withDefaults() Config {
@@ -103,6 +114,19 @@ func (c Config) check() error {
 	case c.MaxEntry < 0 || c.MaxEntry > 32<<20:
 		return fmt.Errorf("consensus: Config.MaxEntry of %d is not within 32 MiB", c.MaxEntry)
 	}
+	if c.Identity != nil {
+		if own := c.Identity.now(); own.StoreID != c.Self.ID || own.cluster() != c.ClusterID {
+			return fmt.Errorf("consensus: Config.Identity is store %s of cluster %q, this replica is %s of cluster %q", own.StoreID, own.cluster(), c.Self.ID, c.ClusterID)
+		} else if own.Removed {
+			return &StoreRemoved{StoreID: own.StoreID, ClusterID: own.ClusterID}
+		}
+	}
+	if len(c.Founders) == 0 {
+		return c.checkJoined()
+	}
+	if len(c.Self.ID) > maxStoreID {
+		return fmt.Errorf("consensus: the id of Config.Self has %d bytes, %d are the limit", len(c.Self.ID), maxStoreID)
+	}
 	found := false
 	seen := map[string]bool{}
 	for _, s := range c.Founders {
@@ -110,10 +134,22 @@ func (c Config) check() error {
 			return fmt.Errorf("consensus: founder %q at %q is incomplete or named twice", s.ID, s.Addr)
 		}
 		seen[s.ID], seen[s.Addr] = true, true
-		found = found || s == c.Self
+		found = found || s.ID == c.Self.ID
 	}
-	if !found {
-		return fmt.Errorf("consensus: %s at %s is not among the founders %v", c.Self.ID, c.Self.Addr, c.Founders)
+	if !found || c.Self.Addr == "" {
+		return fmt.Errorf("consensus: %s at %q is not among the founders %v, or has no address", c.Self.ID, c.Self.Addr, c.Founders)
+	}
+	return nil
+}
+
+func (c Config) checkJoined() error {
+	switch {
+	case c.Identity == nil:
+		return errors.New("consensus: Config needs Founders, or the Identity of a store that joined")
+	case c.Self.Addr == "":
+		return errors.New("consensus: Config.Self has no address")
+	case c.Identity.now().Joining == "":
+		return errors.New("consensus: Config.Identity is a founder's, and Config.Founders is empty")
 	}
 	return nil
 }
@@ -125,11 +161,14 @@ type Group struct {
 	log     *slog.Logger
 	raft    *raft.Raft
 	machine *machine
+	roster  *roster
 	queue   *queue
 	storage *storage
 	net     *transport
 
 	confirmed atomic.Uint64 // term whose first batch this replica proposed and applied
+
+	changing chan struct{} // one token: changes of the membership go one by one
 
 	mu      sync.Mutex
 	state   Leadership
@@ -140,7 +179,7 @@ type Group struct {
 	done   chan struct{} // closed when Close has ended
 	once   sync.Once
 	err    error
-	tasks  sync.WaitGroup // watch, confirm
+	tasks  sync.WaitGroup // watch, confirm, inquire
 }
 
 // Leadership is who leads, as this replica sees it.
@@ -155,8 +194,10 @@ type Leadership struct {
 }
 
 // Open starts a replica: it restores the newest snapshot before it returns and
-// applies the log after it (see Ready). An empty store is set up with the
-// founders as its members. ctx bounds the start, not the group's life: Close
+// applies the log after it (see Ready). A founder's empty store is set up with
+// the founders as its members; one that joined waits until a leader adds it. A
+// store that was removed is refused (*StoreRemoved), and so is one whose log was
+// lost (*Damaged): it must not vote again. ctx bounds the start, not the group's life: Close
 // ends that. The listener is closed on every path.
 func Open(ctx context.Context, cfg Config) (_ *Group, err error) {
 	cfg = cfg.withDefaults()
@@ -171,7 +212,8 @@ func Open(ctx context.Context, cfg Config) (_ *Group, err error) {
 	log := cfg.Logger.With("store", cfg.Self.ID)
 	bridge := bridgeLogger(log)
 
-	trans, err := newTransport(cfg, log, bridge)
+	roster := newRoster(cfg)
+	trans, err := newTransport(cfg, roster, log, bridge)
 	if err != nil {
 		closeListener(cfg)
 		return nil, err
@@ -182,19 +224,22 @@ func Open(ctx context.Context, cfg Config) (_ *Group, err error) {
 	}
 	g := &Group{
 		cfg: cfg, log: log, storage: store, net: trans,
-		machine: newMachine(cfg.FSM),
-		changed: make(chan struct{}),
-		silent:  map[string]time.Time{},
-		closed:  make(chan struct{}),
-		done:    make(chan struct{}),
+		machine: newMachine(cfg.FSM), roster: roster,
+		changing: make(chan struct{}, 1),
+		changed:  make(chan struct{}),
+		silent:   map[string]time.Time{},
+		closed:   make(chan struct{}),
+		done:     make(chan struct{}),
 	}
-	if cfg.wrapLog != nil {
-		store.log = cfg.wrapLog(store.log)
+	snapshots, err := store.watch(roster)
+	if err != nil {
+		return nil, errors.Join(err, trans.Close(), store.Close())
 	}
 	end, restored, err := store.end()
 	if err != nil {
 		return nil, errors.Join(err, trans.Close(), store.Close())
 	}
+	g.machine.follow(roster, snapshots)
 
 	// Raft blocks on this channel when it is full; watch never blocks.
 	leading := make(chan bool, 16)
@@ -212,6 +257,7 @@ func Open(ctx context.Context, cfg Config) (_ *Group, err error) {
 	conf.NotifyCh = leading
 	conf.Logger = bridge
 	conf.NoLegacyTelemetry = true
+	conf.ShutdownOnRemove = false // it says that it was removed, for as long as the group is open
 
 	g.raft, err = raft.NewRaft(conf, g.machine, store.log, store.stable, store.snapshots, trans)
 	if err != nil {
@@ -233,8 +279,9 @@ func Open(ctx context.Context, cfg Config) (_ *Group, err error) {
 	// watch reads the state anew for each.
 	seen := make(chan raft.Observation, 64)
 	g.raft.RegisterObserver(raft.NewObserver(seen, false, observed))
-	g.tasks.Add(1)
+	g.tasks.Add(2)
 	go g.watch(leading, seen)
+	go g.inquire()
 	return g, nil
 }
 
@@ -313,7 +360,8 @@ func (g *Group) WaitApplied(ctx context.Context, position uint64) error {
 
 // Ready is closed when the state covers everything that this replica's log held
 // when it was opened: from then on it is not older than before the restart. It
-// may still be older than the leader's; for that there is ReadIndex.
+// may still be older than the leader's; for that there is ReadIndex. A store
+// that joins is ready once it has applied its own addition.
 func (g *Group) Ready() <-chan struct{} { return g.machine.caughtUp }
 
 // Snapshot takes a snapshot now and drops the log behind it, TrailingLogs kept.

@@ -33,8 +33,11 @@ func (g *Group) Leadership() (Leadership, <-chan struct{}) {
 func (g *Group) AwaitLeader(ctx context.Context) (Leadership, error) {
 	for {
 		state, changed := g.Leadership()
-		if state.Leader != (Server{}) && (state.Self || state.Leader != g.cfg.Self) {
+		if state.Leader != (Server{}) && (state.Self || state.Leader.ID != g.cfg.Self.ID) {
 			return state, nil
+		}
+		if g.roster.standing() == Removed {
+			return state, g.removed()
 		}
 		select {
 		case <-changed:
@@ -49,27 +52,33 @@ func (g *Group) AwaitLeader(ctx context.Context) (Leadership, error) {
 // Silent returns, on the leader, the other replicas whose heartbeats fail, and
 // when each was heard of last. It is empty elsewhere.
 func (g *Group) Silent() map[Server]time.Time {
+	members, _ := g.roster.members()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	out := make(map[Server]time.Time, len(g.silent))
-	for _, s := range g.cfg.Founders {
-		if at, ok := g.silent[s.ID]; ok {
-			out[s] = at
+	for _, m := range members.List {
+		if at, ok := g.silent[m.ID]; ok {
+			out[m.Server] = at
 		}
 	}
 	return out
 }
 
-// knownLeader names the leader by the founders' list, so that a replica that
-// moved is named by its address of now.
+// knownLeader names the leader by the address that it gives itself, so that one
+// that moved is named by its address of now.
 func (g *Group) knownLeader() Server {
-	_, id := g.raft.LeaderWithID()
-	for _, s := range g.cfg.Founders {
-		if s.ID == string(id) {
-			return s
-		}
+	addr, id := g.raft.LeaderWithID()
+	switch {
+	case id == "" || g.roster.standing() == Removed:
+		return Server{}
+	case string(id) == g.cfg.Self.ID:
+		return g.cfg.Self
 	}
-	return Server{}
+	return Server{ID: string(id), Addr: addressOf(id, addr)}
+}
+
+func (g *Group) removed() error {
+	return &StoreRemoved{StoreID: g.cfg.Self.ID, ClusterID: g.cfg.ClusterID}
 }
 
 // proposable is nil on a leader whose first batch of this term is applied:
@@ -80,6 +89,8 @@ func (g *Group) proposable() error {
 	switch {
 	case g.machine.failure() != nil:
 		return g.machine.failure()
+	case g.roster.standing() == Removed:
+		return g.removed()
 	case g.raft.State() != raft.Leader:
 		return &NotLeader{Leader: g.leaderOtherThanSelf()}
 	case g.confirmed.Load() != g.raft.CurrentTerm():
@@ -109,8 +120,18 @@ func observed(o *raft.Observation) bool {
 // it at every change of leadership.
 func (g *Group) watch(leading <-chan bool, seen <-chan raft.Observation) {
 	defer g.tasks.Done()
+	was, members := g.roster.members()
 	for {
 		select {
+		case <-members:
+			var now Members
+			now, members = g.roster.members()
+			for _, m := range was.List {
+				if _, stays := now.Find(m.ID); !stays { // end what waits for it
+					g.net.answered(raft.ServerID(m.ID), contact{})
+				}
+			}
+			was = now
 		case lead := <-leading:
 			g.mu.Lock()
 			clear(g.silent)

@@ -25,6 +25,7 @@ var routine = map[string]bool{
 	"heartbeat timeout reached, starting election": true,
 	"failed to accept connection":                  true,
 	"failed to decode incoming command":            true,
+	"no known peers, aborting election":            true,
 }
 
 // bridgeLogger gives raft a logger that hands warnings and errors to log. Less

@@ -60,7 +60,7 @@ func (s *storage) Close() error {
 	return err
 }
 
-// openStorage opens a replica's storage and, where it is empty, founds it.
+// openStorage opens a replica's storage and, where a founder's is empty, founds it.
 func openStorage(cfg Config, logger hclog.Logger) (*storage, error) {
 	s := &storage{}
 	if cfg.Dir == "" {
@@ -91,10 +91,69 @@ func openStorage(cfg Config, logger hclog.Logger) (*storage, error) {
 		}
 		s.log, s.stable, s.snapshots = log, log, snapshots
 	}
-	if err := s.found(cfg.Founders); err != nil {
+	if cfg.wrapLog != nil {
+		s.log = cfg.wrapLog(s.log)
+	}
+	if err := s.begin(cfg); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// begin founds an empty log, if this replica is a founder's, unless the log
+// should not be empty.
+func (s *storage) begin(cfg Config) error {
+	end, _, err := s.end()
+	if err != nil || end.index > 0 {
+		return err
+	}
+	if cfg.Identity != nil && cfg.Identity.now().Begun && !cfg.off.votes {
+		return &Damaged{Dir: cfg.Dir, Cause: errors.New("the log of this store is lost: what it acknowledged and whom it voted for is not known")}
+	}
+	if len(cfg.Founders) == 0 {
+		return nil
+	}
+	return s.found(cfg.Founders)
+}
+
+// watch tells roster of what is there, and of what passes through from now on.
+func (s *storage) watch(r *roster) (*rosterSnapshots, error) {
+	snapshots := &rosterSnapshots{s.snapshots, r}
+	index, conf, err := s.configuration(snapshots)
+	if err != nil {
+		return nil, err
+	}
+	s.log, s.snapshots = &rosterLog{s.log, r}, snapshots
+	if index == 0 {
+		return snapshots, nil
+	}
+	return snapshots, r.open(index, conf)
+}
+
+// configuration returns the newest one of the log, committed or not.
+func (s *storage) configuration(snapshots *rosterSnapshots) (index uint64, conf raft.Configuration, err error) {
+	index, conf, err = snapshots.newest()
+	if err != nil {
+		return 0, conf, fmt.Errorf("consensus: listing snapshots: %w", err)
+	}
+	first, err := s.log.FirstIndex()
+	if err != nil {
+		return 0, conf, fmt.Errorf("consensus: reading the start of the log: %w", err)
+	}
+	last, err := s.log.LastIndex()
+	if err != nil {
+		return 0, conf, fmt.Errorf("consensus: reading the end of the log: %w", err)
+	}
+	for i := last; i >= max(first, index+1); i-- {
+		var entry raft.Log
+		if err := s.log.GetLog(i, &entry); err != nil {
+			return 0, conf, fmt.Errorf("consensus: reading log entry %d: %w", i, err)
+		}
+		if entry.Type == raft.LogConfiguration {
+			return i, raft.DecodeConfiguration(entry.Data), nil
+		}
+	}
+	return index, conf, nil
 }
 
 // found writes the founders as the log's first entry, the same bytes on every
@@ -102,10 +161,6 @@ func openStorage(cfg Config, logger hclog.Logger) (*storage, error) {
 // between the term and the entry; here the entry alone decides, so a second
 // start completes the first.
 func (s *storage) found(founders []Server) error {
-	end, _, err := s.end()
-	if err != nil || end.index > 0 {
-		return err
-	}
 	// The first entry is of term 1, and no vote may be asked for in a term that
 	// has entries already.
 	if err := s.stable.SetUint64([]byte("CurrentTerm"), 1); err != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -20,7 +21,8 @@ type Founding struct {
 }
 
 // Store is the identity of a data directory: the id that was minted with it,
-// and the cluster that it belongs to. It holds no other data. A lost or emptied
+// and the cluster that it belongs to, by founding it or by joining it; never to
+// two, and never to another after it was removed. It holds no other data. A lost or emptied
 // directory is a new store with a new id: whatever bears the old one (its votes,
 // its dots) has died with it.
 type Store struct {
@@ -38,7 +40,39 @@ type storeState struct {
 	Format  int      `json:"format"`
 	StoreID string   `json:"store"`
 	Promise []Server `json:"promise,omitempty"` // will found with these stores only
+	Joining string   `json:"joining,omitempty"` // will be a member of this cluster only
 	Founding
+	// JoinedAt is the configuration (Members.Version) that first named a store
+	// that joined. Such a store has Joining, ClusterID and no founders.
+	JoinedAt uint64 `json:"joined,omitempty"`
+	// Begun says that the store's log holds something. A log that is empty
+	// afterwards was lost, and the votes and acknowledgements of the store with it.
+	Begun   bool `json:"begun,omitempty"`
+	Removed bool `json:"removed,omitempty"` // from its cluster, for good
+}
+
+// cluster is the one that the store belongs to or has promised to join.
+func (s storeState) cluster() string {
+	if s.ClusterID != "" {
+		return s.ClusterID
+	}
+	return s.Joining
+}
+
+// check says what no store ever writes.
+func (s storeState) check() error {
+	founder, joins := len(s.Founders) > 0, s.Joining != ""
+	switch {
+	case s.Format != storeFormat || s.StoreID == "":
+		return fmt.Errorf("%s is not of format %d, or incomplete", storeFile, storeFormat)
+	case joins && (founder || s.Promise != nil):
+		return fmt.Errorf("%s founds a cluster and joins one", storeFile)
+	case founder && s.ClusterID == "",
+		!founder && s.ClusterID != "" && s.ClusterID != s.Joining,
+		s.Removed && s.ClusterID == "":
+		return fmt.Errorf("%s names a cluster and not how the store came to it, or the reverse", storeFile)
+	}
+	return nil
 }
 
 const (
@@ -119,8 +153,8 @@ func readState(dir string) (storeState, error) {
 	if err := json.NewDecoder(f).Decode(&state); err != nil {
 		return state, &Damaged{Dir: dir, Cause: fmt.Errorf("%s: %w", storeFile, err)}
 	}
-	if state.Format != storeFormat || state.StoreID == "" || (state.ClusterID == "") != (len(state.Founders) == 0) {
-		return state, &Damaged{Dir: dir, Cause: fmt.Errorf("%s is not of format %d, or incomplete", storeFile, storeFormat)}
+	if err := state.check(); err != nil {
+		return state, &Damaged{Dir: dir, Cause: err}
 	}
 	return state, nil
 }
@@ -175,10 +209,30 @@ func mintID() string {
 func (s *Store) ID() string { return s.id }
 
 // Founded returns the cluster that the store belongs to, if there is one yet.
+// A store that joined has no founders.
 func (s *Store) Founded() (Founding, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Founding{ClusterID: s.state.ClusterID, Founders: slices.Clone(s.state.Founders)}, s.state.ClusterID != ""
+}
+
+// Removed says that the store was a member and is none any more: its id is
+// spent, and Open and Join refuse it with *Removed.
+func (s *Store) Removed() bool { return s.now().Removed }
+
+func (s *Store) now() storeState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// change makes a change of the state durable.
+func (s *Store) change(f func(*storeState)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.state
+	f(&next)
+	return s.save(next)
 }
 
 // Close unlocks the directory.
@@ -195,22 +249,16 @@ func checkFounded(cfg Config) error {
 		return err
 	case state.StoreID != cfg.Self.ID:
 		return &Damaged{Dir: cfg.Dir, Cause: fmt.Errorf("it belongs to store %s, this replica is %s", state.StoreID, cfg.Self.ID)}
-	case state.ClusterID != cfg.ClusterID:
-		return &Damaged{Dir: cfg.Dir, Cause: fmt.Errorf("it belongs to cluster %q, this replica to %q", state.ClusterID, cfg.ClusterID)}
+	case state.cluster() != cfg.ClusterID:
+		return &Damaged{Dir: cfg.Dir, Cause: fmt.Errorf("it belongs to cluster %q, this replica to %q", state.cluster(), cfg.ClusterID)}
 	}
 	return nil
 }
 
 func sorted(servers []Server) []Server {
 	out := slices.Clone(servers)
-	slices.SortFunc(out, func(a, b Server) int {
-		switch {
-		case a.ID < b.ID:
-			return -1
-		case a.ID > b.ID:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(out, compareIDs)
 	return out
 }
+
+func compareIDs(a, b Server) int { return strings.Compare(a.ID, b.ID) }

@@ -1,11 +1,13 @@
 package consensus
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,17 +22,24 @@ type transport struct {
 	quit   chan struct{} // closed by release
 	once   sync.Once
 
-	mu      sync.Mutex
-	resumed map[raft.ServerID]chan struct{} // closed when the peer answers
+	mu       sync.Mutex
+	resumed  map[raft.ServerID]chan struct{} // closed when the peer answers
+	contacts map[raft.ServerID]contact
+}
+
+// contact is what a peer said to a heartbeat.
+type contact struct {
+	at  time.Time
+	end uint64 // of its log
 }
 
 // patience bounds how long a call that carries entries waits for a peer that
 // does not answer.
 const patience = 30 * time.Second
 
-func newTransport(cfg Config, log *slog.Logger, bridge hclog.Logger) (*transport, error) {
+func newTransport(cfg Config, roster *roster, log *slog.Logger, bridge hclog.Logger) (*transport, error) {
 	s := &stream{
-		self: cfg.Self, cluster: cfg.ClusterID, log: log,
+		self: cfg.Self, cluster: cfg.ClusterID, roster: roster, log: log,
 		accepted: make(chan net.Conn),
 		closed:   make(chan struct{}),
 		slots:    make(chan struct{}, handshakesAtOnce),
@@ -52,29 +61,29 @@ func newTransport(cfg Config, log *slog.Logger, bridge hclog.Logger) (*transport
 	}
 	s.tasks.Add(1)
 	go s.listen()
-	t := &transport{stream: s, quit: make(chan struct{}), resumed: map[raft.ServerID]chan struct{}{}}
+	t := &transport{stream: s, quit: make(chan struct{}), resumed: map[raft.ServerID]chan struct{}{}, contacts: map[raft.ServerID]contact{}}
 	t.NetworkTransport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream:                s,
-		MaxPool:               3,
-		Timeout:               4 * cfg.Heartbeat,
-		Logger:                bridge,
-		ServerAddressProvider: addresses(cfg.Founders),
+		Stream:  s,
+		MaxPool: 3,
+		Timeout: 4 * cfg.Heartbeat,
+		Logger:  bridge,
 	})
 	return t, nil
 }
 
-// addresses finds a member by its id: the log keeps the address that it had
-// when the cluster was founded.
-type addresses []Server
+// EncodePeer implements raft.Transport. What it returns is how this replica
+// names itself to others, and what they note when they vote for it. An address
+// alone would be too little: a store that takes over the address of another
+// would be taken for the one that has a vote already.
+func (t *transport) EncodePeer(id raft.ServerID, addr raft.ServerAddress) []byte {
+	return []byte(string(id) + peerSeparator + string(addr))
+}
 
-// ServerAddr implements raft.ServerAddressProvider.
-func (a addresses) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
-	for _, s := range a {
-		if s.ID == string(id) {
-			return raft.ServerAddress(s.Addr), nil
-		}
-	}
-	return "", fmt.Errorf("store %s is not a founder", id)
+const peerSeparator = " at "
+
+// addressOf undoes EncodePeer.
+func addressOf(id raft.ServerID, peer raft.ServerAddress) string {
+	return strings.TrimPrefix(string(peer), string(id)+peerSeparator)
 }
 
 // AppendEntries implements raft.Transport. Raft doubles its pause after each
@@ -87,7 +96,7 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, a
 	if heartbeat {
 		err := t.NetworkTransport.AppendEntries(id, target, args, resp)
 		if err == nil {
-			t.answered(id)
+			t.answered(id, contact{at: time.Now(), end: resp.LastLog})
 		}
 		return err
 	}
@@ -118,9 +127,21 @@ func (t *transport) awaited(id raft.ServerID) <-chan struct{} {
 	return ch
 }
 
-func (t *transport) answered(id raft.ServerID) {
+func (t *transport) contact(id raft.ServerID) contact {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.contacts[id]
+}
+
+// answered notes what a peer said, and nothing of one that is no member any more.
+func (t *transport) answered(id raft.ServerID, c contact) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c == (contact{}) {
+		delete(t.contacts, id)
+	} else {
+		t.contacts[id] = c
+	}
 	if ch := t.resumed[id]; ch != nil {
 		close(ch)
 		delete(t.resumed, id)
@@ -146,13 +167,16 @@ func (t *transport) Close() error {
 }
 
 const (
-	// A connection begins with the greeting: these bytes, the length of the
-	// cluster's id in one byte, the id. The accepting side answers one byte.
-	greeting     = "martinelli-raft\x01"
+	// A connection begins with the greeting: these bytes, the cluster's id and
+	// the store's id, each after its length in one byte, and in eight bytes the
+	// newest configuration in the store's log. The accepting side answers one byte.
+	greeting     = "martinelli-raft\x02"
 	maxClusterID = 255
+	maxStoreID   = 255
 
-	welcome byte = 1
-	foreign byte = 2
+	welcome   byte = 1
+	foreign   byte = 2
+	dismissed byte = 3
 
 	// handshakesAtOnce bounds what strangers can make us hold.
 	handshakesAtOnce = 64
@@ -166,6 +190,7 @@ var errForeign = errors.New("peer belongs to another cluster, or this silo does:
 type stream struct {
 	self     Server
 	cluster  string
+	roster   *roster
 	log      *slog.Logger
 	listener net.Listener
 	dial     func(addr string, timeout time.Duration) (net.Conn, error)
@@ -291,13 +316,23 @@ func (s *stream) admit(c net.Conn) error {
 	if string(head[:len(greeting)]) != greeting {
 		return errors.New("not a raft connection of this version")
 	}
-	id := make([]byte, head[len(greeting)])
-	if _, err := io.ReadFull(c, id); err != nil {
+	cluster := make([]byte, int(head[len(greeting)])+1)
+	if _, err := io.ReadFull(c, cluster); err != nil {
 		return fmt.Errorf("no cluster id: %w", err)
 	}
-	if string(id) != s.cluster {
+	cluster, size := cluster[:len(cluster)-1], cluster[len(cluster)-1]
+	tail := make([]byte, int(size)+8) // to its end, or the answer may be lost
+	if _, err := io.ReadFull(c, tail); err != nil {
+		return fmt.Errorf("no store id: %w", err)
+	}
+	store, version := string(tail[:size]), binary.BigEndian.Uint64(tail[size:])
+	if string(cluster) != s.cluster {
 		_, _ = c.Write([]byte{foreign})
-		return fmt.Errorf("it names cluster %q, this is %q", id, s.cluster)
+		return fmt.Errorf("it names cluster %q, this is %q", cluster, s.cluster)
+	}
+	if s.roster.dismissed(store, version) {
+		_, _ = c.Write([]byte{dismissed})
+		return fmt.Errorf("store %s was removed from this cluster", store)
 	}
 	if _, err := c.Write([]byte{welcome}); err != nil {
 		return err
@@ -311,6 +346,9 @@ func (s *stream) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn,
 	case <-s.closed:
 		return nil, net.ErrClosed
 	default:
+	}
+	if s.roster.standing() == Removed { // nobody is disturbed any more
+		return nil, ErrRemoved
 	}
 	raw, err := s.dial(string(addr), timeout)
 	if err != nil {
@@ -329,14 +367,20 @@ func (s *stream) greet(c net.Conn, timeout time.Duration) error {
 		return err
 	}
 	hello := append([]byte(greeting), byte(len(s.cluster)))
-	if _, err := c.Write(append(hello, s.cluster...)); err != nil {
+	hello = append(append(hello, s.cluster...), byte(len(s.self.ID)))
+	hello = binary.BigEndian.AppendUint64(append(hello, s.self.ID...), s.roster.version())
+	if _, err := c.Write(hello); err != nil {
 		return err
 	}
 	answer := make([]byte, 1)
 	if _, err := io.ReadFull(c, answer); err != nil {
 		return err
 	}
-	if answer[0] != welcome {
+	switch answer[0] {
+	case welcome:
+	case dismissed:
+		return errors.Join(ErrRemoved, s.roster.told())
+	default:
 		return errForeign
 	}
 	return c.SetDeadline(time.Time{})
