@@ -3,6 +3,7 @@ package actor
 import (
 	"bytes"
 	"context"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,7 +21,7 @@ import (
 func TestOverloadIsRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		_, a, b := pair(t, Config{PeerInFlight: 3}, Config{InFlight: 2})
+		_, a, b := pair(t, Config{PeerInFlight: 3}, Config{InFlight: 2, PeerServing: 2})
 		testServices(b)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 4)
@@ -44,7 +45,7 @@ func TestOverloadIsRefused(t *testing.T) {
 			require.ErrorIs(t, <-ended, ErrUnknown)
 		}
 		synctest.Wait()
-		p := a.peer("b")
+		p := &a.peer("b").on[Calls]
 		require.Zero(t, p.calls.Load())
 		require.Zero(t, p.bytes.Load())
 	})
@@ -163,7 +164,7 @@ func TestHostileEnvelopes(t *testing.T) {
 			Text:              rapid.String().Draw(t, "text"),
 			Size:              rapid.Uint64().Draw(t, "size"),
 			Limit:             rapid.Uint64().Draw(t, "limit"),
-		})
+		}, origin{identity{silo: rapid.Bool().Draw(t, "silo")}, Channel(rapid.IntRange(0, int(channels)-1).Draw(t, "channel"))})
 	})
 	require.Eventually(t, func() bool {
 		_, err := a.Request(t.Context(), "b", echo, nil)
@@ -171,34 +172,22 @@ func TestHostileEnvelopes(t *testing.T) {
 	}, time.Second, time.Millisecond)
 }
 
-// scan must not pass what proto.Unmarshal refuses: it would end the stream.
-func TestScanAgreesWithUnmarshal(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		data, err := proto.Marshal(&Envelope{
-			Codec: 1, Kind: Kind_KIND_REPLY, Id: rapid.Uint64().Draw(t, "id"), Sender: "sender",
-			SenderIncarnation: 5, Remaining: -1, Payload: rapid.SliceOf(rapid.Byte()).Draw(t, "payload"), Text: "text", Size: 9,
-		})
-		require.NoError(t, err)
-		sender, ok := scan(data)
-		require.True(t, ok)
-		require.Equal(t, "sender", string(sender))
-		for range rapid.IntRange(0, 3).Draw(t, "flips") {
-			data[rapid.IntRange(0, len(data)-1).Draw(t, "at")] = rapid.Byte().Draw(t, "byte")
-		}
-		data = data[:rapid.IntRange(0, len(data)).Draw(t, "cut")]
-		if _, ok := scan(data); ok {
-			require.NoError(t, proto.Unmarshal(data, new(Envelope)))
-		}
-	})
-}
-
 // A stranger speaks remote's protocol to a node.
 func TestGarbageOverTCPHarmsNobody(t *testing.T) {
 	t.Parallel()
 	n := local(t)
 	peer := spawn(t, "127.0.0.1:0").addr
-	cc, err := grpc.NewClient(peer, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	guard, err := newGuard(Config{}.withDefaults())
+	require.NoError(t, err)
+	cc, err := grpc.NewClient(peer, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(_ context.Context, addr string) (net.Conn, error) {
+			conn, err := net.Dial("tcp", addr)
+			if err != nil {
+				return nil, err
+			}
+			conn, _, err = guard.dial(conn, byte(Calls), time.Now().Add(time.Second))
+			return conn, err
+		}))
 	require.NoError(t, err)
 	defer cc.Close()
 	client := remote.NewRemotingClient(cc)

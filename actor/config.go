@@ -7,14 +7,17 @@ import (
 	"time"
 )
 
-// Service says which part of a node a message is for.
-type Service uint16
-
-// Peer names one run of a node. An Incarnation of 0 means whichever run
-// answers at the address.
+// Peer names one run of a node.
 type Peer struct {
 	Addr        string
-	Incarnation uint64
+	Incarnation uint64 // 0: whichever run answers at the address
+	// Silo says of who sent a message that it has shown to be a silo, by its
+	// certificate or the secret; with neither, that it says so. Of whom a request
+	// is for, that nothing is sent before it has.
+	Silo bool
+	// Principal names the certificate of who sent a message: its common name, or
+	// else its first alternative name. Empty without TLS.
+	Principal string
 }
 
 // Config says how a node is reached and what it bears. Give Listener, Addr or
@@ -31,6 +34,19 @@ type Config struct {
 	// Network, when set, carries messages in memory instead of TCP.
 	Network *Network
 
+	// TLS secures all connections. Without it, whoever can reach the address can
+	// say anything.
+	TLS TLS
+	// Secret is what silos show each other that they are of one cluster, by a
+	// challenge: it does not travel. It says nothing of clients.
+	Secret string
+	// Silo says that this node is a silo. It then shows Secret, and its
+	// certificate must bear TLS.SiloName.
+	Silo bool
+	// SilosOnly refuses, as a [*Foreign], to send requests and notifications to
+	// nodes that have not shown to be silos.
+	SilosOnly bool
+
 	// Advertise is the address by which others reach this node. Default: the
 	// address listened on.
 	Advertise string
@@ -38,20 +54,41 @@ type Config struct {
 	// address. Default: random.
 	Incarnation uint64
 
+	// The bounds that follow hold for each channel by itself, so that none
+	// starves another. What they refuse is not executed, by a [*LimitReached] or
+	// a [*TooLarge].
+
+	// Connections bounds the incoming connections; others are told so and
+	// closed. Each peer has one for each channel. Default 4,096.
+	Connections int
 	// Limit bounds one payload in bytes; all nodes should have the same.
 	// Default 1 MiB. Memory per connection is a few times this.
 	Limit int
 	// InFlight bounds the requests being served at a time, each of which is a
-	// goroutine; more are refused as not executed. Default 16,384.
+	// goroutine. Default 16,384.
 	InFlight int
-	// InFlightBytes bounds their payloads together. Default 256 MiB.
+	// InFlightBytes bounds their payloads together. Default 256 MiB; on the bulk
+	// channel BulkBytes.
 	InFlightBytes int
+	// PeerServing bounds those among them that are one peer's. Default half of
+	// InFlight.
+	PeerServing int
 	// PeerInFlight bounds this node's unanswered requests to one peer.
 	// Default 16,384.
 	PeerInFlight int
 	// PeerQueueBytes bounds, for each peer, the payloads of unanswered
-	// requests, and what waits to be written to its connection. Default 64 MiB.
+	// requests, and what waits to be written to its connection. Default 64 MiB;
+	// on the bulk channel BulkBytes.
 	PeerQueueBytes int
+	// BulkLimit is what Limit is to the bulk channel. Default 256 MiB.
+	BulkLimit int
+	// BulkBytes bounds the payloads on the bulk channel that are arriving, half
+	// of it those from one peer. Default twice BulkLimit.
+	BulkBytes int
+	// BulkRate is how many bytes a second this node sends on the bulk channel,
+	// to all peers together. More moves large states sooner, and takes
+	// processors and wires from calls. Default 64 MiB; negative: no bound.
+	BulkRate int
 	// NotifyQueue bounds the notifications waiting for one handler from one
 	// sender; more are dropped and counted. Default 4,096.
 	NotifyQueue int
@@ -76,16 +113,27 @@ func (c Config) withDefaults() Config {
 		value int
 	}{
 		{&c.Limit, 1 << 20},
+		{&c.Connections, 4 << 10},
 		{&c.InFlight, 16 << 10},
 		{&c.InFlightBytes, 256 << 20},
 		{&c.PeerInFlight, 16 << 10},
 		{&c.PeerQueueBytes, 64 << 20},
 		{&c.NotifyQueue, 4 << 10},
 		{&c.NotifyQueueBytes, 256 << 20},
+		{&c.BulkLimit, 256 << 20},
 	} {
 		if *d.field <= 0 {
 			*d.field = d.value
 		}
+	}
+	if c.PeerServing <= 0 {
+		c.PeerServing = max(1, c.InFlight/2)
+	}
+	if c.BulkBytes <= 0 {
+		c.BulkBytes = 2 * c.BulkLimit
+	}
+	if c.BulkRate == 0 {
+		c.BulkRate = 64 << 20
 	}
 	if c.Timeout <= 0 {
 		c.Timeout = 30 * time.Second
@@ -100,4 +148,28 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.Default()
 	}
 	return c
+}
+
+// limit bounds one payload on a channel.
+func (c *Config) limit(ch Channel) int {
+	if ch == Bulk {
+		return c.BulkLimit
+	}
+	return c.Limit
+}
+
+// queueBytes bounds what is under way to one peer on a channel.
+func (c *Config) queueBytes(ch Channel) int {
+	if ch == Bulk {
+		return c.BulkBytes
+	}
+	return c.PeerQueueBytes
+}
+
+// servedBytes bounds what is being served on a channel.
+func (c *Config) servedBytes(ch Channel) int {
+	if ch == Bulk {
+		return c.BulkBytes
+	}
+	return c.InFlightBytes
 }

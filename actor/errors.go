@@ -30,7 +30,7 @@ type CallError struct {
 
 func (e *CallError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "request to service %d of %s: %v: %s", e.Service, e.To, e.Fate, e.Reason)
+	fmt.Fprintf(&b, "request to service %v of %s: %v: %s", e.Service, e.To, e.Fate, e.Reason)
 	if e.Cause != nil {
 		fmt.Fprintf(&b, ": %v", e.Cause)
 	}
@@ -67,6 +67,20 @@ func (e *TooLarge) Unwrap() error {
 	}
 	return ErrNotExecuted
 }
+
+// LimitReached says which bound of a node refused something: it has surely not
+// been executed, and may be later. See [Config] for the bounds.
+type LimitReached struct {
+	What  string
+	Limit int
+}
+
+func (e *LimitReached) Error() string {
+	return fmt.Sprintf("overloaded: %s: the limit is %d: try again later", e.What, e.Limit)
+}
+
+// Unwrap makes it an ErrNotExecuted.
+func (e *LimitReached) Unwrap() error { return ErrNotExecuted }
 
 // RemoteFailure is the error of a handler that ran on another node. The layer
 // above decodes Payload, which is empty unless the handler's error had a

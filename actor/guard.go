@@ -2,22 +2,25 @@ package actor
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"runtime/debug"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/asynkron/protoactor-go/remote"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+	grpcpeer "google.golang.org/grpc/peer"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 )
 
 const (
@@ -39,6 +42,7 @@ func (t *tcp) guards() []remote.ConfigOption {
 			grpc.MaxRecvMsgSize(largest),
 			grpc.MaxSendMsgSize(largest),
 			grpc.MaxConcurrentStreams(4), // a peer uses one
+			grpc.Creds(doorman{t}),
 			grpc.ConnectionTimeout(5*time.Second),
 			grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Second, Timeout: 3 * time.Second}),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
@@ -66,27 +70,34 @@ func rejectUnary(_ context.Context, _ any, info *grpc.UnaryServerInfo, _ grpc.Un
 // serveStream stands before remote's reader: a panic in it ends the stream and
 // not the process, and when the stream ends those who wait for its sender know.
 func (t *tcp) serveStream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
-	in := &inStream{ServerStream: ss, tcp: t, node: t.node}
+	p, _ := grpcpeer.FromContext(ss.Context())
+	shown, ok := p.AuthInfo.(authInfo)
+	if !ok {
+		return status.Error(codes.Unauthenticated, "a connection without a handshake")
+	}
+	in := &inStream{ServerStream: ss, tcp: t, node: t.node, from: shown.origin}
 	defer func() {
 		if r := recover(); r != nil {
 			t.node.cfg.Logger.Error("an incoming stream panicked", slog.String("node", t.node.addr),
 				slog.String("from", in.sender), slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
 			err = status.Error(codes.Internal, "panic")
 		}
-		if t.inputs.CompareAndDelete(in.sender, in) { // else it speaks on a later stream
-			t.node.callerLost(in.sender)
+		if t.inputs.CompareAndDelete(inputKey{in.sender, in.from.channel}, in) { // else it speaks on a later stream
+			t.node.callerLost(in.sender, in.from.channel)
 		}
 	}()
 	return handler(srv, in)
 }
 
-// inStream passes on only what is well-formed and for the gateway: remote ends
-// the stream at the first message that does not decode, and would deliver to
-// any process of the system.
+// inStream takes out what is for the gateway, and drops all else but remote's
+// own greetings: remote ends the stream at the first message that does not
+// decode, would deliver to any process of the system, and does not say from
+// which connection.
 type inStream struct {
 	grpc.ServerStream
 	tcp    *tcp
 	node   *Node
+	from   origin
 	sender string // who speaks here; known from its hello
 }
 
@@ -99,58 +110,84 @@ func (s *inStream) RecvMsg(m any) error {
 		return status.Error(codes.InvalidArgument, "not a message of remote")
 	}
 	if batch := message.GetMessageBatch(); batch != nil {
-		s.filter(batch)
+		s.deliver(batch)
+		batch.Envelopes = nil
 	}
 	return nil
 }
 
-func (s *inStream) filter(batch *remote.MessageBatch) {
-	kept := batch.Envelopes[:0]
+// deliver takes envelopes in on the connection's own goroutine, without a
+// mailbox, because Node.receive never blocks.
+func (s *inStream) deliver(batch *remote.MessageBatch) {
 	for _, e := range batch.Envelopes {
-		sender, ok := scan(e.GetMessageData())
-		ok = ok && e.Sender == 0 && e.SerializerId == 0 && e.MessageHeader == nil &&
-			e.TypeId >= 0 && int(e.TypeId) < len(batch.TypeNames) && batch.TypeNames[e.TypeId] == envelopeName &&
-			e.Target >= 0 && int(e.Target) < len(batch.Targets) && batch.Targets[e.Target] == gateway
-		if !ok {
+		ok := e.GetSender() == 0 && e.GetSerializerId() == 0 && e.GetMessageHeader() == nil &&
+			e.GetTypeId() >= 0 && int(e.GetTypeId()) < len(batch.TypeNames) && batch.TypeNames[e.GetTypeId()] == envelopeName &&
+			e.GetTarget() >= 0 && int(e.GetTarget()) < len(batch.Targets) && batch.Targets[e.GetTarget()] == gateway
+		env := new(Envelope)
+		if !ok || proto.Unmarshal(e.GetMessageData(), env) != nil {
 			s.node.garbage("a message that is not an envelope for the gateway", nil)
 			continue
 		}
-		if s.sender == "" && len(sender) <= maxAddr {
-			s.sender = string(sender)
-			s.tcp.inputs.Store(s.sender, s)
+		if s.sender == "" && env.Sender != "" && len(env.Sender) <= maxAddr {
+			s.sender = env.Sender
+			s.tcp.inputs.Store(inputKey{s.sender, s.from.channel}, s)
 		}
-		kept = append(kept, e)
-	}
-	batch.Envelopes = kept
-}
-
-// scan reports whether data decodes as an Envelope, without allocating, and
-// finds its sender.
-func scan(data []byte) (sender []byte, ok bool) {
-	for len(data) > 0 {
-		field, kind, n := protowire.ConsumeTag(data)
-		if n < 0 {
-			return nil, false
-		}
-		data = data[n:]
-		if kind == protowire.BytesType && (field == 5 || field == 11) {
-			text, n := protowire.ConsumeBytes(data)
-			if n < 0 || !utf8.Valid(text) {
-				return nil, false
-			}
-			if field == 5 {
-				sender = text
-			}
-			data = data[n:]
+		if env.Sender != s.sender {
+			s.node.garbage("an envelope in another's name", env)
 			continue
 		}
-		if n = protowire.ConsumeFieldValue(field, kind, data); n < 0 {
-			return nil, false
-		}
-		data = data[n:]
+		s.node.receive(env, s.from)
 	}
-	return sender, true
 }
+
+// doorman is how gRPC lets connections in: by our handshake, which comes before
+// anything of gRPC's, and which takes away those that are not for gRPC.
+type doorman struct{ tcp *tcp }
+
+// authInfo goes with a connection that was let in.
+type authInfo struct{ origin }
+
+func (authInfo) AuthType() string { return "martinelli" }
+
+// ServerHandshake implements credentials.TransportCredentials.
+func (d doorman) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	n := d.tcp.node
+	conn, ch, who, err := n.guard.accept(raw)
+	if err == nil && ch >= byte(channels) {
+		_ = conn.Close()
+		err = &Foreign{Addr: raw.RemoteAddr().String(), Reason: "it takes this port for another: compare addresses and ports"}
+	}
+	if err != nil {
+		var foreign *Foreign
+		var full *LimitReached
+		if errors.As(err, &foreign) || errors.As(err, &full) {
+			n.refusedAt(err)
+		}
+		return nil, nil, err
+	}
+	if Channel(ch) == Bulk {
+		go d.tcp.serveBulk(conn, who)
+		return nil, nil, credentials.ErrConnDispatched
+	}
+	return conn, authInfo{origin{who, Channel(ch)}}, nil
+}
+
+// ClientHandshake implements credentials.TransportCredentials. It is not used:
+// links shake hands before gRPC has the connection.
+func (doorman) ClientHandshake(_ context.Context, _ string, c net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return c, authInfo{}, nil
+}
+
+// Info implements credentials.TransportCredentials.
+func (doorman) Info() credentials.ProtocolInfo {
+	return credentials.ProtocolInfo{SecurityProtocol: "martinelli"}
+}
+
+// Clone implements credentials.TransportCredentials.
+func (d doorman) Clone() credentials.TransportCredentials { return d }
+
+// OverrideServerName implements credentials.TransportCredentials.
+func (doorman) OverrideServerName(string) error { return nil }
 
 // openStream stands behind remote's writer.
 func (t *tcp) openStream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
@@ -158,7 +195,11 @@ func (t *tcp) openStream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.Cl
 	if err != nil {
 		return nil, err
 	}
-	l := t.link(cc.Target())
+	known, ok := t.links.Load(cc.Target())
+	if !ok {
+		return nil, status.Error(codes.Unavailable, "no link has this name")
+	}
+	l := known.(*tcpLink)
 	l.mu.RLock()
 	g := l.gen
 	l.mu.RUnlock()

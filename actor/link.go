@@ -3,7 +3,6 @@ package actor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -24,14 +23,17 @@ const (
 	queueOverhead = 256
 )
 
-// tcpLink is what a node has to one address. remote makes its endpoint for an
+// tcpLink is what a node has to one address on one channel other than Bulk.
+// remote makes its endpoint for an
 // address on the first message and drops it when it says so by an event; the
 // link dials, hands the open connection to it, and keeps messages back while
 // an earlier endpoint is still there, since that would lose them.
 type tcpLink struct {
-	tcp  *tcp
-	addr string
-	pid  *protoactor.PID
+	tcp     *tcp
+	addr    string
+	channel Channel
+	name    string // of addr and channel, to remote
+	pid     *protoactor.PID
 
 	mu      sync.RWMutex // taken before the shards of Node.calls, after nothing
 	state   linkState
@@ -54,6 +56,7 @@ const (
 type generation struct {
 	link   *tcpLink
 	conn   *watched
+	who    identity
 	queued atomic.Int64 // bytes given to remote and not yet to the connection
 	wrote  atomic.Bool  // an envelope may have been written
 	stream atomic.Pointer[outStream]
@@ -62,7 +65,7 @@ type generation struct {
 }
 
 var (
-	errQueueFull = errors.New("overloaded: too much waits for the connection to this peer, try again later")
+	errQueueFull = errors.New("overloaded: too many answers wait for the connection to this peer")
 	errBroken    = errors.New("the connection was just lost, try again")
 )
 
@@ -83,8 +86,8 @@ func (l *tcpLink) send(o outgoing) error {
 		return errStopped
 	}
 	size := len(o.env.Payload) + queueOverhead
-	if l.bytes+size > l.tcp.node.cfg.PeerQueueBytes {
-		return errQueueFull
+	if room := l.tcp.node.cfg.PeerQueueBytes; l.bytes+size > room {
+		return l.full(room)
 	}
 	l.waiting, l.bytes = append(l.waiting, o), l.bytes+size
 	if l.state == linkIdle {
@@ -92,6 +95,10 @@ func (l *tcpLink) send(o outgoing) error {
 		go l.dial()
 	}
 	return nil
+}
+
+func (l *tcpLink) full(room int) error {
+	return &LimitReached{What: "bytes that wait for the connection to " + l.addr, Limit: room}
 }
 
 // pass gives o to remote. l.mu is held, for reading at least, and l is up.
@@ -104,12 +111,16 @@ func (l *tcpLink) pass(o outgoing) error {
 	if reply {
 		room *= 2
 	}
+	if o.silo && !l.gen.who.silo {
+		return notASilo(l.addr)
+	}
 	if l.gen.queued.Add(size) > room {
 		l.gen.queued.Add(-size)
 		if reply {
 			go l.gen.conn.end()
+			return errQueueFull
 		}
-		return errQueueFull
+		return l.full(int(room))
 	}
 	if !o.begin() {
 		l.gen.queued.Add(-size)
@@ -121,8 +132,8 @@ func (l *tcpLink) pass(o outgoing) error {
 
 // dial connects and sends what waits, or refuses it.
 func (l *tcpLink) dial() {
-	g := &generation{link: l, over: make(chan struct{})}
-	conn, err := open(l.addr, l.tcp.node.cfg.DialTimeout)
+	conn, who, err := l.tcp.open(l.addr, l.channel)
+	g := &generation{link: l, who: who, over: make(chan struct{})}
 	l.mu.Lock()
 	if l.state != linkDialing { // closed meanwhile
 		l.mu.Unlock()
@@ -140,38 +151,38 @@ func (l *tcpLink) dial() {
 		return
 	}
 	conn.ended, g.conn, l.gen = g.lost, conn, g
-	l.tcp.tickets.put(l.addr, conn)
+	l.tcp.tickets.put(l.name, conn)
 	l.state = linkUp
 	n := l.tcp.node
-	n.peer(l.addr).incarnation.Store(0) // whoever speaks next is at the other end of this connection
-	_ = l.pass(outgoing{to: l.addr, env: &Envelope{Codec: codec, Kind: Kind_KIND_HELLO, Sender: n.addr, SenderIncarnation: n.cfg.Incarnation}})
-	var refused []outgoing
+	n.reached(l.addr, l.channel, who)
+	_ = l.pass(outgoing{to: l.addr, env: n.hello(Service(l.channel) << channelShift)})
+	refused := map[error][]outgoing{}
 	for _, o := range waiting {
-		if err = l.pass(o); err != nil {
-			refused = append(refused, o)
+		if err := l.pass(o); err != nil {
+			refused[err] = append(refused[err], o)
 		}
 	}
 	l.mu.Unlock()
-	l.refuse(refused, err)
+	for err, some := range refused {
+		l.refuse(some, err)
+	}
 }
 
-// open dials and waits for the first byte, which a gRPC server sends unasked:
-// a kernel also accepts connections for a process that is stopped or dying, and
-// remote would spend two seconds on finding out.
-func open(addr string, timeout time.Duration) (*watched, error) {
+// open dials and shakes hands. A kernel also accepts connections for a process
+// that is stopped or dying, and remote would spend two seconds on finding out.
+func (t *tcp) open(addr string, ch Channel) (*watched, identity, error) {
+	timeout := t.node.cfg.DialTimeout
 	until := time.Now().Add(timeout)
 	conn, err := net.DialTimeout("tcp", addr, timeout)
 	if err != nil {
-		return nil, err
+		return nil, identity{}, err
 	}
-	w := &watched{Conn: conn, peeked: make([]byte, 1), ended: func() {}}
-	_ = conn.SetReadDeadline(until)
-	if _, err := conn.Read(w.peeked); err != nil {
+	secure, who, err := t.node.guard.dial(conn, byte(ch), until)
+	if err != nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("%s accepts connections but does not answer: %w", addr, err)
+		return nil, identity{}, err
 	}
-	_ = conn.SetReadDeadline(time.Time{})
-	return w, nil
+	return &watched{Conn: secure, ended: func() {}}, who, nil
 }
 
 func (l *tcpLink) refuse(waiting []outgoing, why error) {
@@ -184,7 +195,7 @@ func (l *tcpLink) refuse(waiting []outgoing, why error) {
 func (g *generation) lost() {
 	l := g.link
 	close(g.over)
-	l.tcp.tickets.drop(l.addr, g.conn)
+	l.tcp.tickets.drop(l.name, g.conn)
 	l.mu.Lock()
 	if l.gen != g || l.state != linkUp {
 		l.mu.Unlock()
@@ -199,7 +210,7 @@ func (g *generation) lost() {
 	}
 	// Under the lock, so that no request on a later connection is among them.
 	// The connection is closed: what is not written by now never will be.
-	l.tcp.node.failCalls(l.addr, g.wrote.Load())
+	l.tcp.node.failCalls(l.addr, l.channel, g.wrote.Load())
 	l.mu.Unlock()
 	l.tcp.node.peerGone(l.addr)
 }
@@ -298,17 +309,11 @@ func (l *tcpLink) close() {
 // watched is a connection that tells when it ends, however it does.
 type watched struct {
 	net.Conn
-	once   sync.Once
-	ended  func()
-	peeked []byte // read already
+	once  sync.Once
+	ended func()
 }
 
 func (w *watched) Read(b []byte) (int, error) {
-	if len(w.peeked) > 0 {
-		n := copy(b, w.peeked)
-		w.peeked = w.peeked[n:]
-		return n, nil
-	}
 	n, err := w.Conn.Read(b)
 	if err != nil {
 		var timeout net.Error
@@ -333,37 +338,37 @@ func (w *watched) end() {
 	})
 }
 
-// tickets hold open connections until gRPC asks for them, by address. It never
-// dials by itself.
+// tickets hold open connections until gRPC asks for them, by the link's name.
+// It never dials by itself.
 type tickets struct {
 	mu    sync.Mutex
 	conns map[string]*watched
 }
 
-func (t *tickets) put(addr string, c *watched) {
+func (t *tickets) put(name string, c *watched) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.conns == nil {
 		t.conns = map[string]*watched{}
 	}
-	t.conns[addr] = c
+	t.conns[name] = c
 }
 
-func (t *tickets) drop(addr string, c *watched) {
+func (t *tickets) drop(name string, c *watched) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.conns[addr] == c {
-		delete(t.conns, addr)
+	if t.conns[name] == c {
+		delete(t.conns, name)
 	}
 }
 
-func (t *tickets) take(_ context.Context, addr string) (net.Conn, error) {
+func (t *tickets) take(_ context.Context, name string) (net.Conn, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c := t.conns[addr]
+	c := t.conns[name]
 	if c == nil {
 		return nil, errors.New("no open connection: the link dials")
 	}
-	delete(t.conns, addr)
+	delete(t.conns, name)
 	return c, nil
 }

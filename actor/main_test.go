@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +34,12 @@ func TestMain(m *testing.M) {
 
 // child serves at addr until its standard input ends, and says where.
 func child(addr string) int {
-	n, err := Start(Config{Addr: addr, Limit: testLimit})
+	cfg := childConfig{}
+	if err := json.Unmarshal([]byte(os.Getenv(childConfigEnv)), &cfg); err != nil {
+		fmt.Println("error", err)
+		return 1
+	}
+	n, err := Start(cfg.apply(Config{Addr: addr, Limit: testLimit}))
 	if err != nil {
 		fmt.Println("error", err)
 		return 1
@@ -49,6 +55,23 @@ func child(addr string) int {
 	return 0
 }
 
+const childConfigEnv = childEnv + "_CONFIG"
+
+// childConfig is what a test may ask of a child.
+type childConfig struct {
+	TLS                                          TLS
+	Secret                                       string
+	Silo                                         bool
+	Connections, PeerServing                     int
+	BulkLimit, BulkBytes, BulkRate, PeerInFlight int
+}
+
+func (c childConfig) apply(to Config) Config {
+	to.TLS, to.Secret, to.Silo, to.Connections, to.PeerServing = c.TLS, c.Secret, c.Silo, c.Connections, c.PeerServing
+	to.BulkLimit, to.BulkBytes, to.BulkRate, to.PeerInFlight = c.BulkLimit, c.BulkBytes, c.BulkRate, c.PeerInFlight
+	return to
+}
+
 type process struct {
 	*exec.Cmd
 	addr  string
@@ -58,8 +81,15 @@ type process struct {
 // spawn starts a child at addr and waits until it serves.
 func spawn(t testing.TB, addr string) *process {
 	t.Helper()
+	return spawnWith(t, addr, childConfig{})
+}
+
+func spawnWith(t testing.TB, addr string, cfg childConfig) *process {
+	t.Helper()
+	encoded, err := json.Marshal(cfg)
+	require.NoError(t, err)
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+addr)
+	cmd.Env = append(os.Environ(), childEnv+"="+addr, childConfigEnv+"="+string(encoded))
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	require.NoError(t, err)
@@ -109,6 +139,8 @@ func eachTransport(t *testing.T, body func(t *testing.T, n *Node, peer string)) 
 	})
 }
 
+var discard = slog.New(slog.DiscardHandler)
+
 const testLimit = 256 << 10
 
 const (
@@ -124,6 +156,7 @@ const (
 	ordered           // notifications; request: waits for as many as the payload says
 	callBack          // asks the caller's echo
 	pid               // the peer's incarnation
+	whoami            // what the peer knows of the caller
 )
 
 type wireError struct{ payload []byte }
@@ -132,7 +165,17 @@ func (e *wireError) Error() string     { return "wire error" }
 func (e *wireError) WireError() []byte { return e.payload }
 
 func callerServices(n *Node) {
-	n.Handle(echo, func(_ context.Context, _ Peer, p []byte) ([]byte, error) { return p, nil })
+	handle(n, echo, func(_ context.Context, _ Peer, p []byte) ([]byte, error) { return p, nil })
+}
+
+// on is a test's service on a channel.
+func on(ch Channel, s Service) Service { return Service(ch)<<channelShift | s }
+
+// handle serves s on every channel.
+func handle(n *Node, s Service, h Handler) {
+	for ch := range channels {
+		n.Handle(on(ch, s), h)
+	}
 }
 
 func testServices(n *Node) {
@@ -148,7 +191,7 @@ func testServices(n *Node) {
 		}
 		return number(disorder), nil
 	}
-	n.Handle(hang, func(ctx context.Context, _ Peer, _ []byte) ([]byte, error) {
+	handle(n, hang, func(ctx context.Context, _ Peer, _ []byte) ([]byte, error) {
 		<-ctx.Done()
 		mu.Lock()
 		defer mu.Unlock()
@@ -156,34 +199,39 @@ func testServices(n *Node) {
 		changed.Broadcast()
 		return nil, ctx.Err()
 	})
-	n.Handle(hung, func(_ context.Context, _ Peer, p []byte) ([]byte, error) { return await(&hangs, p) })
-	n.Handle(fail, func(_ context.Context, _ Peer, p []byte) ([]byte, error) { return nil, errors.New(string(p)) })
-	n.Handle(failWire, func(_ context.Context, _ Peer, p []byte) ([]byte, error) {
+	handle(n, hung, func(_ context.Context, _ Peer, p []byte) ([]byte, error) { return await(&hangs, p) })
+	handle(n, fail, func(_ context.Context, _ Peer, p []byte) ([]byte, error) { return nil, errors.New(string(p)) })
+	handle(n, failWire, func(_ context.Context, _ Peer, p []byte) ([]byte, error) {
 		return nil, fmt.Errorf("wrapped: %w", &wireError{p})
 	})
-	n.Handle(panics, func(_ context.Context, _ Peer, p []byte) ([]byte, error) { panic(string(p)) })
-	n.Handle(refuse, func(_ context.Context, _ Peer, p []byte) ([]byte, error) { return nil, Refuse(string(p)) })
-	n.Handle(big, func(_ context.Context, _ Peer, p []byte) ([]byte, error) {
+	handle(n, panics, func(_ context.Context, _ Peer, p []byte) ([]byte, error) { panic(string(p)) })
+	handle(n, refuse, func(_ context.Context, _ Peer, p []byte) ([]byte, error) { return nil, Refuse(string(p)) })
+	handle(n, big, func(_ context.Context, _ Peer, p []byte) ([]byte, error) {
 		return make([]byte, binary.BigEndian.Uint64(p)), nil
 	})
-	n.Handle(remaining, func(ctx context.Context, _ Peer, _ []byte) ([]byte, error) {
+	handle(n, remaining, func(ctx context.Context, _ Peer, _ []byte) ([]byte, error) {
 		d, _ := ctx.Deadline()
 		return number(int(time.Until(d))), nil
 	})
-	n.HandleNotify(ordered, func(_ Peer, p []byte) {
-		mu.Lock()
-		defer mu.Unlock()
-		if int(binary.BigEndian.Uint64(p)) != seen {
-			disorder++
-		}
-		seen++
-		changed.Broadcast()
-	})
-	n.Handle(ordered, func(_ context.Context, _ Peer, p []byte) ([]byte, error) { return await(&seen, p) })
-	n.Handle(callBack, func(ctx context.Context, from Peer, p []byte) ([]byte, error) {
+	for ch := range channels {
+		n.HandleNotify(on(ch, ordered), func(_ Peer, p []byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			if int(binary.BigEndian.Uint64(p)) != seen {
+				disorder++
+			}
+			seen++
+			changed.Broadcast()
+		})
+	}
+	handle(n, ordered, func(_ context.Context, _ Peer, p []byte) ([]byte, error) { return await(&seen, p) })
+	handle(n, callBack, func(ctx context.Context, from Peer, p []byte) ([]byte, error) {
 		return n.RequestPeer(ctx, from, echo, p)
 	})
-	n.Handle(pid, func(context.Context, Peer, []byte) ([]byte, error) { return number(int(n.Incarnation() >> 1)), nil })
+	handle(n, pid, func(context.Context, Peer, []byte) ([]byte, error) { return number(int(n.Incarnation() >> 1)), nil })
+	handle(n, whoami, func(_ context.Context, from Peer, _ []byte) ([]byte, error) {
+		return fmt.Appendf(nil, "silo %v principal %q", from.Silo, from.Principal), nil
+	})
 }
 
 func number(n int) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }

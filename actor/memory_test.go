@@ -169,7 +169,7 @@ func TestMemoryRestartWhileAnswersAreDelayed(t *testing.T) {
 		testServices(again)
 		_, err := a.Request(t.Context(), "b", echo, nil)
 		require.NoError(t, err)
-		_, err = a.RequestPeer(t.Context(), Peer{"b", b.Incarnation()}, echo, nil)
+		_, err = a.RequestPeer(t.Context(), Peer{Addr: "b", Incarnation: b.Incarnation()}, echo, nil)
 		require.ErrorIs(t, err, ErrNotExecuted)
 	})
 }

@@ -20,18 +20,24 @@ type Network struct {
 	cut    map[link]bool
 	rules  map[link]rule
 	tamper func(from, to string, s Service) (drop bool, delay time.Duration)
-	lines  map[link]*line
+	lines  map[lane]*line
 }
 
 // link is a direction between two addresses.
 type link struct{ from, to string }
+
+// lane is one channel of a direction: each has its own order.
+type lane struct {
+	link
+	channel Channel
+}
 
 type rule struct {
 	drop  bool
 	delay time.Duration
 }
 
-// line holds the delayed messages of a link, in order.
+// line holds the delayed messages of a lane, in order.
 type line struct {
 	mu      sync.Mutex
 	waiting []delayed
@@ -144,8 +150,12 @@ func (w *Network) leave(n *Node) {
 	}
 	w.mu.Unlock()
 	for _, o := range others {
-		o.peer(n.addr).incarnation.Store(0)
-		o.callerLost(n.addr)
+		p := o.peer(n.addr)
+		p.silo.Store(false)
+		for ch := range channels {
+			p.on[ch].incarnation.Store(0)
+			o.callerLost(n.addr, ch)
+		}
 	}
 }
 
@@ -166,6 +176,8 @@ func (m *memory) send(o outgoing) error {
 		return errors.New("this node has left the network")
 	case target == nil && !lost:
 		return errUnreachable
+	case target != nil && o.silo && !target.cfg.Silo:
+		return notASilo(o.to)
 	}
 	if tamper != nil {
 		drop, delay := tamper(l.from, l.to, Service(o.env.Service))
@@ -180,11 +192,12 @@ func (m *memory) send(o outgoing) error {
 	if lost || r.drop {
 		return nil
 	}
-	w.line(l).push(w, l, delayed{time.Now().Add(r.delay), m.node, encoded}, r.delay > 0)
+	ch := o.channel()
+	w.line(lane{l, ch}).push(w, lane{l, ch}, delayed{time.Now().Add(r.delay), m.node, encoded}, r.delay > 0)
 	if o.call != nil && w.node(l.to) != target {
 		// It left between our look and our push, perhaps before this call
 		// could be seen to have begun.
-		m.node.calls.fail(l.to, "the peer is gone", true)
+		m.node.calls.fail(l.to, ch, "the peer is gone", true)
 	}
 	return nil
 }
@@ -195,7 +208,7 @@ func (w *Network) node(addr string) *Node {
 	return w.nodes[addr]
 }
 
-func (w *Network) line(l link) *line {
+func (w *Network) line(l lane) *line {
 	w.mu.RLock()
 	q := w.lines[l]
 	w.mu.RUnlock()
@@ -205,7 +218,7 @@ func (w *Network) line(l link) *line {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.lines == nil {
-		w.lines = map[link]*line{}
+		w.lines = map[lane]*line{}
 	}
 	if w.lines[l] == nil {
 		w.lines[l] = new(line)
@@ -214,7 +227,7 @@ func (w *Network) line(l link) *line {
 }
 
 // push delivers at once, or behind what waits.
-func (q *line) push(w *Network, l link, d delayed, wait bool) {
+func (q *line) push(w *Network, l lane, d delayed, wait bool) {
 	q.mu.Lock()
 	if !wait && !q.running {
 		q.mu.Unlock()
@@ -230,7 +243,7 @@ func (q *line) push(w *Network, l link, d delayed, wait bool) {
 }
 
 // run delivers what waits, each when it is due, and ends when nothing does.
-func (q *line) run(w *Network, l link) {
+func (q *line) run(w *Network, l lane) {
 	for {
 		q.mu.Lock()
 		if len(q.waiting) == 0 {
@@ -250,9 +263,9 @@ func (q *line) run(w *Network, l link) {
 
 // deliver hands a message to whoever has the address now. A cut made since it
 // was sent still loses it, and so does its sender's end.
-func (w *Network) deliver(l link, d delayed) {
+func (w *Network) deliver(l lane, d delayed) {
 	w.mu.RLock()
-	target, lost := w.nodes[l.to], w.cut[l] || w.nodes[l.from] != d.from
+	target, lost := w.nodes[l.to], w.cut[l.link] || w.nodes[l.from] != d.from
 	w.mu.RUnlock()
 	if target == nil || lost {
 		return
@@ -262,10 +275,10 @@ func (w *Network) deliver(l link, d delayed) {
 		target.garbage("an envelope that does not decode", nil)
 		return
 	}
-	target.receive(env)
+	target.receive(env, origin{identity{silo: d.from.cfg.Silo}, l.channel})
 }
 
-func (m *memory) reset(string) {}
+func (m *memory) reset(string, Channel) {}
 
 // flush waits for what is delayed.
 func (m *memory) flush(ctx context.Context) {

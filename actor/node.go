@@ -3,9 +3,11 @@ package actor
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unicode/utf8"
 )
 
@@ -35,21 +37,25 @@ type Node struct {
 	inboxes inboxes
 	peers   sync.Map // address → *peer
 
+	guard   *Guard
 	work    work
+	arrives arrivals
 	left    atomic.Bool // Stop has come to its end
 	dropped atomic.Uint64
+	warned  atomic.Int64 // when refusedAt last logged, in seconds
 }
 
-// transport carries envelopes. It calls back Node.receive, failCalls, peerGone
-// and callerLost, outgoing.begin and Node.refuse.
+// transport carries envelopes, each on the channel of its service. It calls
+// back Node.receive, failCalls, peerGone and callerLost, outgoing.begin and
+// Node.refuse.
 type transport interface {
 	// send takes o over. An error says that it was not sent and never will be;
 	// otherwise o is on its way, or is refused later. It does not block on the
-	// network. Envelopes that one goroutine sends to one address arrive in
-	// order while the connection lives.
+	// network. Envelopes that one goroutine sends to one address on one channel
+	// other than Bulk arrive in order while the connection lives.
 	send(o outgoing) error
 	// reset drops the connection to addr, if any.
-	reset(addr string)
+	reset(addr string, ch Channel)
 	// flush returns when everything sent has been taken in by the other ends,
 	// or when ctx ends.
 	flush(ctx context.Context)
@@ -63,12 +69,29 @@ type outgoing struct {
 	to   string
 	env  *Envelope
 	call *call
+	silo bool // only where the other end has shown to be a silo
 }
 
-// peer counts what this node has in flight to one address.
+func (o outgoing) channel() Channel { return Service(o.env.Service).Channel() }
+
+// origin is how an envelope came: from whom, and on which channel.
+type origin struct {
+	identity
+	channel Channel
+}
+
+// peer is what a node knows of one address.
 type peer struct {
-	calls, bytes atomic.Int64
-	incarnation  atomic.Uint64 // the last that was heard of; 0: none
+	silo atomic.Bool // who was reached there has shown to be a silo
+	on   [channels]struct {
+		calls, bytes atomic.Int64  // this node's requests that are unanswered
+		serving      atomic.Int64  // its requests that are being served here
+		incarnation  atomic.Uint64 // the last that was heard of; 0: none
+	}
+}
+
+func notASilo(addr string) error {
+	return &Foreign{Addr: addr, Reason: "it has not shown to be a silo: its certificate does not bear the name of those, or it says that it is a client"}
 }
 
 // Start opens a node. Requests that arrive before their service has a handler
@@ -83,6 +106,9 @@ func Start(cfg Config) (*Node, error) {
 	n.inboxes.init(n)
 	n.work.init()
 	var err error
+	if n.guard, err = newGuard(n.cfg); err != nil {
+		return nil, err
+	}
 	if cfg.Network != nil {
 		err = cfg.Network.join(n)
 	} else {
@@ -100,8 +126,11 @@ func (n *Node) Addr() string { return n.addr }
 // Incarnation is the number of this run.
 func (n *Node) Incarnation() uint64 { return n.cfg.Incarnation }
 
-// Limit is the largest payload in bytes.
+// Limit is the largest payload in bytes, on channels other than Bulk.
 func (n *Node) Limit() int { return n.cfg.Limit }
+
+// Guard begins and checks this node's connections, and others of its process.
+func (n *Node) Guard() *Guard { return n.guard }
 
 // Dropped counts the messages that this node had to drop: notifications beyond
 // the bound of their queue or without a handler, and garbage.
@@ -162,15 +191,17 @@ func (n *Node) OnPeerGone(f func(addr string)) {
 // to it fail at once with [ErrUnknown], its requests being served here are
 // cancelled, and its connection is dropped. A later request dials anew.
 func (n *Node) Fail(addr string) {
-	n.transport.reset(addr)
-	n.calls.fail(addr, "the peer is gone", true)
-	n.served.cancelFrom(addr)
+	for ch := range channels {
+		n.transport.reset(addr, ch)
+		n.calls.fail(addr, ch, "the peer is gone", true)
+		n.served.cancelFrom(addr, ch)
+	}
 }
 
 // failCalls ends what has begun and waits for addr, since the connection to it
 // is lost. delivered says whether any of it may have been written.
-func (n *Node) failCalls(addr string, delivered bool) {
-	n.calls.fail(addr, "the connection was lost", delivered)
+func (n *Node) failCalls(addr string, ch Channel, delivered bool) {
+	n.calls.fail(addr, ch, "the connection was lost", delivered)
 }
 
 // peerGone tells those who asked.
@@ -184,10 +215,23 @@ func (n *Node) peerGone(addr string) {
 
 // callerLost is told by the transport that what comes from addr has ended: its
 // answers to us are lost, and nobody waits for ours.
-func (n *Node) callerLost(addr string) {
-	n.served.cancelFrom(addr)
-	n.failCalls(addr, true)
+func (n *Node) callerLost(addr string, ch Channel) {
+	n.served.cancelFrom(addr, ch)
+	n.failCalls(addr, ch, true)
 	n.peerGone(addr)
+}
+
+// reached is told by the transport that it has connected to addr: whoever
+// speaks next from there is at the other end.
+func (n *Node) reached(addr string, ch Channel, who identity) {
+	p := n.peer(addr)
+	p.silo.Store(who.silo)
+	p.on[ch].incarnation.Store(0)
+}
+
+// hello is the first envelope on a connection of the channel that s is on.
+func (n *Node) hello(s Service) *Envelope {
+	return &Envelope{Codec: codec, Kind: Kind_KIND_HELLO, Service: uint32(s), Sender: n.addr, SenderIncarnation: n.cfg.Incarnation}
 }
 
 func (n *Node) peer(addr string) *peer {
@@ -222,53 +266,11 @@ func (n *Node) Stop(ctx context.Context) error {
 	return err
 }
 
-// work counts the requests being served, so that they can be bounded and
-// waited for.
-type work struct {
-	mu       sync.Mutex
-	requests int
-	bytes    int
-	stopping bool
-	idle     chan struct{} // closed when stopping and requests is 0
-}
-
-func (w *work) init() { w.idle = make(chan struct{}) }
-
-// begin admits a request of size bytes, or says why not.
-func (w *work) begin(size, requests, bytes int) (refused string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	switch {
-	case w.stopping:
-		return "the node is stopping: ask another"
-	case w.requests >= requests || w.bytes+size > bytes:
-		return "overloaded: too many requests are being served, try again later"
+// refusedAt tells, in the log, of connections that were not let in: the first
+// of each burst, so that a stranger cannot fill it.
+func (n *Node) refusedAt(err error) {
+	now := time.Now().Unix()
+	if last := n.warned.Load(); now-last >= 10 && n.warned.CompareAndSwap(last, now) {
+		n.cfg.Logger.Warn("a connection was refused", slog.String("node", n.addr), slog.Any("error", err))
 	}
-	w.requests++
-	w.bytes += size
-	return ""
-}
-
-func (w *work) end(size int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.requests--
-	w.bytes -= size
-	if w.stopping && w.requests == 0 {
-		close(w.idle)
-	}
-}
-
-// stop reports whether it is the first.
-func (w *work) stop() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.stopping {
-		return false
-	}
-	w.stopping = true
-	if w.requests == 0 {
-		close(w.idle)
-	}
-	return true
 }

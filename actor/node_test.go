@@ -165,7 +165,7 @@ func TestLoad(t *testing.T) {
 func TestIncarnationMismatchIsRefused(t *testing.T) {
 	t.Parallel()
 	eachTransport(t, func(t *testing.T, n *Node, peer string) {
-		_, err := n.RequestPeer(t.Context(), Peer{peer, 12345}, echo, nil)
+		_, err := n.RequestPeer(t.Context(), Peer{Addr: peer, Incarnation: 12345}, echo, nil)
 		require.ErrorIs(t, err, ErrNotExecuted)
 		require.ErrorContains(t, err, "incarnation 12345")
 	})

@@ -29,7 +29,12 @@ type inboxKey struct {
 }
 
 // inbox is guarded by its shard. It is in the table while its goroutine runs.
-type inbox struct{ waiting []*Envelope }
+type inbox struct{ waiting []notification }
+
+type notification struct {
+	*Envelope
+	from origin
+}
 
 // notifyOverhead is what a queued notification costs beyond its payload.
 const notifyOverhead = 256
@@ -41,11 +46,11 @@ func (b *inboxes) init(n *Node) {
 	}
 }
 
-func (b *inboxes) put(env *Envelope) {
+func (b *inboxes) put(env *Envelope, from origin) {
 	n := b.node
 	h, ok := lookup(&n.notified, Service(env.Service))
 	size := int64(len(env.Payload) + notifyOverhead)
-	if !ok || len(env.Payload) > n.cfg.Limit {
+	if !ok || len(env.Payload) > n.cfg.limit(from.channel) {
 		n.garbage("a notification that nobody handles or over the limit", env)
 		return
 	}
@@ -60,7 +65,7 @@ func (b *inboxes) put(env *Envelope) {
 	box := s.boxes[key]
 	switch {
 	case box == nil:
-		box = &inbox{waiting: []*Envelope{env}}
+		box = &inbox{waiting: []notification{{env, from}}}
 		s.boxes[key] = box
 		go b.drain(&s.Mutex, s.boxes, key, box, h)
 	case len(box.waiting) >= n.cfg.NotifyQueue:
@@ -69,7 +74,7 @@ func (b *inboxes) put(env *Envelope) {
 		n.garbage("a notification: its handler is too slow", env)
 		return
 	default:
-		box.waiting = append(box.waiting, env)
+		box.waiting = append(box.waiting, notification{env, from})
 	}
 	s.Unlock()
 }
@@ -95,14 +100,14 @@ func (b *inboxes) drain(mu *sync.Mutex, boxes map[inboxKey]*inbox, key inboxKey,
 	}
 }
 
-func (b *inboxes) deliver(h func(Peer, []byte), env *Envelope) {
+func (b *inboxes) deliver(h func(Peer, []byte), env notification) {
 	defer func() {
 		if r := recover(); r != nil {
 			b.node.cfg.Logger.Error("a notification's handler panicked", slog.String("node", b.node.addr),
 				slog.Uint64("service", uint64(env.Service)), slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
 		}
 	}()
-	h(Peer{env.Sender, env.SenderIncarnation}, env.Payload)
+	h(env.from.peer(env.Envelope), env.Payload)
 }
 
 // close drops what waits; a handler that is running finishes.

@@ -19,19 +19,25 @@ import (
 	"github.com/asynkron/protoactor-go/remote"
 )
 
-// gateway is the name of the one process that others may send to.
+// gateway is the name of the one process that others may send to. It does not
+// exist: what is for it is taken out of the stream before remote sees it.
 const gateway = "martinelli"
 
-// tcp is a node's end of the network between processes: one link for each
-// address that it sends to.
+// tcp is a node's end of the network between processes: for each address that
+// it sends to, one link for each channel. Those other than Bulk are endpoints of
+// remote, which knows them as addresses of their own; Bulk is not remote's
+// business (bulk.go). All arrive at one port.
 type tcp struct {
 	node    *Node
 	system  *protoactor.ActorSystem
 	remote  *remote.Remote
 	events  *eventstream.Subscription
-	links   sync.Map // address → *tcpLink
+	links   sync.Map // name → *tcpLink
+	bulks   sync.Map // address → *bulkLink
+	bulkIns sync.Map // *bulkIn → nil
 	tickets tickets
-	inputs  sync.Map // address → *inStream, the latest from there
+	inputs  sync.Map // inputKey → *inStream or *bulkIn, the latest from there
+	pace    pace     // of all bulk transfers
 	closed  atomic.Bool
 }
 
@@ -42,12 +48,11 @@ func startRemote(n *Node) error {
 	if err != nil {
 		return err
 	}
-	t := &tcp{node: n}
+	t := &tcp{node: n, pace: pace{rate: float64(n.cfg.BulkRate)}}
 	t.system = protoactor.NewActorSystem(func(c *protoactor.Config) {
 		c.LoggerFactory = func(*protoactor.ActorSystem) *slog.Logger { return slog.New(demoted{n.cfg.Logger.Handler()}) }
 	})
 	n.transport = t
-	t.system.ProcessRegistry.Add(receiver{n}, gateway)
 	t.remote = remote.NewRemote(t.system, remote.Configure(host, port, append(t.guards(),
 		remote.WithAdvertisedHost(n.addr),
 		// The writer's queue is bounded by each link; these are its ring's
@@ -122,25 +127,50 @@ func (t *tcp) send(o outgoing) error {
 	if o.to == t.node.addr {
 		if o.begin() {
 			o.env.Payload = bytes.Clone(o.env.Payload)
-			t.node.receive(o.env)
+			self := identity{silo: t.node.cfg.Silo}
+			t.node.receive(o.env, origin{self, o.channel()})
 		}
 		return nil
 	}
-	return t.link(o.to).send(o)
+	if o.channel() == Bulk {
+		return t.bulk(o.to).send(o)
+	}
+	return t.link(o.to, o.channel()).send(o)
 }
 
 var errStopped = errors.New("this node has stopped")
 
-func (t *tcp) link(addr string) *tcpLink {
-	if l, ok := t.links.Load(addr); ok {
+// inputKey is who speaks, and on which channel.
+type inputKey struct {
+	sender  string
+	channel Channel
+}
+
+// nameOf is what remote takes for the address of a link.
+func nameOf(addr string, ch Channel) string {
+	if ch == Calls {
+		return addr
+	}
+	return addr + "~" + ch.String()
+}
+
+func (t *tcp) link(addr string, ch Channel) *tcpLink {
+	name := nameOf(addr, ch)
+	if l, ok := t.links.Load(name); ok {
 		return l.(*tcpLink)
 	}
-	l, _ := t.links.LoadOrStore(addr, &tcpLink{tcp: t, addr: addr, pid: protoactor.NewPID(addr, gateway)})
+	l, _ := t.links.LoadOrStore(name, &tcpLink{tcp: t, addr: addr, channel: ch, name: name, pid: protoactor.NewPID(name, gateway)})
 	return l.(*tcpLink)
 }
 
-func (t *tcp) reset(addr string) {
-	if l, ok := t.links.Load(addr); ok {
+func (t *tcp) reset(addr string, ch Channel) {
+	if ch == Bulk {
+		if l, ok := t.bulks.Load(addr); ok {
+			l.(*bulkLink).reset()
+		}
+		return
+	}
+	if l, ok := t.links.Load(nameOf(addr, ch)); ok {
 		l.(*tcpLink).reset()
 	}
 }
@@ -156,6 +186,10 @@ func (t *tcp) flush(ctx context.Context) {
 		all.Go(func() { l.(*tcpLink).flush(ctx) })
 		return true
 	})
+	t.bulks.Range(func(_, l any) bool {
+		all.Go(func() { l.(*bulkLink).flush(ctx) })
+		return true
+	})
 	all.Wait()
 }
 
@@ -169,24 +203,17 @@ func (t *tcp) close() {
 		l.(*tcpLink).close()
 		return true
 	})
+	t.bulks.Range(func(_, l any) bool {
+		l.(*bulkLink).close()
+		return true
+	})
+	t.bulkIns.Range(func(in, _ any) bool {
+		_ = in.(*bulkIn).conn.Close()
+		return true
+	})
 	t.remote.Shutdown(false)
 	t.system.Shutdown()
 }
-
-// receiver is the gateway: it takes envelopes in on the connection's own
-// goroutine, without a mailbox, because Node.receive never blocks.
-type receiver struct{ node *Node }
-
-func (r receiver) SendUserMessage(_ *protoactor.PID, message any) {
-	if _, m, _ := protoactor.UnwrapEnvelope(message); m != nil {
-		if env, ok := m.(*Envelope); ok {
-			r.node.receive(env)
-		}
-	}
-}
-
-func (receiver) SendSystemMessage(*protoactor.PID, any) {}
-func (receiver) Stop(*protoactor.PID)                   {}
 
 // demoted logs what remote says at Debug: to it each lost connection is an
 // error.

@@ -27,7 +27,7 @@ func TestKilledPeerIsUnknownAndItsSuccessorAnswers(t *testing.T) {
 	}()
 	_, err = n.Request(t.Context(), peer.addr, echo, nil)
 	require.NoError(t, err)
-	for n.peer(peer.addr).calls.Load() == 0 {
+	for n.peer(peer.addr).on[Calls].calls.Load() == 0 {
 		runtime.Gosched() // until the request is in flight
 	}
 	_, err = n.Request(t.Context(), peer.addr, echo, nil)
@@ -82,7 +82,7 @@ func TestStoppingPeerAnswersFirst(t *testing.T) {
 		re, err := n.Request(t.Context(), peer.addr, ordered, number(1))
 		inFlight <- result{re, err}
 	}()
-	for n.peer(peer.addr).calls.Load() == 0 {
+	for n.peer(peer.addr).on[Calls].calls.Load() == 0 {
 		runtime.Gosched()
 	}
 	_, err := n.Request(t.Context(), peer.addr, echo, nil)

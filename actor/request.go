@@ -22,6 +22,8 @@ type call struct {
 	// may leave this process, and a caller that gives up: only a request that
 	// never begins is surely not executed.
 	begun atomic.Bool
+	// over is set when it is out of the table: nobody waits for it any more.
+	over atomic.Bool
 }
 
 type answer struct {
@@ -35,30 +37,37 @@ func (c *call) error(fate error, reason string, cause error) error {
 
 // Request sends payload to service s of the node at the address to and waits
 // for the answer, which is the caller's to keep; payload must not be changed
-// afterwards unless the request was answered. The deadline and cancellation of ctx reach the handler; a ctx
-// without a deadline gets Config.Timeout. Errors: [ErrNotExecuted] (as
-// [*TooLarge] for a payload over the limit), [ErrUnknown], [*RemoteFailure],
-// and [*TooLarge] for an answer over the limit.
+// afterwards unless the request ended without an error. The deadline and
+// cancellation of ctx reach the handler; a ctx without a deadline gets
+// Config.Timeout. Errors: [ErrNotExecuted] (as [*TooLarge] for a payload over
+// the limit, wrapping [*LimitReached] for what a bound refused and [*Foreign]
+// for a node that is not of the cluster), [ErrUnknown], [*RemoteFailure], and
+// [*TooLarge] for an answer over the limit.
 func (n *Node) Request(ctx context.Context, to string, s Service, payload []byte) ([]byte, error) {
 	return n.RequestPeer(ctx, Peer{Addr: to}, s, payload)
 }
 
 // RequestPeer is [Node.Request] to one incarnation: another that answers at
-// the address refuses it as not executed.
+// the address refuses it as not executed. With to.Silo it is refused, as a
+// [*Foreign], where the other end has not shown to be a silo.
 func (n *Node) RequestPeer(ctx context.Context, to Peer, s Service, payload []byte) ([]byte, error) {
 	c := &call{to: to, service: s, size: len(payload)}
 	if err := ctx.Err(); err != nil {
 		return nil, c.error(ErrNotExecuted, "the context had ended before the request was sent", err)
 	}
-	if len(payload) > n.cfg.Limit {
-		return nil, &TooLarge{Size: len(payload), Limit: n.cfg.Limit}
+	ch := s.Channel()
+	if limit := n.cfg.limit(ch); len(payload) > limit {
+		return nil, &TooLarge{Size: len(payload), Limit: limit}
 	}
-	p := n.peer(to.Addr)
+	p := &n.peer(to.Addr).on[ch]
 	calls, bytes := p.calls.Add(1), p.bytes.Add(int64(c.size))
 	defer p.calls.Add(-1)
 	defer p.bytes.Add(int64(-c.size))
-	if calls > int64(n.cfg.PeerInFlight) || bytes > int64(n.cfg.PeerQueueBytes) {
-		return nil, c.error(ErrNotExecuted, "overloaded: too many requests to this peer are unanswered, try again later", nil)
+	switch {
+	case calls > int64(n.cfg.PeerInFlight):
+		return nil, c.error(ErrNotExecuted, "not sent", &LimitReached{"unanswered requests to this peer", n.cfg.PeerInFlight})
+	case bytes > int64(n.cfg.queueBytes(ch)):
+		return nil, c.error(ErrNotExecuted, "not sent", &LimitReached{"bytes of the unanswered requests to this peer", n.cfg.queueBytes(ch)})
 	}
 
 	remaining := n.cfg.Timeout
@@ -73,7 +82,7 @@ func (n *Node) RequestPeer(ctx context.Context, to Peer, s Service, payload []by
 		n.calls.take(id)
 		return nil, c.error(ErrNotExecuted, "this node has stopped", nil)
 	}
-	err := n.transport.send(outgoing{to: to.Addr, call: c, env: &Envelope{
+	err := n.transport.send(outgoing{to: to.Addr, call: c, silo: to.Silo || n.cfg.SilosOnly, env: &Envelope{
 		Codec: codec, Kind: Kind_KIND_REQUEST, Id: id, Service: uint32(s),
 		Sender: n.addr, SenderIncarnation: n.cfg.Incarnation, TargetIncarnation: to.Incarnation,
 		Remaining: int64(remaining), Payload: payload,
@@ -105,7 +114,7 @@ func (n *Node) RequestPeer(ctx context.Context, to Peer, s Service, payload []by
 		return nil, c.error(ErrNotExecuted, "gave up while connecting", err)
 	}
 	_ = n.transport.send(outgoing{to: to.Addr, env: &Envelope{
-		Codec: codec, Kind: Kind_KIND_CANCEL, Id: id,
+		Codec: codec, Kind: Kind_KIND_CANCEL, Id: id, Service: uint32(s),
 		Sender: n.addr, SenderIncarnation: n.cfg.Incarnation, TargetIncarnation: to.Incarnation,
 	}}) // best effort: the handler has the deadline too
 	return nil, c.error(ErrUnknown, "gave up waiting for the answer", err)
@@ -113,17 +122,17 @@ func (n *Node) RequestPeer(ctx context.Context, to Peer, s Service, payload []by
 
 // Notify sends payload to service s of the node at the address to, at most
 // once, and in order for each (destination, service) while the connection
-// lives. It does not wait: an error, always [ErrNotExecuted], says that the
+// lives, on channels other than Bulk. It does not wait: an error, always [ErrNotExecuted], says that the
 // notification was surely not sent; nil says nothing about its arrival.
 // payload must not be changed afterwards.
 func (n *Node) Notify(to string, s Service, payload []byte) error {
-	if len(payload) > n.cfg.Limit {
-		return &TooLarge{Size: len(payload), Limit: n.cfg.Limit}
+	if limit := n.cfg.limit(s.Channel()); len(payload) > limit {
+		return &TooLarge{Size: len(payload), Limit: limit}
 	}
 	if n.left.Load() {
 		return &CallError{To: to, Service: s, Fate: ErrNotExecuted, Reason: "this node has stopped"}
 	}
-	err := n.transport.send(outgoing{to: to, env: &Envelope{
+	err := n.transport.send(outgoing{to: to, silo: n.cfg.SilosOnly, env: &Envelope{
 		Codec: codec, Kind: Kind_KIND_NOTIFY, Service: uint32(s),
 		Sender: n.addr, SenderIncarnation: n.cfg.Incarnation, Payload: payload,
 	}})
@@ -149,8 +158,11 @@ func (n *Node) refuse(o outgoing, cause error) {
 func (o outgoing) begin() bool { return o.call == nil || !o.call.begun.Swap(true) }
 
 // reply ends the request that env answers.
-func (n *Node) reply(env *Envelope) {
-	c := n.calls.take(env.Id)
+func (n *Node) reply(env *Envelope, from origin) {
+	c := n.calls.takeIf(env.Id, func(c *call) bool {
+		// What a silo was asked no client can have heard: it has guessed.
+		return c.service.Channel() == from.channel && (from.silo || !n.peer(c.to.Addr).silo.Load())
+	})
 	if c == nil {
 		return // it was given up
 	}
@@ -161,7 +173,11 @@ func (n *Node) reply(env *Envelope) {
 	case Status_STATUS_FAILED:
 		a.err = &RemoteFailure{From: c.to.Addr, Payload: env.Payload, Text: env.Text}
 	case Status_STATUS_NOT_EXECUTED:
-		a.err = c.error(ErrNotExecuted, env.Text, nil)
+		if env.Limit > 0 {
+			a.err = c.error(ErrNotExecuted, "refused there", &LimitReached{What: env.Text, Limit: int(min(env.Limit, 1<<62))})
+		} else {
+			a.err = c.error(ErrNotExecuted, env.Text, nil)
+		}
 	case Status_STATUS_REQUEST_TOO_LARGE, Status_STATUS_REPLY_TOO_LARGE:
 		a.err = &TooLarge{Size: int(env.Size), Limit: int(env.Limit), Reply: env.Status == Status_STATUS_REPLY_TOO_LARGE}
 	default:
@@ -198,25 +214,31 @@ func (t *callTable) add(id uint64, c *call) {
 // take removes a call and makes the caller the one to answer it; nil when
 // another has it.
 func (t *callTable) take(id uint64) *call {
+	return t.takeIf(id, func(*call) bool { return true })
+}
+
+func (t *callTable) takeIf(id uint64, which func(*call) bool) *call {
 	s := &t.shard[id%shards]
 	s.Lock()
+	defer s.Unlock()
 	c := s.calls[id]
-	if c != nil {
-		delete(s.calls, id)
+	if c == nil || !which(c) {
+		return nil
 	}
-	s.Unlock()
+	delete(s.calls, id)
+	c.over.Store(true)
 	return c
 }
 
 // fail ends the calls to addr that have begun; those that still wait for a
 // connection are the transport's to send or refuse. It costs a pass over all
 // calls of the node.
-func (t *callTable) fail(addr, reason string, delivered bool) {
+func (t *callTable) fail(addr string, ch Channel, reason string, delivered bool) {
 	fate := ErrUnknown
 	if !delivered {
 		fate = ErrNotExecuted
 	}
-	t.end(fate, reason, func(c *call) bool { return c.to.Addr == addr && c.begun.Load() })
+	t.end(fate, reason, func(c *call) bool { return c.to.Addr == addr && c.service.Channel() == ch && c.begun.Load() })
 }
 
 func (t *callTable) failAll(reason string) {
@@ -232,6 +254,7 @@ func (t *callTable) end(fate error, reason string, which func(*call) bool) {
 		for id, c := range s.calls {
 			if which(c) {
 				delete(s.calls, id)
+				c.over.Store(true)
 				c.answer <- answer{err: c.error(fate, reason, errGone)} // has room: the table was its only owner
 			}
 		}

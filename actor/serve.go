@@ -17,16 +17,20 @@ const (
 
 // receive takes in what the transport brings. It never blocks, keeps env, and
 // trusts nothing in it.
-func (n *Node) receive(env *Envelope) {
+func (n *Node) receive(env *Envelope, from origin) {
 	if n.left.Load() {
 		return
 	}
-	if env.Codec != codec || len(env.Sender) > maxAddr || env.Sender == "" || env.Service > 1<<16-1 {
+	if env.Codec != codec || len(env.Sender) > maxAddr || env.Sender == "" || env.Service > 1<<16-1 || Service(env.Service).Channel() != from.channel {
 		n.garbage("an envelope that breaks the rules", env)
 		if env.Kind == Kind_KIND_REQUEST && env.Sender != "" && len(env.Sender) <= maxAddr {
 			n.answer(env, &Envelope{Status: Status_STATUS_NOT_EXECUTED,
-				Text: fmt.Sprintf("codec %d, service %d: this node speaks codec %d and services below 65536", env.Codec, env.Service, codec)})
+				Text: fmt.Sprintf("codec %d, service %d: this node speaks codec %d and services below 65536, each on its channel", env.Codec, env.Service, codec)})
 		}
+		return
+	}
+	if !from.silo && n.peer(env.Sender).silo.Load() {
+		n.garbage("an envelope of a client in a silo's name", env)
 		return
 	}
 	if env.TargetIncarnation != 0 && env.TargetIncarnation != n.cfg.Incarnation {
@@ -36,16 +40,16 @@ func (n *Node) receive(env *Envelope) {
 		}
 		return
 	}
-	n.meet(env)
+	n.meet(env, from.channel)
 	switch env.Kind {
 	case Kind_KIND_REQUEST:
-		n.admit(env)
+		n.admit(env, from)
 	case Kind_KIND_REPLY:
-		n.reply(env)
+		n.reply(env, from)
 	case Kind_KIND_NOTIFY:
-		n.inboxes.put(env)
+		n.inboxes.put(env, from)
 	case Kind_KIND_CANCEL:
-		n.served.cancel(callKey{env.Sender, env.SenderIncarnation, env.Id})
+		n.served.cancel(callKey{env.Sender, env.SenderIncarnation, env.Id, from.channel})
 	case Kind_KIND_HELLO: // meet has done it
 	default:
 		n.garbage("an envelope of unknown kind", env)
@@ -53,16 +57,17 @@ func (n *Node) receive(env *Envelope) {
 }
 
 // meet notices that another incarnation speaks from a known address: what was
-// asked of the earlier one will not be answered.
-func (n *Node) meet(env *Envelope) {
-	p := n.peer(env.Sender)
+// asked of the earlier one will not be answered. Each channel notices for
+// itself, since their connections end at different moments.
+func (n *Node) meet(env *Envelope, ch Channel) {
+	p := &n.peer(env.Sender).on[ch]
 	before := p.incarnation.Load()
 	if before == env.SenderIncarnation {
 		return
 	}
 	if p.incarnation.CompareAndSwap(before, env.SenderIncarnation) && before != 0 && env.Sender != n.addr {
-		n.transport.reset(env.Sender)
-		n.callerLost(env.Sender)
+		n.transport.reset(env.Sender, ch)
+		n.callerLost(env.Sender, ch)
 	}
 }
 
@@ -73,44 +78,50 @@ func (n *Node) garbage(what string, env *Envelope) {
 }
 
 // admit starts the handler of a request on its goroutine, or refuses it.
-func (n *Node) admit(env *Envelope) {
-	if len(env.Payload) > n.cfg.Limit {
-		n.answer(env, &Envelope{Status: Status_STATUS_REQUEST_TOO_LARGE, Size: uint64(len(env.Payload)), Limit: uint64(n.cfg.Limit)})
+func (n *Node) admit(env *Envelope, from origin) {
+	if limit := n.cfg.limit(from.channel); len(env.Payload) > limit {
+		n.answer(env, &Envelope{Status: Status_STATUS_REQUEST_TOO_LARGE, Size: uint64(len(env.Payload)), Limit: uint64(limit)})
 		return
 	}
 	h, ok := lookup(&n.handlers, Service(env.Service))
 	if !ok {
-		n.answer(env, &Envelope{Status: Status_STATUS_NOT_EXECUTED, Text: fmt.Sprintf("no handler for service %d at %s", env.Service, n.addr)})
+		n.answer(env, &Envelope{Status: Status_STATUS_NOT_EXECUTED, Text: fmt.Sprintf("no handler for service %v at %s", Service(env.Service), n.addr)})
 		return
 	}
-	if why := n.work.begin(len(env.Payload), n.cfg.InFlight, n.cfg.InFlightBytes); why != "" {
-		n.answer(env, &Envelope{Status: Status_STATUS_NOT_EXECUTED, Text: why})
+	p, size := n.peer(env.Sender), len(env.Payload)
+	if why := n.work.begin(&n.cfg, p, from.channel, size); why != nil {
+		n.answer(env, &Envelope{Status: Status_STATUS_NOT_EXECUTED, Text: why.text, Limit: uint64(why.limit)})
 		return
 	}
 	remaining := time.Duration(env.Remaining)
 	if remaining <= 0 {
 		remaining = n.cfg.Timeout
 	}
-	key := callKey{env.Sender, env.SenderIncarnation, env.Id}
+	key := callKey{env.Sender, env.SenderIncarnation, env.Id, from.channel}
 	ctx, cancel := context.WithTimeout(context.Background(), remaining)
 	if !n.served.add(key, cancel) { // a request delivered twice is served once
 		cancel()
-		n.work.end(len(env.Payload))
+		n.work.end(p, from.channel, size)
 		n.garbage("a request that is being served already", env)
 		return
 	}
 	go func() {
-		defer n.work.end(len(env.Payload))
+		defer n.work.end(p, from.channel, size)
 		defer cancel()
-		re := n.serve(ctx, h, env)
+		re := n.serve(ctx, h, env, from)
 		if n.served.remove(key) { // else nobody waits
 			n.answer(env, re)
 		}
 	}()
 }
 
+// peer is who sent env.
+func (o origin) peer(env *Envelope) Peer {
+	return Peer{env.Sender, env.SenderIncarnation, o.silo, o.principal}
+}
+
 // serve runs a handler and turns what it returns into a reply.
-func (n *Node) serve(ctx context.Context, h Handler, env *Envelope) (re *Envelope) {
+func (n *Node) serve(ctx context.Context, h Handler, env *Envelope, from origin) (re *Envelope) {
 	defer func() {
 		if r := recover(); r != nil {
 			n.cfg.Logger.Error("a request's handler panicked", slog.String("node", n.addr),
@@ -118,15 +129,15 @@ func (n *Node) serve(ctx context.Context, h Handler, env *Envelope) (re *Envelop
 			re = &Envelope{Status: Status_STATUS_FAILED, Text: clip(fmt.Sprintf("the handler panicked: %v", r))}
 		}
 	}()
-	payload, err := h(ctx, Peer{env.Sender, env.SenderIncarnation}, env.Payload)
+	payload, err := h(ctx, from.peer(env), env.Payload)
 	if err == nil {
-		return n.bounded(&Envelope{Payload: payload})
+		return n.bounded(&Envelope{Payload: payload}, from.channel)
 	}
 	var refused *refusal
 	var wire WireError
 	switch {
 	case errors.As(err, &wire):
-		return n.bounded(&Envelope{Status: Status_STATUS_FAILED, Text: clip(err.Error()), Payload: wire.WireError()})
+		return n.bounded(&Envelope{Status: Status_STATUS_FAILED, Text: clip(err.Error()), Payload: wire.WireError()}, from.channel)
 	case errors.As(err, &refused):
 		return &Envelope{Status: Status_STATUS_NOT_EXECUTED, Text: clip(err.Error())}
 	}
@@ -134,11 +145,12 @@ func (n *Node) serve(ctx context.Context, h Handler, env *Envelope) (re *Envelop
 }
 
 // bounded replaces an answer over the limit by the error that says so.
-func (n *Node) bounded(re *Envelope) *Envelope {
-	if len(re.Payload) <= n.cfg.Limit {
+func (n *Node) bounded(re *Envelope, ch Channel) *Envelope {
+	limit := n.cfg.limit(ch)
+	if len(re.Payload) <= limit {
 		return re
 	}
-	return &Envelope{Status: Status_STATUS_REPLY_TOO_LARGE, Size: uint64(len(re.Payload)), Limit: uint64(n.cfg.Limit)}
+	return &Envelope{Status: Status_STATUS_REPLY_TOO_LARGE, Size: uint64(len(re.Payload)), Limit: uint64(limit)}
 }
 
 // answer sends re as the reply to env. When it cannot be sent the caller
@@ -163,6 +175,7 @@ type callKey struct {
 	sender      string
 	incarnation uint64
 	id          uint64
+	channel     Channel
 }
 
 // servedTable holds how to cancel each request that is being served.
@@ -213,8 +226,8 @@ func (t *servedTable) cancel(k callKey) {
 	}
 }
 
-func (t *servedTable) cancelFrom(addr string) {
-	t.cancelIf(func(k callKey) bool { return k.sender == addr })
+func (t *servedTable) cancelFrom(addr string, ch Channel) {
+	t.cancelIf(func(k callKey) bool { return k.sender == addr && k.channel == ch })
 }
 
 func (t *servedTable) cancelAll() {
