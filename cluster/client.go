@@ -129,7 +129,7 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 		cl.kinds[k.Name()] = k
 	}
 	cl.node, err = actor.Start(actor.Config{
-		Addr: c.Listen, Network: c.Network, Limit: c.MaxMessage + overhead, Incarnation: uint64(time.Now().UnixNano()), Logger: c.Logger,
+		Addr: c.Listen, Network: c.Network, Limit: c.MaxMessage + overhead, SilosOnly: true, Incarnation: uint64(time.Now().UnixNano()), Logger: c.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cluster: Config.Listen: %w", err)
@@ -168,7 +168,7 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 	if err = cl.blocks.Register(ctx); err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}
-	flows := link.Transport{Peers: cl.peers.With(link.ServiceDataflow)}
+	flows := link.Transport{Peers: cl.peers.With(link.ServiceSnapshots), Notified: link.ServiceDataflow}
 	cl.flows = dataflow.NewFollower(dataflow.FollowerConfig{
 		Views: cl.views, Kinds: cl.kinds, Transport: flows, Logger: c.Logger,
 	})

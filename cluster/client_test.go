@@ -18,7 +18,7 @@ func TestAnOldViewIsMended(t *testing.T) {
 	t.Parallel()
 	network := &actor.Network{}
 	start := func(addr string) *actor.Node {
-		n, err := actor.Start(actor.Config{Network: network, Addr: addr, Logger: slog.New(slog.DiscardHandler)})
+		n, err := actor.Start(actor.Config{Network: network, Addr: addr, Silo: true, Logger: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
 		t.Cleanup(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)

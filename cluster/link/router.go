@@ -114,7 +114,7 @@ func (r *Router) attempt(ctx context.Context, owner view.Silo, to wire.ID, inv w
 		}
 		return err
 	}
-	b, err := r.Peers.Node.Request(ctx, owner.Addr, r.Peers.Service, payload)
+	b, err := r.Peers.Node.RequestPeer(ctx, actor.Peer{Addr: owner.Addr, Silo: true}, r.Peers.Service, payload)
 	if err != nil {
 		var large *actor.TooLarge
 		switch fate := Fate(err); {

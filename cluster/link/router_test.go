@@ -40,7 +40,7 @@ func pair(t *testing.T, serve func(n *actor.Node, req *CallRequest) *CallReply) 
 }
 
 func node(t *testing.T, network *actor.Network, addr string) *actor.Node {
-	n, err := actor.Start(actor.Config{Network: network, Addr: addr, Logger: slog.New(slog.DiscardHandler)})
+	n, err := actor.Start(actor.Config{Network: network, Addr: addr, Silo: true, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -11,21 +11,26 @@ import (
 	"github.com/martinelli-go/martinelli/txn/commit"
 )
 
-// The services of a silo; numbers are part of the protocol.
+// The services of a silo, each on its channel; numbers are part of the protocol. What many wait for, and
+// what decides who is there, is small and on Control; what is large and waited for by machines alone is
+// on Bulk.
 const (
-	ServiceFounding  actor.Service = iota + 1 // what a store says of itself
-	ServiceView                               // the newest view
-	ServiceAlive                              // signs of life
-	ServicePropose                            // entries for the log, at its leader
-	ServiceCalls                              // calls of grains
-	ServiceBlocks                             // notices about attempts of atomic blocks
-	ServiceStatus                             // what became of an attempt
-	ServiceVariables                          // operations and reads of variables
-	ServiceReplicas                           // synchronisation of replicas
-	ServiceDataflow                           // between operators, and to readers
+	ServiceFounding  = actor.OnControl | 1        // what a store says of itself
+	ServiceView      = actor.OnControl | 2        // the newest view
+	ServiceAlive     = actor.OnControl | 3        // signs of life
+	ServicePropose   = actor.OnCalls | 4          // entries for the log, at its leader
+	ServiceCalls     = actor.OnCalls | 5          // calls of grains
+	ServiceBlocks    = actor.OnControl | 6        // notices about attempts of atomic blocks
+	ServiceStatus    = actor.OnControl | 7        // what became of an attempt
+	ServiceVariables = actor.OnCalls | 8          // operations and reads of variables
+	ServiceReplicas  = actor.OnDissemination | 9  // novelties between replicas, and their acknowledgements
+	ServiceRepairs   = actor.OnBulk | 10          // comparisons of replicas, and states
+	ServiceDataflow  = actor.OnDissemination | 11 // changes, from operators to operators and readers
+	ServiceSnapshots = actor.OnBulk | 12          // subscriptions to operators, and the pages of their states
 )
 
-// Peers sends messages to silos by their identity, through whatever address the view gives.
+// Peers sends messages to silos by their identity, through whatever address the view gives. Requests go
+// to those alone that have shown there to be silos.
 type Peers struct {
 	Node    *actor.Node
 	Views   *view.Holder
@@ -44,7 +49,7 @@ func (p Peers) Request(ctx context.Context, to view.SiloID, payload []byte) ([]b
 	if err != nil {
 		return nil, err
 	}
-	return p.Node.Request(ctx, s.Addr, p.Service, payload)
+	return p.Node.RequestPeer(ctx, actor.Peer{Addr: s.Addr, Silo: true}, p.Service, payload)
 }
 
 // Notify sends a notification to a silo, at most once.

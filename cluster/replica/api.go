@@ -137,10 +137,12 @@ func (Tick) input()        {}
 type Effect interface{ effect() }
 
 type (
-	// Send is a message for another node's machine. It may be lost.
+	// Send is a message for another node's machine. It may be lost. Repair says that it compares or
+	// transfers states, which is large and not urgent beside novelties and their acknowledgements.
 	Send struct {
 		To      machine.NodeID
 		Message []byte
+		Repair  bool
 	}
 	// Log asks to make a novelty that arrived durable, and then for Logged. Tickets count from 1; many
 	// may be answered by one Logged.

@@ -282,7 +282,7 @@ func (m *Machine) failed(key wire.ID, peer machine.NodeID, err error) {
 func (m *Machine) send(p *peer, msg message) {
 	if p.up {
 		msg.to = p.incarnation
-		m.effect(Send{To: p.id, Message: msg.encode()})
+		m.effect(Send{To: p.id, Message: msg.encode(), Repair: msg.batch == nil && msg.ack == nil})
 	}
 }
 

@@ -172,7 +172,7 @@ func (s *Silo) open(context.Context) (err error) {
 	if s.incarnation, err = c.mintIncarnation(time.Now()); err != nil {
 		return err
 	}
-	config := actor.Config{Advertise: s.addr, Incarnation: s.incarnation, Limit: c.MaxMessage + overhead, Logger: s.log}
+	config := actor.Config{Advertise: s.addr, Incarnation: s.incarnation, Limit: c.MaxMessage + overhead, Silo: true, Logger: s.log}
 	if c.Network != nil {
 		config.Network, config.Addr = c.Network.Messages, s.addr
 	} else {
@@ -191,6 +191,9 @@ func (s *Silo) open(context.Context) (err error) {
 
 // overhead is what a message measures besides the arguments or the change that it carries.
 const overhead = 64 << 10
+
+// repairLimit is the largest state of a variable that reaches a new replica.
+const repairLimit = 128 << 20
 
 // found founds the cluster with the others, or finds that it is founded.
 func (s *Silo) found(ctx context.Context) error {
@@ -227,6 +230,7 @@ func (s *Silo) found(ctx context.Context) error {
 	if s.variables, err = variables.Open(ctx, variables.Config{
 		Self: s.id, Incarnation: s.incarnation, Actor: actorOf(s.id), Views: s.views, Kinds: s.kinds,
 		Requests: link.Transport{Peers: s.peers.With(link.ServiceVariables)}, Replicas: link.Transport{Peers: s.peers.With(link.ServiceReplicas)},
+		Repairs: link.Transport{Peers: s.peers.With(link.ServiceRepairs)}, RepairLimit: repairLimit,
 		Dir: s.dir("variables"), FS: s.files(), Limit: s.config.MaxMessage + overhead/2, Now: time.Now, Logger: s.log, Fatal: s.fail,
 	}); err != nil {
 		return fmt.Errorf("silo: %w", err)
@@ -320,7 +324,7 @@ func (s *Silo) host(context.Context) (err error) {
 	s.opened(func(context.Context) error { s.blocks.Stop(); return nil })
 	if s.flows, err = dataflow.New(dataflow.Config{
 		Self: s.id, Incarnation: s.incarnation, Views: s.views, Kinds: s.kinds, Variables: s.variables, Engine: &s.engine,
-		Transport: link.Transport{Peers: s.peers.With(link.ServiceDataflow)}, Limit: s.config.MaxMessage, Logger: s.log,
+		Transport: link.Transport{Peers: s.peers.With(link.ServiceSnapshots), Notified: link.ServiceDataflow}, Limit: s.config.MaxMessage, Logger: s.log,
 	}); err != nil {
 		return fmt.Errorf("silo: %w", err)
 	}
@@ -337,12 +341,14 @@ func (s *Silo) host(context.Context) (err error) {
 	s.node.Handle(link.ServiceVariables, func(ctx context.Context, from actor.Peer, b []byte) ([]byte, error) {
 		return s.variables.ServeRequest(ctx, s.siloAt(from), b)
 	})
-	s.node.HandleNotify(link.ServiceReplicas, func(from actor.Peer, b []byte) {
-		if id := s.siloAt(from); id != "" {
-			s.variables.ServeNotify(id, from.Incarnation, b)
-		}
-	})
-	s.node.Handle(link.ServiceDataflow, func(ctx context.Context, from actor.Peer, b []byte) ([]byte, error) {
+	for _, service := range []actor.Service{link.ServiceReplicas, link.ServiceRepairs} {
+		s.node.HandleNotify(service, func(from actor.Peer, b []byte) {
+			if id := s.siloAt(from); id != "" {
+				s.variables.ServeNotify(id, from.Incarnation, b)
+			}
+		})
+	}
+	s.node.Handle(link.ServiceSnapshots, func(ctx context.Context, from actor.Peer, b []byte) ([]byte, error) {
 		return s.flows.ServeRequest(ctx, from.Addr, b)
 	})
 	s.node.HandleNotify(link.ServiceDataflow, func(from actor.Peer, b []byte) { s.flows.ServeNotify(from.Addr, b) })
@@ -352,7 +358,7 @@ func (s *Silo) host(context.Context) (err error) {
 // siloAt is the silo that a message came from, "" for a client.
 func (s *Silo) siloAt(from actor.Peer) view.SiloID {
 	silo, ok := s.views.Current().At(from.Addr)
-	if !ok {
+	if !ok || !from.Silo {
 		return ""
 	}
 	return silo.ID

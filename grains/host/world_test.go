@@ -114,7 +114,7 @@ func start(t *testing.T, silos int, faults ...host.Fault) *world {
 func (w *world) host(n *node, faults []host.Fault) {
 	var err error
 	logger := slog.New(slog.DiscardHandler)
-	n.node, err = actor.Start(actor.Config{Network: w.network, Addr: n.addr, Logger: logger})
+	n.node, err = actor.Start(actor.Config{Network: w.network, Addr: n.addr, Silo: true, Logger: logger})
 	require.NoError(w.t, err)
 	n.views.Set(w.view(0))
 	kind := wire.NewKind(kindName, func(at *wire.Grain) *grain {

@@ -35,8 +35,11 @@ type Config struct {
 	// Kinds by name; those that are variables are kept here.
 	Kinds map[string]wire.Kind
 
-	// Requests carries operations and reads, Replicas the synchronisation.
+	// Requests carries operations and reads, Replicas the novelties.
 	Requests, Replicas Transport
+	// Repairs carries what compares and transfers states, which is large and never urgent. Default:
+	// Replicas.
+	Repairs Transport
 
 	// Dir is the directory of the store; "" keeps everything in memory.
 	Dir string
@@ -45,6 +48,9 @@ type Config struct {
 	FS vfs.FS
 	// Limit is the most bytes of one message; default 4 MiB. A single delta is a little smaller.
 	Limit int
+	// RepairLimit is the same of what Repairs carries: a state that is larger reaches no new replica.
+	// Default Limit.
+	RepairLimit int
 	// Now is the clock of timestamps; default time.Now.
 	Now func() time.Time
 	// Logger hears of what cannot be told to anybody else; default slog.Default.
@@ -76,6 +82,10 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("variable host: Config.Views, Requests and Replicas must be set")
 	}
 	c.Limit = limitOf(c.Limit)
+	if c.Repairs == nil {
+		c.Repairs = c.Replicas
+	}
+	c.RepairLimit = max(c.RepairLimit, c.Limit)
 	if c.FS == nil {
 		c.FS = vfs.Default
 		if c.Dir == "" {

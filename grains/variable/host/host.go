@@ -81,7 +81,7 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 	h.machine = replica.New(replica.Config{
 		Self: nodeOf(cfg.Self), Incarnation: machine.Incarnation(cfg.Incarnation),
 		Open: h.open, Shares: h.shares,
-		MaxDelta: delta, MaxMessage: min(256<<10, delta), MaxPage: min(128<<10, delta),
+		MaxDelta: cfg.RepairLimit - slack, MaxMessage: min(256<<10, delta), MaxPage: min(128<<10, delta),
 	})
 	for _, v := range h.table.all() {
 		h.machine.Add(v.id, v)

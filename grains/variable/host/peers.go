@@ -65,7 +65,7 @@ type peer struct {
 	silo        view.SiloID
 	incarnation uint64
 	up          bool
-	out         chan []byte // capacity outbox
+	out         chan replica.Send // capacity outbox
 }
 
 // report is what is told once.
@@ -82,7 +82,7 @@ func (h *Host) step(in replica.Input) {
 		case replica.Send:
 			if p := h.peers[e.To]; p != nil {
 				select {
-				case p.out <- e.Message:
+				case p.out <- e:
 				default:
 				}
 			}
@@ -180,7 +180,7 @@ func (h *Host) onSilo(s view.Silo) {
 		h.logger.Error("variable: two stores' ids have the same hash; they are not synchronised: remove one's data directory", "store", string(s.ID))
 		return
 	case p == nil:
-		p = &peer{silo: s.ID, out: make(chan []byte, outbox)}
+		p = &peer{silo: s.ID, out: make(chan replica.Send, outbox)}
 		h.peers[node] = p
 		h.running.Go(func() { h.deliver(p) })
 	}
@@ -203,7 +203,11 @@ func (h *Host) deliver(p *peer) {
 		case <-h.ended:
 			return
 		case m := <-p.out:
-			_ = h.cfg.Replicas.Notify(p.silo, m) // the machine repeats what does not arrive
+			transport := h.cfg.Replicas
+			if m.Repair || len(m.Message) > h.cfg.Limit {
+				transport = h.cfg.Repairs
+			}
+			_ = transport.Notify(p.silo, m.Message) // the machine repeats what does not arrive
 		}
 	}
 }
