@@ -104,5 +104,4 @@ type hooks struct {
 	noWait        bool // a member is removed at once when it is thought dead
 	noTokens      bool // a fence lets every token pass
 	stallsCount   bool // a leader that stood still takes the others for silent
-	noMark        bool // a removal counts although the member has renewed since
 }

@@ -150,7 +150,7 @@ func (e Electorate) demote(s survey) (VoterChange, bool) {
 		return VoterChange{}, false // whoever leaves votes until there is another
 	}
 	candidates := s.leaving
-	if len(s.serving) > s.want && s.allCame(e.Table) {
+	if len(s.serving) > s.want && len(s.dead) == 0 && s.allCame(e.Table) {
 		candidates = append(slices.Clone(s.serving), s.leaving...)
 	}
 	for _, v := range slices.Backward(candidates) {

@@ -1,0 +1,161 @@
+package view
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// council is a cluster's members and the configuration of its log, for tests of who votes.
+type council struct {
+	*log
+	servers []Server
+	leader  int
+	lagging map[SiloID]bool
+}
+
+func newCouncil(t testing.TB, founders int) *council {
+	c := &council{log: newLog(t), lagging: map[SiloID]bool{}}
+	for n := range founders {
+		m := member(n, 1)
+		c.servers = append(c.servers, Server{m.ID, m.Addr, true})
+	}
+	return c
+}
+
+// settle makes all changes that there are to be made, and returns them.
+func (c *council) settle() (made []string) {
+	for range 50 {
+		e := Electorate{Table: c.Table(), Servers: c.servers, Leader: member(c.leader, 1).ID,
+			Addr:     func(m Member) string { return m.Addr },
+			CaughtUp: func(id SiloID) bool { return !c.lagging[id] }}
+		change, ok := e.Next()
+		if !ok {
+			return made
+		}
+		made = append(made, fmt.Sprint(change.Op, " ", change.ID[len(change.ID)-1:]))
+		i := slices.IndexFunc(c.servers, func(s Server) bool { return s.ID == change.ID })
+		switch change.Op {
+		case AddServer:
+			require.NotEmpty(c.t, change.Addr)
+			if i < 0 {
+				c.servers = append(c.servers, Server{change.ID, change.Addr, false})
+			} else {
+				c.servers[i].Addr = change.Addr
+			}
+		case PromoteVoter, DemoteVoter:
+			require.NotEqual(c.t, change.Op == PromoteVoter, c.servers[i].Voting)
+			c.servers[i].Voting = change.Op == PromoteVoter
+		case RemoveServer:
+			c.servers = slices.Delete(c.servers, i, i+1)
+		}
+		live := 0
+		for _, s := range c.servers {
+			if m, known := c.Table().Member(s.ID); s.Voting && (!known || m.Alive()) {
+				live++
+			}
+		}
+		require.Greater(c.t, live, c.voters()/2, "no majority of the voters lives after %v", made)
+	}
+	c.t.Fatalf("it goes on changing: %v", made)
+	return nil
+}
+
+func (c *council) voters() (n int) {
+	for _, s := range c.servers {
+		if s.Voting {
+			n++
+		}
+	}
+	return n
+}
+
+func TestVotersOfAGrowingCluster(t *testing.T) {
+	t.Parallel()
+	c := newCouncil(t, 1)
+	for n, want := range []int{1, 2, 3, 3, 5, 5, 5, 5, 5} {
+		c.join(n, 1)
+		c.settle()
+		require.Equal(t, want, c.voters(), "%d silos", n+1)
+		require.Len(t, c.servers, n+1)
+	}
+}
+
+// While founders have not come yet, nobody loses the vote that they were founded with.
+func TestFoundersWhoHaveNotComeKeepTheirVotes(t *testing.T) {
+	t.Parallel()
+	c := newCouncil(t, 3)
+	for n := range 3 {
+		require.Empty(t, c.settle())
+		c.join(n, 1)
+	}
+	require.Empty(t, c.settle())
+	require.Equal(t, 3, c.voters())
+}
+
+// A voter that dies is replaced if somebody can take its place; if nobody can, it keeps its vote where
+// taking it away would let no further failure pass.
+func TestDeadVoters(t *testing.T) {
+	t.Parallel()
+	c := newCouncil(t, 1)
+	for n := range 6 {
+		c.join(n, 1)
+		c.settle()
+	}
+	require.Equal(t, 5, c.voters())
+	die := func(n int) []string {
+		c.put(Remove{Run: member(n, 1).Run})
+		return c.settle()
+	}
+	require.Equal(t, []string{"promote 5", "remove 1"}, die(1))
+	require.Empty(t, die(2), "four of five live: one may fail, as among four")
+	require.Equal(t, []string{"remove 2", "remove 3"}, die(3), "three of three, for three of five")
+	require.Empty(t, die(4))
+	require.Equal(t, 3, c.voters())
+	c.join(4, 2)
+	require.Empty(t, c.settle(), "it is back, and votes still")
+}
+
+func TestNewVotersHaveCaughtUp(t *testing.T) {
+	t.Parallel()
+	c := newCouncil(t, 1)
+	c.join(0, 1)
+	c.lagging[member(1, 1).ID] = true
+	c.join(1, 1)
+	require.Equal(t, []string{"add 1"}, c.settle())
+	c.lagging[member(1, 1).ID] = false
+	require.Equal(t, []string{"promote 1"}, c.settle())
+}
+
+// Who leaves gives its vote away, first to another if there is one; a leader hands over before.
+func TestLeavingVoters(t *testing.T) {
+	t.Parallel()
+	c := newCouncil(t, 3)
+	for n := range 4 {
+		c.join(n, 1)
+	}
+	require.Equal(t, []string{"add 3"}, c.settle())
+	c.put(Leave{member(1, 1).Run})
+	require.Equal(t, []string{"promote 3", "demote 1"}, c.settle())
+	c.log.settle()
+	require.Equal(t, []Outcome{Done}, c.put(Left{member(1, 1).Run}).Outcomes)
+	require.Equal(t, []string{"remove 1"}, c.settle())
+	c.put(Leave{member(0, 1).Run})
+	require.Empty(t, c.settle(), "it leads")
+	c.leader = 2
+	require.Equal(t, []string{"demote 0"}, c.settle())
+	require.Equal(t, 2, c.voters())
+}
+
+func TestNewAddresses(t *testing.T) {
+	t.Parallel()
+	c := newCouncil(t, 2)
+	c.join(0, 1)
+	c.join(1, 1)
+	c.servers[1].Addr = "10.9.9.9:1"
+	require.Equal(t, []string{"add 1"}, c.settle())
+	require.Equal(t, member(1, 1).Addr, c.servers[1].Addr)
+	require.Equal(t, 2, c.voters())
+}
