@@ -27,7 +27,7 @@ test-wasm: ## tests of crdt/... compiled for the browser, under Node.js, which a
 test-seeds: ## tests of crdt/... RUNS times (default 20), each from a seed of its own, which is printed
 	@for run in $$(seq $(or $(RUNS),20)); do \
 		seed=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' '); echo "RAPID_SEED=$$seed"; \
-		RAPID_SEED=$$seed $(GO) test -count=1 ./crdt/... || exit 1; \
+		RAPID_SEED=$$seed $(GO) test -vet=off -count=1 ./crdt/... || exit 1; \
 	done
 
 .PHONY: race

@@ -36,19 +36,46 @@
 //
 // # Known wrong turns
 //
-// Each was seen in a released system. The test named fails when the mistake is made here; the ones of
-// package crdttest are random histories, in which a naive model makes each mistake on purpose and is
-// caught (TestOracleFindsKnownWrongTurns).
+// Each was seen in a released system. The tests named fail when the mistake is made here; those whose names
+// say what a type means are random histories in package crdttest, in which models make each mistake on purpose
+// and are caught (TestOracleFindsKnownWrongTurns, TestCausalOracleFindsKnownWrongTurns,
+// TestMapOracleFindsKnownWrongTurns, TestCounterOracleFindsKnownWrongTurns). What goes wrong in dataflow is in
+// the documentation of package flow.
 //
-//	mistake                                            test
-//	a vector in place of a context: gaps count as seen TestDeltasOutOfOrderLoseNothing, TestContextIsASetOfDots,
-//	                                                   crdttest: TestSetMeansAddWins
-//	a delta or answer with the whole context           TestDeltasNameOnlyTheirDots, crdttest: TestSetMeansAddWins
-//	present on both sides stays; a dominating context  TestRemovedOnBothSidesByHalvesIsGone,
-//	is right                                           crdttest: TestSetMeansAddWins
-//	dots minted from the context, or twice             TestDotsComeFromTheMinter, crdttest: TestSetMeansAddWins
-//	equal timestamps decided by order of arrival       TestEqualStampsAreDecidedByValue, crdttest: TestRegisterLaws
-//	a clock that is behind loses the user's write      TestPreparedWritesGoForward
-//	digests that compare contexts alone                TestDigestsSeeRemoves, crdttest: TestSetMeansAddWins
-//	a block that records a counter's delta             TestBlocksRecordCounterOperations
+//	mistake                                     test
+//	a vector in place of a context: gaps        TestDeltasOutOfOrderLoseNothing, TestContextIsASetOfDots,
+//	count as seen                                 TestNestedDeltasOutOfOrderLoseNothing, TestSetMeansAddWins
+//	a delta, an answer or a novelty with the    TestDeltasNameOnlyTheirDots, TestDeltasOfKeysNameOnlyTheirDots,
+//	whole context                                 TestSetMeansAddWins
+//	present on both sides stays; the larger     TestRemovedOnBothSidesByHalvesIsGone,
+//	context is right                              TestKeysRemovedByHalvesAreGone, TestSetMeansAddWins,
+//	                                              TestRWSetMeansRemoveWins, TestORMapMeansResetRemove
+//	dots minted from the context, or twice;     TestDotsComeFromTheMinter, TestMapsNoticeReusedDots,
+//	a row that goes on after it was lost          TestCounterOracleFindsKnownWrongTurns
+//	a change that says nothing is something     TestWhatIsNewIsToldOnce, the laws' novelty
+//	else than nil, or nil where it says more    TestRemovesOfRWSetWin, TestFlagsDecideConcurrentChanges
+//	a replica that was away needs what was      TestOneAnswerStandsInForAllThatWasMissed
+//	kept for it
+//	what died is forgotten in time, or with     TestWhatWasRemovedStaysRemoved, TestRemovedKeysStayRemoved,
+//	its key: who was away brings it back          TestSetMeansAddWins, TestORMapMeansResetRemove
+//	equal timestamps decided by order of        TestEqualStampsAreDecidedByValue,
+//	arrival, equal extremes too                   TestEqualExtremesAreDecidedByBytes, TestRegisterLaws
+//	a clock ahead of all others wins for ever   TestHLCBoundsDrift
+//	a clock that is behind loses the write      TestPreparedWritesGoForward
+//	a reset, or a removed key, takes back       TestResetsNameWhatTheyObserved,
+//	what was not seen, or too little              TestNestedResetsNameTheObservedAmounts,
+//	                                              TestResetCounterMeansObservedReset, TestORMapMeansResetRemove
+//	a bounded counter spends what others have,  TestBoundedCounterRefuses, TestBoundedCounterNeverOverspends,
+//	or spends twice                               TestBoundedOperationsNeedTheirRowAlone
+//	sums of floats follow the order of arrival  counters are integers; see flow
+//	digests that compare contexts alone, or     TestDigestsSeeRemoves, TestDigestsSeeRemovedKeys,
+//	elements without what became of them          TestDigestsSeeRemovesOfTwoPhaseSets, TestTwoPhaseSetLaws
+//	what is new is told again: an effect that   TestWhatIsNewIsToldOnce, TestSetMeansAddWins,
+//	hangs on it happens twice                     TestTracesOfRWSetTellWhatEntersAndLeaves
+//	of two that write once, one wins silently   TestIVarConflictIsTop
+//	what failed to decode is joined             TestFailedDecodesLeaveNothing
+//	a remove that wins takes no dot             TestRemovesOfRWSetWin, TestRWSetMeansRemoveWins,
+//	                                              TestDWFlagMeansDisableWins
+//	a block that records a counter's delta      TestBlocksRecordCounterOperations
+//	bytes that cost memory                      TestDecodersAllocateInProportion
 package crdt

@@ -61,10 +61,10 @@ func TestDeltasNameOnlyTheirDots(t *testing.T) {
 	answer, err := a.Since(b.Digest())
 	require.NoError(t, err)
 	require.Equal(t, "{1:5}", answer.Context().String())
-	b.Join(answer)
+	novelty := b.Join(answer)
+	require.Equal(t, "{1:5}", novelty.Context().String())
 	require.Equal(t, []string{"y", "z", "w"}, sortedOf(b))
-	novelty := b.Join(a)
-	require.Nil(t, novelty)
+	require.Nil(t, b.Join(a))
 }
 
 // Present on both sides is decided dot by dot.
@@ -87,6 +87,16 @@ func TestRemovedOnBothSidesByHalvesIsGone(t *testing.T) {
 	require.True(t, c.Context().Equal(add.Context()))
 	require.Nil(t, c.Join(add))
 	require.False(t, c.Contains("y"))
+
+	// Not even where every change takes a dot: a group may leave out what overruled one of its own.
+	r := NewRWSet[string]()
+	first := r.Remove(m1, "z")
+	r.Remove(m1, "z")
+	group := r.Add(m1, "z").Clone()
+	group.Join(first)
+	require.True(t, r.Context().Equal(group.Context()))
+	require.Nil(t, r.Join(group))
+	require.True(t, r.Contains("z"))
 }
 
 // Dots come from the durable counter: a context may have lost its own last dots.
@@ -215,4 +225,103 @@ func TestBlocksRecordCounterOperations(t *testing.T) {
 	CounterOp{N: 5}.Effect(2, &full)
 	require.EqualValues(t, uint64(math.MaxUint64), full.P, "stops, does not wrap around")
 	require.Panics(t, func() { c.Add(0, 1) })
+}
+
+// What died is never forgotten, by age or because nothing else is left: a delta that comes late, from a member
+// that was away for as long as you like, would bring it back.
+func TestWhatWasRemovedStaysRemoved(t *testing.T) {
+	t.Parallel()
+	m := &Minter{Actor: 1}
+	set, removed := NewSet[string](), NewSet[string]()
+	late := set.Add(m, "x")
+	removed.Join(late)
+	removed.Join(set.Remove("x"))
+	require.Nil(t, removed.Join(late))
+	require.Zero(t, removed.Len())
+	require.False(t, removed.IsEmpty())
+
+	flag, off := NewEWFlag(), NewEWFlag()
+	lateOn := flag.Enable(m)
+	off.Join(lateOn)
+	off.Join(flag.Disable())
+	require.Nil(t, off.Join(lateOn))
+	require.False(t, off.On())
+
+	g, gone := NewGraph[string](), NewGraph[string]()
+	lateVertex := g.AddVertex(m, "x")
+	gone.Join(lateVertex)
+	gone.Join(g.RemoveVertex("x"))
+	require.Nil(t, gone.Join(lateVertex))
+	require.False(t, gone.HasVertex("x"))
+
+	registers := NewRegisterMap(stringCodec(), stringCodec())
+	lateSet := registers.Set(7, 1, "k", "v")
+	registers.Remove(8, 1, "k")
+	require.Nil(t, registers.Join(lateSet))
+}
+
+// Nothing is kept for a replica that hears nothing: one digest and one answer stand in for all that it missed,
+// removes included, however much that was.
+func TestOneAnswerStandsInForAllThatWasMissed(t *testing.T) {
+	t.Parallel()
+	m := &Minter{Actor: 1}
+	set, keyed, up := NewSet[int](), NewORMap[int, *CounterStore](), NewResetCounter()
+	away, awayKeyed, awayUp := NewSet[int](), NewORMap[int, *CounterStore](), NewResetCounter()
+	for i := range 3000 {
+		before := set.Add(m, i%700)
+		counted := keyed.Update(i%50, count(m, 1))
+		upped := up.Add(1, 1)
+		if i < 900 {
+			away.Join(before)
+			awayKeyed.Join(counted)
+			awayUp.Join(upped)
+		}
+		if i%3 == 0 {
+			set.Remove(i % 500)
+			keyed.Remove(i % 40)
+			up.Reset()
+		}
+	}
+	repairedBy(t, set, away)
+	repairedBy(t, keyed, awayKeyed)
+	repairedBy(t, up, awayUp)
+}
+
+func repairedBy[L Lattice[L]](t *testing.T, of, away L) {
+	t.Helper()
+	answer, err := of.Since(away.Digest())
+	require.NoError(t, err)
+	require.False(t, answer.IsEmpty())
+	away.Join(answer)
+	require.True(t, away.Equal(of))
+	answer, err = of.Since(away.Digest())
+	require.NoError(t, err)
+	require.True(t, answer.IsEmpty())
+}
+
+// An effect that hangs on what a join tells happens once: what came before tells nothing, however it comes
+// again, by itself, in a group or in an answer.
+func TestWhatIsNewIsToldOnce(t *testing.T) {
+	t.Parallel()
+	m := &Minter{Actor: 1}
+	a, b := NewSet[string](), NewSet[string]()
+	deltas := []*Set[string]{a.Add(m, "x"), a.Add(m, "y"), a.Remove("x"), a.Add(m, "y")}
+	told := map[string]int{}
+	hear := func(d *Set[string]) *Set[string] {
+		return b.JoinTrace(d, func(e string, _ Dot) { told["+"+e]++ }, func(e string, _ Dot) { told["-"+e]++ })
+	}
+	for range 3 {
+		group := NewSet[string]()
+		for _, d := range deltas {
+			hear(d)
+			group.Join(d)
+			require.Nil(t, hear(group))
+		}
+		require.Nil(t, hear(a))
+	}
+	require.Equal(t, map[string]int{"+x": 1, "+y": 2, "-x": 1, "-y": 1}, told)
+
+	on := NewGFlag()
+	require.NotNil(t, on.Join(NewGFlag().Enable()))
+	require.Nil(t, on.Join(NewGFlag().Enable()), "no news, so nothing travels on")
 }

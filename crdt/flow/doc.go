@@ -107,7 +107,8 @@
 //	twice in a fold                             distinct off TestFoldWithoutDistinctIsFoundOut
 //	a death is delivered before its birth     TestDeathThatOvertakesItsBirthComesRight
 //	a batch that is half decoded and half     TestMalformedChangeIsRefusedWhole,
-//	applied; bytes that cost memory             TestDecodeBatchRefuses, FuzzDecodeBatch
+//	applied; bytes that cost memory             TestDecodeBatchRefuses, FuzzDecodeBatch,
+//	                                            TestDecodersAllocateInProportion
 //	state in doubt that goes on being used    TestOperatorWhoseFunctionPanickedIsNotUsedAgain,
 //	                                            TestImpureFunctionIsNotPassedOverInSilence
 //	work that grows with the collection       TestWorkIsProportionalToTheChange
