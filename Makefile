@@ -50,6 +50,14 @@ generate: ## write generated code anew
 bench: ## calls and purchases beside what others reach, side by side in one run (about 3 minutes)
 	$(GO) run ./integration/bench $(ARGS)
 
+.PHONY: chaos
+chaos: ## silos killed, paused and cut off under load, and what they did checked, with SEEDS seeds from SEED on (default 20 from 1, a minute each)
+	$(GO) run ./integration/chaos --seed $(or $(SEED),1) --seeds $(or $(SEEDS),20) $(ARGS)
+
+.PHONY: soak
+soak: ## the same with one seed, SEED (default 1), for 10 minutes
+	$(GO) run ./integration/chaos --seed $(or $(SEED),1) --duration 10m $(ARGS)
+
 # Minimising is kept short: which code an input reaches depends on the order of maps here and there, and by
 # default Go spends a minute on each input whose coverage it cannot reproduce, in which it tries no other.
 .PHONY: bench-crdt

@@ -23,7 +23,8 @@ var house = []struct {
 	wasm bool     // applications import it: it must build for the browser
 }{
 	// Applications import these.
-	{path: "crdt/internal/seeds"}, // for tests
+	{path: "internal/faults", wasm: true}, // switches, for the program chaos
+	{path: "crdt/internal/seeds"},         // for tests
 	{path: "crdt", wasm: true},
 	{path: "crdt/flow", wasm: true},
 	{path: "crdt/crdttest"}, // for tests: testify comes with it
@@ -69,6 +70,8 @@ var house = []struct {
 	{path: "integration/benchflow"},
 	{path: "integration/bench/shop"},
 	{path: "integration/bench"},
+	{path: "integration/chaos/register"},
+	{path: "integration/chaos"},
 }
 
 // soleImporters names the packages that alone may import a library, tests and benchmarks apart.
@@ -77,6 +80,7 @@ var soleImporters = map[string][]string{
 	"github.com/hashicorp/raft":         {"cluster/consensus"},
 	"github.com/hashicorp/raft-wal":     {"cluster/consensus"},
 	"github.com/cockroachdb/pebble/v2":  {"grains/variable/host", "cluster/silo"},
+	module + "internal/faults":          {"grains/host", "txn/host", "integration/chaos"},
 }
 
 type listed struct {
@@ -164,7 +168,7 @@ func TestTopLevel(t *testing.T) {
 	if err != nil {
 		t.Skip("no git checkout: the top level cannot be listed")
 	}
-	allowed := strings.Fields("actor cluster codegen crdt grains integration samples txn go.mod go.sum README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md LICENSE Makefile .ci .gitignore")
+	allowed := strings.Fields("actor cluster codegen crdt grains integration internal samples txn go.mod go.sum README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md LICENSE Makefile .ci .gitignore")
 	for _, name := range strings.Fields(string(out)) {
 		require.Contains(t, allowed, name)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/martinelli-go/martinelli/cluster/link"
 	"github.com/martinelli-go/martinelli/cluster/view"
 	"github.com/martinelli-go/martinelli/grains/wire"
+	mutations "github.com/martinelli-go/martinelli/internal/faults"
 	"github.com/martinelli-go/martinelli/txn/commit"
 )
 
@@ -122,6 +123,7 @@ func New(c Config) *Host {
 		c.Logger = slog.Default()
 	}
 	h := &Host{Config: c, epoch: rand.Uint64(), done: make(chan struct{})}
+	h.faults.serveAnything, h.faults.forgetReads = mutations.Is(mutations.Ownership), mutations.Is(mutations.Reads)
 	h.life, h.end = context.WithCancel(context.Background())
 	h.presence.attempts = map[commit.Attempt]*attempt{}
 	for i := range h.shards {

@@ -13,6 +13,7 @@ import (
 	"github.com/martinelli-go/martinelli/cluster/link"
 	"github.com/martinelli-go/martinelli/grains/host"
 	"github.com/martinelli-go/martinelli/grains/wire"
+	mutations "github.com/martinelli-go/martinelli/internal/faults"
 	"github.com/martinelli-go/martinelli/txn/commit"
 )
 
@@ -80,6 +81,7 @@ func New(c Config) *Coordinator {
 		Config: c, attempts: map[commit.Attempt]*running{},
 		ended: map[commit.Attempt]link.Notice{},
 	}
+	co.faults.guessOutcome = mutations.Is(mutations.Outcome)
 	co.life, co.cancel = context.WithCancel(context.Background())
 	return co
 }

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// startWithin is how long a silo may take to serve.
+	startWithin = 30 * time.Second
+	// stopWithin is how long it may take to stop.
+	stopWithin = 15 * time.Second
+	// turnWithin is how long a silo that is to stop in the middle of a turn waits for one.
+	turnWithin = time.Second
+)
+
+// member is one of the silos: a process, one run after the other.
+type member struct {
+	number int
+	args   []string
+	log    string // the file that its runs write to
+
+	fault sync.Mutex // held by the fault that ends, starts, stops or continues the process
+
+	mu   sync.Mutex
+	proc *process // nil while there is none
+	runs int
+}
+
+// process is one run.
+type process struct {
+	cmd     *exec.Cmd
+	stdin   io.WriteCloser
+	serving chan struct{} // closed when it serves
+	stops   chan struct{} // one for each time that it says to stop in the middle of a turn; one: nobody asks twice
+	exited  chan struct{} // closed when err is set
+	err     error
+}
+
+// died is the error of a silo that ended without having been told to.
+type died struct {
+	silo int
+	err  error
+	tail string
+}
+
+func (e *died) Error() string {
+	return fmt.Sprintf("silo %d ended by itself: %v\n%s", e.silo, e.err, e.tail)
+}
+
+func (s *member) current() *process {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.proc
+}
+
+// start starts a run, and returns when it serves.
+func (s *member) start(ctx context.Context) error {
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	s.mu.Lock()
+	s.runs++
+	run := s.runs
+	s.mu.Unlock()
+	p := &process{serving: make(chan struct{}), stops: make(chan struct{}, 1), exited: make(chan struct{})}
+	p.cmd = exec.Command(exe, append([]string{serveCommand}, append(s.args, "--journal", s.journal(run))...)...)
+	p.cmd.Stderr = log
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+		return err
+	}
+	stdout, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return fmt.Errorf("start silo %d: %w", s.number, err)
+	}
+	s.mu.Lock()
+	s.proc = p
+	s.mu.Unlock()
+	go p.watch(stdout)
+	limit := time.NewTimer(startWithin)
+	defer limit.Stop()
+	select {
+	case <-p.serving:
+		return nil
+	case <-p.exited:
+		return fmt.Errorf("silo %d ended before it served: %w\n%s", s.number, p.err, s.tail())
+	case <-limit.C:
+		return fmt.Errorf("silo %d did not serve within %v\n%s", s.number, startWithin, s.tail())
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// watch hears what the process says, until its end.
+func (p *process) watch(stdout io.Reader) {
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		switch lines.Text() {
+		case saysServing:
+			close(p.serving)
+		case saysStopping:
+			select {
+			case p.stops <- struct{}{}:
+			default:
+			}
+		}
+	}
+	if p.err = p.cmd.Wait(); p.err == nil {
+		p.err = errors.New("status 0")
+	}
+	close(p.exited)
+}
+
+// journal is the file of a run.
+func (s *member) journal(run int) string {
+	return filepath.Join(filepath.Dir(s.log), fmt.Sprintf("journal-%d-%d.jsonl", s.number, run))
+}
+
+// journals lists the files of all runs.
+func (s *member) journals() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []string
+	for run := 1; run <= s.runs; run++ {
+		if _, err := os.Stat(s.journal(run)); err == nil { // a run that ended too early has made none
+			all = append(all, s.journal(run))
+		}
+	}
+	return all
+}
+
+// take returns the run, which the caller ends, or *died.
+func (s *member) take() (*process, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.proc
+	if p == nil {
+		return nil, fmt.Errorf("silo %d does not run", s.number)
+	}
+	s.proc = nil
+	select {
+	case <-p.exited:
+		return nil, &died{s.number, p.err, s.tail()}
+	default:
+		return p, nil
+	}
+}
+
+// kill ends the run as a power cut would, and returns when it is gone.
+func (s *member) kill() error {
+	p, err := s.take()
+	if err != nil {
+		return err
+	}
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("kill silo %d: %w", s.number, err)
+	}
+	<-p.exited
+	p.stdin.Close()
+	return nil
+}
+
+// stop asks the run to end, and returns when it has.
+func (s *member) stop() error {
+	p, err := s.take()
+	if err != nil {
+		return err
+	}
+	p.stdin.Close()
+	limit := time.NewTimer(stopWithin)
+	defer limit.Stop()
+	select {
+	case <-p.exited:
+		if exit := (*exec.ExitError)(nil); errors.As(p.err, &exit) {
+			return &died{s.number, p.err, s.tail()}
+		}
+		return nil
+	case <-limit.C:
+		_ = p.cmd.Process.Kill() // it has ended meanwhile, or does now
+		<-p.exited
+		return fmt.Errorf("silo %d did not stop within %v and was killed\n%s", s.number, stopWithin, s.tail())
+	}
+}
+
+// signal sends a signal to the run.
+func (s *member) signal(sig syscall.Signal) error {
+	p := s.current()
+	if p == nil {
+		return fmt.Errorf("silo %d does not run", s.number)
+	}
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		return fmt.Errorf("signal %v to silo %d: %w", sig, s.number, err)
+	}
+	return nil
+}
+
+// stopInTurn lets the silo stop itself in the middle of its next turn. It returns when it does, or says
+// that none came.
+func (s *member) stopInTurn() error {
+	p := s.current()
+	if p == nil {
+		return fmt.Errorf("silo %d does not run", s.number)
+	}
+	if _, err := io.WriteString(p.stdin, tellStop+"\n"); err != nil {
+		return fmt.Errorf("silo %d: %w", s.number, err)
+	}
+	limit := time.NewTimer(2 * turnWithin)
+	defer limit.Stop()
+	select {
+	case <-p.stops:
+		return nil
+	case <-p.exited:
+		return fmt.Errorf("silo %d has ended", s.number)
+	case <-limit.C:
+		return errNoTurn
+	}
+}
+
+var errNoTurn = errors.New("no turn began to stop in")
+
+// alive is *died if the run has ended.
+func (s *member) alive() error {
+	p := s.current()
+	if p == nil {
+		return nil
+	}
+	select {
+	case <-p.exited:
+		return &died{s.number, p.err, s.tail()}
+	default:
+		return nil
+	}
+}
+
+// tail is the end of the log.
+func (s *member) tail() string {
+	b, err := os.ReadFile(s.log)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	return fmt.Sprintf("the end of %s:\n%s", s.log, strings.Join(lines[max(0, len(lines)-15):], "\n"))
+}

@@ -1,0 +1,339 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/martinelli-go/martinelli/cluster"
+	"github.com/martinelli-go/martinelli/grains"
+	"github.com/martinelli-go/martinelli/integration/bank"
+	"github.com/martinelli-go/martinelli/integration/chaos/register"
+	"github.com/martinelli-go/martinelli/txn"
+)
+
+const (
+	// clients are nodes of their own; callers are goroutines of theirs.
+	clients          = 3
+	callersPerClient = 8
+	// registers is how many keys share the load: few enough to be written at once, and many enough for
+	// each history to be checked in little time.
+	registers = 48
+	// bystanders are registers that are only touched, to see where they are and how soon they are back.
+	bystanders = 300
+	variables  = 8
+	accounts   = 12
+	deposit    = 1_000_000
+
+	// answerWithin is the deadline of calls: longer than a pause, so that an answer that comes after one
+	// is still taken if nothing keeps it from being given.
+	answerWithin = 8 * time.Second
+	// probeWithin is that of calls that look for a grain's new home.
+	probeWithin = time.Second
+	// askWithin is that of questions about atomic blocks.
+	askWithin = 5 * time.Second
+	// givenUp is how long after its deadline a call counts as unanswered.
+	givenUp = 10 * time.Second
+)
+
+func registerKey(i int) register.Key  { return register.Key(fmt.Sprintf("register-%d", i)) }
+func bystanderKey(i int) register.Key { return register.Key(fmt.Sprintf("bystander-%d", i)) }
+func variableKey(i int) register.Key  { return register.Key(fmt.Sprintf("variable-%d", i)) }
+func accountKey(i int) bank.AccountID { return bank.AccountID(fmt.Sprintf("account-%d", i)) }
+func noteOf(o *operation) string      { return fmt.Sprintf("%d %s %s %d", o.ID, o.Key, o.To, o.Amount) }
+func shared() []grains.Kind           { return append(register.Shared(), bank.Shared()...) }
+func quiet(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelError}))
+}
+
+// load is the clients and what they do.
+type load struct {
+	history *history
+	clients []*cluster.Client
+	callers sync.WaitGroup
+	stop    chan struct{} // closed when callers are to begin nothing more
+}
+
+// connect connects the clients.
+func connect(ctx context.Context, join string, h *history) (*load, error) {
+	l := &load{history: h, stop: make(chan struct{})}
+	for range clients {
+		c, err := cluster.Connect(ctx, cluster.Config{Silos: join, Grains: shared(), Logger: quiet(io.Discard)})
+		if err != nil {
+			l.close()
+			return nil, err
+		}
+		l.clients = append(l.clients, c)
+	}
+	return l, nil
+}
+
+func (l *load) close() {
+	for _, c := range l.clients {
+		_ = c.Close() // silos that are gone need no farewell
+	}
+}
+
+// open fills the accounts and wakes every grain.
+func (l *load) open(ctx context.Context) error {
+	c := l.clients[0]
+	for i := range accounts {
+		if _, err := bank.GetAccount(c, accountKey(i)).Deposit(ctx, deposit); err != nil {
+			return fmt.Errorf("fill account %d: %w", i, err)
+		}
+	}
+	for i := range registers {
+		if _, err := register.GetRegister(c, registerKey(i)).Touch(ctx, 0); err != nil {
+			return fmt.Errorf("wake register %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// begin lets the callers call.
+func (l *load) begin(seed uint64) {
+	for i := range clients * callersPerClient {
+		c := &caller{load: l, number: i, client: l.clients[i%clients], random: rand.New(rand.NewPCG(seed, uint64(i)))}
+		l.callers.Go(c.run)
+	}
+}
+
+// end stops the callers. It returns when their last calls are answered, or must have been.
+func (l *load) end() {
+	close(l.stop)
+	returned := make(chan struct{})
+	go func() { l.callers.Wait(); close(returned) }()
+	select {
+	case <-returned:
+	case <-time.After(answerWithin + askWithin + givenUp):
+	}
+}
+
+// caller makes one call after the other.
+type caller struct {
+	load   *load
+	number int
+	client *cluster.Client
+	random *rand.Rand
+	mine   []*operation     // what it has added to sets, and not removed
+	last   map[string]int64 // what it has last seen in a register
+}
+
+// mix is what callers do, in hundredths.
+var mix = []struct {
+	share int
+	do    func(*caller)
+}{
+	{34, (*caller).read}, {20, (*caller).write}, {10, (*caller).compareAndSet}, {20, (*caller).touch},
+	{5, (*caller).transfer}, {5, (*caller).add}, {2, (*caller).remove}, {4, (*caller).count},
+}
+
+func (c *caller) run() {
+	c.last = map[string]int64{}
+	for {
+		select {
+		case <-c.load.stop:
+			return
+		default:
+		}
+		n := c.random.IntN(100)
+		for _, m := range mix {
+			if n -= m.share; n < 0 {
+				m.do(c)
+				break
+			}
+		}
+	}
+}
+
+// call makes a call and writes it down.
+func (l *load) call(o *operation, within time.Duration, f func(ctx context.Context) (register.Seen, error)) error {
+	l.history.begin(o, within)
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	seen, err := f(ctx)
+	l.history.end(o, seen, err)
+	return err
+}
+
+// settle asks what became of an atomic block, a few times: silos may be away.
+func (c *caller) settle(o *operation, err error) {
+	id, ok := txn.IDOf(err)
+	if !ok {
+		return
+	}
+	for range 4 {
+		var result txn.Result
+		asked := c.load.call(&operation{Client: c.number, Kind: inquiry, Key: o.Key}, askWithin, func(ctx context.Context) (_ register.Seen, err error) {
+			result, err = txn.Outcome(ctx, c.client, id)
+			return register.Seen{}, err
+		})
+		switch {
+		case asked != nil:
+		case result == txn.Committed:
+			c.load.history.settle(o, committed)
+			return
+		case result == txn.Aborted:
+			c.load.history.settle(o, aborted)
+			return
+		default:
+			return // forgotten: nobody knows any more
+		}
+	}
+}
+
+// block makes a call that runs an atomic block.
+func (c *caller) block(o *operation, f func(ctx context.Context) (register.Seen, error)) {
+	o.Client = c.number
+	if err := c.load.call(o, answerWithin, f); classify(err) == unknown && o.Kind != register.Read {
+		c.settle(o, err)
+	}
+}
+
+func (c *caller) register() (register.Register, string) {
+	key := registerKey(c.random.IntN(registers))
+	return register.GetRegister(c.client, key), string(key)
+}
+
+func (c *caller) read() {
+	r, key := c.register()
+	o := &operation{Kind: register.Read, Key: key}
+	c.block(o, func(ctx context.Context) (register.Seen, error) { return r.Read(ctx, o.ID) })
+	if o.Outcome == done {
+		c.last[key] = o.Seen.Value
+	}
+}
+
+func (c *caller) write() {
+	r, key := c.register()
+	o := &operation{Kind: register.Write, Key: key}
+	c.block(o, func(ctx context.Context) (register.Seen, error) { return r.Write(ctx, o.ID) })
+}
+
+func (c *caller) compareAndSet() {
+	r, key := c.register()
+	o := &operation{Kind: register.CompareAndSet, Key: key, Old: c.last[key]}
+	c.block(o, func(ctx context.Context) (register.Seen, error) { return r.CompareAndSet(ctx, o.ID, o.Old) })
+	if o.Outcome == done {
+		c.last[key] = o.Seen.Value
+		if o.Seen.Swapped {
+			c.last[key] = int64(o.ID)
+		}
+	}
+}
+
+func (c *caller) touch() {
+	r, key := c.register()
+	o := &operation{Client: c.number, Kind: register.Touch, Key: key}
+	_ = c.load.call(o, answerWithin, func(ctx context.Context) (register.Seen, error) { return r.Touch(ctx, o.ID) }) // it is in the history
+}
+
+func (c *caller) transfer() {
+	from := c.random.IntN(accounts)
+	to := (from + 1 + c.random.IntN(accounts-1)) % accounts
+	o := &operation{Kind: transfer, Key: string(accountKey(from)), To: string(accountKey(to)), Amount: 1 + c.random.Int64N(50)}
+	c.block(o, func(ctx context.Context) (register.Seen, error) {
+		_, err := bank.GetAccount(c.client, accountKey(from)).Transfer(ctx, accountKey(to), o.Amount, noteOf(o))
+		return register.Seen{}, err
+	})
+}
+
+func (c *caller) add() {
+	key := variableKey(c.random.IntN(variables))
+	o := &operation{Client: c.number, Kind: addToSet, Key: string(key)}
+	_ = c.load.call(o, answerWithin, func(ctx context.Context) (register.Seen, error) {
+		return register.Seen{}, register.Added.At(c.client, key).Add(ctx, o.Item)
+	}) // it is in the history
+	c.mine = append(c.mine, o)
+}
+
+func (c *caller) remove() {
+	if len(c.mine) == 0 {
+		return
+	}
+	i := c.random.IntN(len(c.mine))
+	added := c.mine[i]
+	c.mine = append(c.mine[:i], c.mine[i+1:]...)
+	o := &operation{Client: c.number, Kind: removeOfSet, Key: added.Key, Item: added.Item}
+	_ = c.load.call(o, answerWithin, func(ctx context.Context) (register.Seen, error) {
+		return register.Seen{}, register.Added.At(c.client, register.Key(o.Key)).Remove(ctx, o.Item)
+	}) // it is in the history
+}
+
+func (c *caller) count() {
+	key := variableKey(c.random.IntN(variables))
+	o := &operation{Client: c.number, Kind: count, Key: string(key), Amount: 1}
+	_ = c.load.call(o, answerWithin, func(ctx context.Context) (register.Seen, error) {
+		return register.Seen{}, register.Counted.At(c.client, key).Add(ctx, o.Amount)
+	}) // it is in the history
+}
+
+// locate touches every bystander, and returns which silo has answered for it.
+func (l *load) locate(ctx context.Context) map[register.Key]int64 {
+	at := make(map[register.Key]int64, bystanders)
+	var mu sync.Mutex
+	each(bystanders, func(i int) {
+		for ctx.Err() == nil {
+			seen, err := l.probe(i)
+			if err == nil {
+				mu.Lock()
+				at[bystanderKey(i)] = seen.By.Silo
+				mu.Unlock()
+				return
+			}
+		}
+	})
+	return at
+}
+
+// probe touches a bystander.
+func (l *load) probe(i int) (register.Seen, error) {
+	key := bystanderKey(i)
+	o := &operation{Client: -1, Kind: register.Touch, Key: string(key)}
+	var seen register.Seen
+	err := l.call(o, probeWithin, func(ctx context.Context) (_ register.Seen, err error) {
+		seen, err = register.GetRegister(l.clients[i%clients], key).Touch(ctx, o.ID)
+		return seen, err
+	})
+	return seen, err
+}
+
+// takeover measures how long it takes, after a silo was killed, until each of the bystanders that it had
+// answers elsewhere; within at most.
+func (l *load) takeover(at map[register.Key]int64, victim int, killed time.Time, within time.Duration) []time.Duration {
+	var mu sync.Mutex
+	var took []time.Duration
+	each(bystanders, func(i int) {
+		if at[bystanderKey(i)] != int64(victim) {
+			return
+		}
+		d := within
+		for time.Since(killed) < within {
+			if seen, err := l.probe(i); err == nil && seen.By.Silo != int64(victim) {
+				d = time.Since(killed)
+				break
+			}
+			select { // a refusal may come at once
+			case <-time.After(10 * time.Millisecond):
+			case <-l.stop:
+			}
+		}
+		mu.Lock()
+		took = append(took, d)
+		mu.Unlock()
+	})
+	return took
+}
+
+// each runs f(0) to f(n-1), all at once.
+func each(n int, f func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { f(i) })
+	}
+	wg.Wait()
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/martinelli-go/martinelli/integration/chaos/register"
+)
+
+func TestFlagsThatCannotBe(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"--bogus"}, {"now"}, {"--seeds", "0"}, {"--duration", "1s"}, {"--fault", "everything"}} {
+		var stdout, stderr bytes.Buffer
+		require.Equal(t, exitUsage, execute(context.Background(), args, nil, &stdout, &stderr), "%v", args)
+		require.Empty(t, stdout.String())
+		require.NotEmpty(t, stderr.String())
+	}
+}
+
+// good is a result that misses nothing.
+func good() *result {
+	res := &result{
+		Seed: 7, Operations: 30_000, Checked: 29_000, Faults: map[kind]int{}, Goodput: goodput{Quiet: 500, Windows: 2, Worst: 0.9},
+		Takeover: map[string][]time.Duration{"silo": {time.Second}, "leader": {2 * time.Second}},
+	}
+	for _, k := range kinds {
+		res.Faults[k] = 1
+	}
+	return res
+}
+
+func TestBarsThatAreMissedAreSaid(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		spoil func(*result)
+		ok    bool
+	}{
+		{"nothing", func(*result) {}, true},
+		{"a violation", func(r *result) { r.Violations = []violation{found(checkLinear, "by hand")} }, false},
+		{"everything is refused", func(r *result) { r.Checked = 19_999 }, false},
+		{"a kind of fault did not happen", func(r *result) { r.Faults[cutOne] = 0 }, false},
+		{"goodput does not come back", func(r *result) { r.Goodput.Worst = 0.49 }, false},
+		{"goodput was not measured", func(r *result) { r.Goodput = goodput{} }, false},
+		{"grains are away for long", func(r *result) { r.Takeover["leader"] = []time.Duration{time.Second, 6 * time.Second} }, false},
+		{"no takeover was measured", func(r *result) { r.Takeover = nil }, false},
+	} {
+		res := good()
+		c.spoil(res)
+		r := &report{options: options{seed: 7, seeds: 1, duration: time.Minute}, results: []*result{res}}
+		r.sum()
+		ok := true
+		for _, b := range r.bars {
+			ok = ok && b.OK
+		}
+		require.Equal(t, c.ok, ok, c.name)
+		var out bytes.Buffer
+		r.print(&out)
+		if c.ok {
+			require.Contains(t, out.String(), "no bar missed")
+			continue
+		}
+		require.Contains(t, out.String(), "MISSED", c.name)
+		if len(res.Violations) > 0 {
+			require.Contains(t, out.String(), "--seed 7", "a violation comes with its seed")
+		}
+	}
+}
+
+func TestRowsForMachines(t *testing.T) {
+	t.Parallel()
+	r := &report{options: options{duration: time.Minute}, results: []*result{good()}}
+	r.sum()
+	file := filepath.Join(t.TempDir(), "chaos.json")
+	require.NoError(t, r.write(file))
+	b, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var doc struct{ Rows []bar }
+	require.NoError(t, json.Unmarshal(b, &doc))
+	require.Equal(t, r.bars, doc.Rows)
+}
+
+func TestQuantiles(t *testing.T) {
+	t.Parallel()
+	var all []time.Duration
+	require.Zero(t, quantile(all, 0.99))
+	for i := range 200 {
+		all = append(all, time.Duration(i+1))
+	}
+	require.EqualValues(t, 198, quantile(all, 0.99))
+	require.EqualValues(t, 200, quantile(all, 1))
+	require.EqualValues(t, 100, quantile(all, 0.5))
+}
+
+func TestHistoriesAreWritten(t *testing.T) {
+	t.Parallel()
+	h := newHistory()
+	o := &operation{Kind: register.Write, Key: "r"}
+	h.begin(o, time.Second)
+	h.end(o, register.Seen{Value: 1, Seq: 1}, nil)
+	late := &operation{Kind: addToSet, Key: "v"}
+	h.begin(late, time.Second)
+	ops := h.close()
+	require.Len(t, ops, 2)
+	require.Equal(t, unanswered, ops[1].Outcome)
+	require.EqualValues(t, ops[1].ID, ops[1].Item)
+	file := filepath.Join(t.TempDir(), "history.jsonl")
+	require.NoError(t, writeHistory(file, ops))
+	b, err := os.ReadFile(file)
+	require.NoError(t, err)
+	lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
+	require.Len(t, lines, 2)
+	var read operation
+	require.NoError(t, json.Unmarshal(lines[0], &read))
+	require.Equal(t, *ops[0], read)
+}

@@ -1,0 +1,72 @@
+package register_test
+
+import (
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/martinelli-go/martinelli/grains/graintest"
+	"github.com/martinelli-go/martinelli/integration/chaos/register"
+)
+
+func TestTurnsAreJournaled(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "journal.jsonl")
+	j, err := register.Create(file, 2, 7)
+	require.NoError(t, err)
+	var middles atomic.Int64
+	j.Middle = func() { middles.Add(1) }
+	c := graintest.Start(t, 1, register.Grains(j))
+	r, ctx := register.GetRegister(c, "a"), t.Context()
+
+	seen, err := r.Write(ctx, 1)
+	require.NoError(t, err)
+	life := seen.By
+	require.Equal(t, register.Seen{By: register.Life{Silo: 2, Run: 7, Activation: life.Activation}, Value: 1, Seq: 1, Swapped: true}, seen)
+	seen, err = r.CompareAndSet(ctx, 2, 5)
+	require.NoError(t, err)
+	require.Equal(t, register.Seen{By: life, Value: 1, Seq: 1}, seen)
+	seen, err = r.CompareAndSet(ctx, 3, 1)
+	require.NoError(t, err)
+	require.Equal(t, register.Seen{By: life, Value: 1, Seq: 2, Swapped: true}, seen)
+	seen, err = r.Read(ctx, 4)
+	require.NoError(t, err)
+	require.Equal(t, register.Seen{By: life, Value: 3, Seq: 2}, seen)
+	seen, err = r.Touch(ctx, 5)
+	require.NoError(t, err)
+	require.Equal(t, register.Seen{By: life}, seen)
+	other, err := register.GetRegister(c, "b").Touch(ctx, 6)
+	require.NoError(t, err)
+	require.NotEqual(t, life, other.By)
+	require.GreaterOrEqual(t, middles.Load(), int64(6), "the middle of each turn")
+
+	turns, err := register.Turns(file)
+	require.NoError(t, err)
+	require.Len(t, turns, 6)
+	last := int64(0)
+	for i, turn := range turns {
+		require.EqualValues(t, i+1, turn.Op)
+		require.True(t, turn.Effective)
+		require.Equal(t, i == 0 || i == 2, turn.Wrote)
+		require.LessOrEqual(t, turn.Start, turn.End)
+		require.LessOrEqual(t, last, turn.Start, "one at a time")
+		last = turn.End
+	}
+}
+
+func TestAJournalThatADeathHasTorn(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "journal.jsonl")
+	require.NoError(t, os.WriteFile(file, []byte(`{"key":"a","op":1,"kind":"touch"}`+"\n"+`{"key":"a","op":2,"ki`), 0o600))
+	turns, err := register.Turns(file)
+	require.NoError(t, err)
+	require.Len(t, turns, 1)
+	require.NoError(t, os.WriteFile(file, []byte("nonsense\n"), 0o600))
+	_, err = register.Turns(file)
+	require.Error(t, err)
+	_, err = register.Create(file, 1, 1)
+	require.Error(t, err, "each run has a file of its own")
+}

@@ -1,0 +1,39 @@
+// Package faults switches safety checks off, in whole programs, to prove that somebody notices. The tests
+// of a package have switches of their own; these are for silos that run as processes of their own, which
+// only the program chaos starts in this way. Nothing outside of this module can reach them.
+package faults
+
+import (
+	"fmt"
+	"slices"
+	"sync/atomic"
+)
+
+// Fault names a check that is switched off.
+type Fault string
+
+// The faults.
+const (
+	None      Fault = ""
+	Ownership Fault = "ownership" // a silo runs calls of grains that it does not own
+	Reads     Fault = "reads"     // what a block has only read in its opener's turn is not validated
+	Outcome   Fault = "outcome"   // a block that is asked about is called aborted, without logging that
+)
+
+// All lists the faults.
+var All = []Fault{Ownership, Reads, Outcome}
+
+var on atomic.Value // Fault
+
+// Set switches a check off for the rest of the process's life, None none. Silos and clients that have been
+// started before may go on with it.
+func Set(f Fault) error {
+	if f != None && !slices.Contains(All, f) {
+		return fmt.Errorf("no fault %q: there are %v", f, All)
+	}
+	on.Store(f)
+	return nil
+}
+
+// Is reports whether a check is switched off.
+func Is(f Fault) bool { return f != None && on.Load() == any(f) }
