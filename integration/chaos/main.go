@@ -33,14 +33,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/martinelli-go/martinelli/integration/internal/report"
 	"github.com/martinelli-go/martinelli/internal/faults"
-)
-
-// Exit codes.
-const (
-	exitRan    = 0
-	exitFailed = 1
-	exitUsage  = 2
 )
 
 func main() {
@@ -68,54 +62,56 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	if len(args) > 0 && args[0] == serveCommand {
 		if err := serve(ctx, args[1:], stdin, stdout, stderr); err != nil {
 			fmt.Fprintln(stderr, "chaos", args, err)
-			return exitFailed
+			return report.ExitFailed
 		}
-		return exitRan
+		return report.ExitMeasured
 	}
 	o, code := parse(args, stderr)
-	if code != exitRan || o == nil {
+	if code != report.ExitMeasured || o == nil {
 		return code
 	}
 	if err := faults.Set(faults.Fault(o.fault)); err != nil {
 		fmt.Fprintln(stderr, "chaos: --fault:", err)
-		return exitUsage
+		return report.ExitUsage
 	}
-	root, err := moduleRoot()
+	root, err := report.ModuleRoot()
 	if err != nil {
 		fmt.Fprintln(stderr, "chaos:", err)
-		return exitFailed
+		return report.ExitFailed
 	}
 	results := filepath.Join(root, "integration", "results")
 	if err := os.MkdirAll(results, 0o755); err != nil {
 		fmt.Fprintln(stderr, "chaos:", err)
-		return exitFailed
+		return report.ExitFailed
 	}
 	net.DefaultResolver = resolver(0)
-	r := &report{options: *o}
-	for i := range o.seeds {
-		res, err := one(ctx, o, o.seed+uint64(i), results, stderr)
+	var all []*result
+	var failures []error
+	for i := range uint64(o.seeds) {
+		res, err := one(ctx, o, o.seed+i, results, stderr)
 		if err != nil {
-			r.failures = append(r.failures, fmt.Errorf("seed %d: %w", o.seed+uint64(i), err))
+			failures = append(failures, fmt.Errorf("seed %d: %w", o.seed+i, err))
 			break
 		}
-		r.results = append(r.results, res)
+		all = append(all, res)
 	}
-	r.sum()
-	if err := r.write(filepath.Join(results, "chaos.json")); err != nil {
-		r.failures = append(r.failures, err)
+	r := summed(o, all)
+	r.Failures = failures
+	if err := r.Write(filepath.Join(results, "chaos.json")); err != nil {
+		r.Failures = append(r.Failures, err)
 	}
 	if o.json {
-		r.printJSON(stdout)
+		r.PrintJSON(stdout)
 	} else {
-		r.print(stdout)
+		r.Print(stdout)
 	}
-	for _, err := range r.failures {
+	for _, err := range r.Failures {
 		fmt.Fprintln(stderr, "chaos:", err)
 	}
-	if len(r.failures) > 0 {
-		return exitFailed
+	if len(r.Failures) > 0 {
+		return report.ExitFailed
 	}
-	return exitRan
+	return report.ExitMeasured
 }
 
 // parse reads the flags; the options are nil where there is nothing to run.
@@ -135,9 +131,9 @@ func parse(args []string, stderr io.Writer) (*options, int) {
 	flags.BoolVar(&o.keep, "keep", false, "keep histories, journals and logs of runs without violations too")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
-		return nil, exitRan
+		return nil, report.ExitMeasured
 	case err != nil:
-		return nil, exitUsage
+		return nil, report.ExitUsage
 	case flags.NArg() > 0:
 		fmt.Fprintf(stderr, "chaos: unexpected argument %q: it takes flags alone\n", flags.Arg(0))
 	case o.seeds < 1:
@@ -145,10 +141,10 @@ func parse(args []string, stderr io.Writer) (*options, int) {
 	case o.duration < shortestRun:
 		fmt.Fprintf(stderr, "chaos: --duration: at least %v, for there to be a fault\n", shortestRun)
 	default:
-		return o, exitRan
+		return o, report.ExitMeasured
 	}
 	flags.Usage()
-	return nil, exitUsage
+	return nil, report.ExitUsage
 }
 
 // one runs one seed, in a directory of its own, beside the results: the system's for temporary files may be
@@ -178,20 +174,4 @@ func one(ctx context.Context, o *options, seed uint64, results string, stderr io
 		return res, nil
 	}
 	return res, os.RemoveAll(dir)
-}
-
-// moduleRoot is the directory of the module that the working directory is in.
-func moduleRoot() (string, error) {
-	start, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for dir := start; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("no go.mod in %s or above it: run it inside of the repository", start)
-		}
-	}
 }

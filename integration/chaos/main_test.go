@@ -12,13 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/martinelli-go/martinelli/integration/chaos/register"
+	"github.com/martinelli-go/martinelli/integration/internal/report"
 )
 
 func TestFlagsThatCannotBe(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"--bogus"}, {"now"}, {"--seeds", "0"}, {"--duration", "1s"}, {"--fault", "everything"}} {
 		var stdout, stderr bytes.Buffer
-		require.Equal(t, exitUsage, execute(context.Background(), args, nil, &stdout, &stderr), "%v", args)
+		require.Equal(t, report.ExitUsage, execute(context.Background(), args, nil, &stdout, &stderr), "%v", args)
 		require.Empty(t, stdout.String())
 		require.NotEmpty(t, stderr.String())
 	}
@@ -54,15 +55,14 @@ func TestBarsThatAreMissedAreSaid(t *testing.T) {
 	} {
 		res := good()
 		c.spoil(res)
-		r := &report{options: options{seed: 7, seeds: 1, duration: time.Minute}, results: []*result{res}}
-		r.sum()
+		r := summed(&options{seed: 7, seeds: 1, duration: time.Minute}, []*result{res})
 		ok := true
-		for _, b := range r.bars {
+		for _, b := range r.Bars {
 			ok = ok && b.OK
 		}
 		require.Equal(t, c.ok, ok, c.name)
 		var out bytes.Buffer
-		r.print(&out)
+		r.Print(&out)
 		if c.ok {
 			require.Contains(t, out.String(), "no bar missed")
 			continue
@@ -74,17 +74,11 @@ func TestBarsThatAreMissedAreSaid(t *testing.T) {
 	}
 }
 
-func TestRowsForMachines(t *testing.T) {
+func TestNothingIsShownByNothing(t *testing.T) {
 	t.Parallel()
-	r := &report{options: options{duration: time.Minute}, results: []*result{good()}}
-	r.sum()
-	file := filepath.Join(t.TempDir(), "chaos.json")
-	require.NoError(t, r.write(file))
-	b, err := os.ReadFile(file)
-	require.NoError(t, err)
-	var doc struct{ Rows []bar }
-	require.NoError(t, json.Unmarshal(b, &doc))
-	require.Equal(t, r.bars, doc.Rows)
+	for _, b := range summed(&options{duration: time.Minute}, nil).Bars {
+		require.Equal(t, b.Required == report.None, b.OK, b.Bar)
+	}
 }
 
 func TestQuantiles(t *testing.T) {

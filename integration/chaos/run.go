@@ -61,27 +61,44 @@ type run struct {
 }
 
 // runSeed starts silos, disturbs them under load, and checks. The error is that it could not.
-func runSeed(ctx context.Context, r *run) (_ *result, err error) {
+func runSeed(ctx context.Context, r *run) (*result, error) {
 	r.history = newHistory()
 	r.result = result{Seed: r.seed, Faults: map[kind]int{}, Outcomes: map[outcome]int{}, Takeover: map[string][]time.Duration{}}
 	// The clock on the wall orders what processes note; the other one tells whether it was set meanwhile.
 	wall, mono := time.Now().Round(0), time.Now()
-	defer func() { err = errors.Join(err, r.close()) }()
-	if err := r.start(ctx); err != nil {
+	err := r.start(ctx)
+	if err == nil {
+		err = r.disturb(ctx)
+	}
+	if err == nil {
+		err = r.check(ctx)
+	}
+	for _, failed := range r.close() {
+		r.violate(found(checkSilosStand, "%v", failed))
+	}
+	if err != nil {
 		return nil, err
 	}
-	if err := r.disturb(ctx); err != nil {
-		return nil, err
+	if off := (time.Now().Round(0).Sub(wall) - time.Since(mono)).Abs(); off > 5*time.Millisecond {
+		r.violate(found(checkClockIsSound, "it moved by %v against the monotonic one: the run proves nothing, run it again", off))
 	}
+	for _, v := range r.result.Violations {
+		r.say("seed %d: VIOLATION: %s: %s", r.seed, v.Check, v.Detail)
+	}
+	return &r.result, r.writeResult()
+}
+
+// check checks what the load has left behind.
+func (r *run) check(ctx context.Context) error {
 	ops := r.history.close()
 	r.count(ops)
 	if err := writeHistory(filepath.Join(r.dir, "history.jsonl"), ops); err != nil {
-		return nil, err
+		return err
 	}
 	r.say("seed %d: check %d operations", r.seed, len(ops))
 	turns, err := r.turns()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	rest := &remains{}
 	if err := rest.read(ctx, r.load.clients[0]); err != nil {
@@ -93,10 +110,7 @@ func runSeed(ctx context.Context, r *run) (_ *result, err error) {
 	r.violate(linear(ops)...)
 	r.violate(activations(turns, ops, r.began.UnixNano())...)
 	r.violate(commits(turns)...)
-	if off := (time.Now().Round(0).Sub(wall) - time.Since(mono)).Abs(); off > 5*time.Millisecond {
-		r.violate(found(checkClockIsSound, "it moved by %v against the monotonic one: the run proves nothing, run it again", off))
-	}
-	return &r.result, r.writeResult()
+	return context.Cause(ctx)
 }
 
 func (r *run) violate(all ...violation) {
@@ -174,15 +188,14 @@ func freePorts(n int) (ports [][]int, err error) {
 	return ports, nil
 }
 
-// close ends everything that start has started.
-func (r *run) close() error {
-	var errs []error
+// close ends everything that start has started. The errors are those of silos.
+func (r *run) close() (errs []error) {
 	if r.load != nil {
 		r.load.close()
 	}
 	if r.node != nil {
 		bounded, cancel := context.WithTimeout(context.Background(), stopWithin)
-		errs = append(errs, r.node.Stop(bounded))
+		_ = r.node.Stop(bounded) // it has only asked
 		cancel()
 	}
 	// All at once: those that are left have no majority to wait for.
@@ -198,9 +211,9 @@ func (r *run) close() error {
 		}
 	})
 	if r.fabric != nil {
-		errs = append(errs, r.fabric.close())
+		_ = r.fabric.close() // nobody listens any more
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 // disturb runs the load, and the faults of the plan at their times.

@@ -48,7 +48,7 @@ func (c *Command) Run(ctx context.Context, args []string, stdout, stderr io.Writ
 		flags.Usage()
 		return ExitUsage
 	}
-	root, err := moduleRoot()
+	root, err := ModuleRoot()
 	if err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", c.Name, err)
 		return ExitFailed
@@ -81,8 +81,8 @@ func Machine() string {
 	return fmt.Sprintf("%d CPUs, GOMAXPROCS %d, %s %s/%s", runtime.NumCPU(), runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
-// moduleRoot is the directory of the module that the working directory is in.
-func moduleRoot() (string, error) {
+// ModuleRoot is the directory of the module that the working directory is in.
+func ModuleRoot() (string, error) {
 	start, err := os.Getwd()
 	if err != nil {
 		return "", err
