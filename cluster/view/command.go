@@ -91,6 +91,27 @@ func (o Outcome) String() string {
 	return fmt.Sprintf("Outcome(%d)", uint8(o))
 }
 
+// Result is the outcomes as the answer to who proposed the entry, a byte each.
+func (a Applied) Result() []byte {
+	b := make([]byte, len(a.Outcomes))
+	for i, o := range a.Outcomes {
+		b[i] = byte(o)
+	}
+	return b
+}
+
+// DecodeResult is the inverse of [Applied.Result]. Errors match [ErrMalformed].
+func DecodeResult(b []byte) ([]Outcome, error) {
+	outcomes := make([]Outcome, len(b))
+	for i, o := range b {
+		if o < byte(Done) || o > byte(Full) {
+			return nil, fmt.Errorf("view: result: %w: no outcome has the number %d", ErrMalformed, o)
+		}
+		outcomes[i] = Outcome(o)
+	}
+	return outcomes, nil
+}
+
 const (
 	formatV1 = 1 // the first byte of every entry and of every snapshot
 

@@ -104,6 +104,17 @@ func TestTheDeadAreFound(t *testing.T) {
 	}
 }
 
+// What a silo sends does not grow with the cluster.
+func TestProbesDoNotGrowWithTheCluster(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{5, 20, 80} {
+		w := newWatchers(t, 1, n)
+		w.sim.RunFor(10 * time.Second)
+		sent := w.sim.Counts().Sent.Messages
+		require.InDelta(t, 2*probed*20, float64(sent)/float64(n), 0.3*2*probed*20, "messages of each of %d silos in 10 s: probes and answers", n)
+	}
+}
+
 // A silo that stands still for 1 s is not voted against, nor does it vote when it wakes.
 func TestPausesAreNotDeaths(t *testing.T) {
 	t.Parallel()

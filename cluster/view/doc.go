@@ -44,6 +44,7 @@
 //	Probed     to the Detector: a probe arrived, see DecodeProbe
 //	Asked      to the Lead: another silo's Ask (its own too) arrived, see DecodeCommands
 //	Vote       to the Lead: another silo's Verdict (its own too) arrived, see DecodeVote
+//	Expel      to the Lead: an operator wants a silo removed that cannot be told to stop
 //
 // What goes out, and what the host does about it:
 //
@@ -51,8 +52,8 @@
 //	           gets one and does not lead drops it; the Keeper asks again
 //	SendProbe  send the probe, on a connection where nothing larger is in its way
 //	Verdict    send the vote to the leader
-//	Propose    submit EncodeCommands(commands...) to the log, in the term of this Lead, and forget it:
-//	           whatever becomes of it is seen in Applied, or is proposed again
+//	Propose    submit EncodeCommands(commands...) to the log and forget it: what becomes of it is seen in
+//	           Applied, or is proposed again
 //	Serving    the silo is active
 //	Gained     rows are held from now on; state may be fetched ahead
 //	Seal       no turn starts there any more (Standing sees to that): answer what is queued with the

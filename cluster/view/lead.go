@@ -15,13 +15,17 @@ type (
 		By, About Run
 		Dead      bool
 	}
+	// Expel says that somebody in charge wants a run removed: it is granted no lease any more, and goes
+	// when the one that it has cannot run any longer. (A silo that can be reached is better told to Stop.)
+	Expel struct{ Run Run }
 )
 
 func (Asked) input() {}
 func (Vote) input()  {}
+func (Expel) input() {}
 
 // Propose is one entry for the log. It may fail, or its outcome stay in doubt: the machine proposes again
-// what is still missing. An entry must be submitted in the term that its Lead was made for, or not at all.
+// what is still missing. An entry that comes into the log late, even in a later term, does no harm.
 type Propose struct{ Commands []Command }
 
 func (Propose) effect() {}
@@ -37,7 +41,8 @@ type LeadConfig struct {
 }
 
 // Lead is the leader's side of the view group, during one term: it gathers renewals into entries, counts
-// votes, and removes who is dead. It takes Tick, Asked, Vote and Applied, and returns Propose.
+// votes, and removes who is dead. It takes Tick, Asked, Vote, Expel and Applied, and
+// returns Propose.
 //
 // A member that most think dead is granted nothing any more, and is removed when 1.1 leases have passed
 // since its last renewal was applied here; one that does not renew although nobody thinks it dead, when
@@ -56,12 +61,12 @@ type Lead struct {
 
 // reckoning is what a leader knows of a member.
 type reckoning struct {
-	mark     uint64
-	renewed  time.Duration // when its last renewal was applied, or its silence began to count
-	asks     uint64        // the mark that it asks with; 0: none waits
-	replaced bool          // a later run of its store wants to join: this one is over
-	votes    map[Run]time.Duration
-	removal  time.Duration // when its removal was proposed last; negative: never
+	mark    uint64
+	renewed time.Duration // when its last renewal was applied, or its silence began to count
+	asks    uint64        // the mark that it asks with; 0: none waits
+	over    bool          // a later run of its store wants to join, or it is to be expelled
+	votes   map[Run]time.Duration
+	removal time.Duration // when its removal was proposed last; negative: never
 }
 
 // NewLead returns the machine of a leader whose first barrier is complete at now: a is what its registry
@@ -95,6 +100,10 @@ func (l *Lead) Step(now time.Duration, in Input, out []Effect) []Effect {
 		out = l.asked(in.Command, out)
 	case Vote:
 		l.vote(in)
+	case Expel:
+		if k := l.runs[in.Run]; k != nil {
+			k.over = true
+		}
 	case Tick:
 		out = l.remove(l.batch(out))
 	}
@@ -132,7 +141,7 @@ func (l *Lead) asked(c Command, out []Effect) []Effect {
 		return l.batch(out)
 	case Join:
 		if m, known := l.table.Member(c.Member.ID); known && m.Alive() && m.Incarnation < c.Member.Incarnation {
-			l.runs[m.Run].replaced = true // its next run has the store: it asks again when this one is removed
+			l.runs[m.Run].over = true // its next run has the store: it asks again when this one is removed
 			return out
 		}
 	}
@@ -173,11 +182,11 @@ func (l *Lead) vote(v Vote) {
 	}
 }
 
-// condemned says whether a run counts as dead: a later one has its store, or enough of those that probe it
+// condemned says whether a run is granted no lease any more: it is over, or enough of those that probe it
 // have found it dead.
 func (l *Lead) condemned(r Run) bool {
 	k := l.runs[r]
-	if k.replaced {
+	if k.over {
 		return true
 	}
 	votes := 0

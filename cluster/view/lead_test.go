@@ -133,7 +133,6 @@ func TestRemovalWhereVotesLack(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 2, hooks{})
 	r.pass(time.Second, r.runs...)
-	last := r.now
 	for range 6 {
 		r.step(Vote{By: r.runs[0], About: r.runs[1], Dead: true})
 		r.pass(500*ms, r.runs[0])
@@ -142,7 +141,7 @@ func TestRemovalWhereVotesLack(t *testing.T) {
 
 	r = newRig(t, 3, hooks{})
 	r.pass(time.Second, r.runs...)
-	last = r.now
+	last := r.now
 	r.pass(4900*ms, r.runs[:2]...)
 	require.False(t, r.removed(r.runs[2]))
 	r.pass(300*ms, r.runs[:2]...)
@@ -209,6 +208,20 @@ func TestRestartedSiloWaits(t *testing.T) {
 	r.pass(300*ms, r.runs...)
 	require.True(t, r.removed(r.runs[2]))
 	require.Equal(t, []Command{next}, r.step(Asked{next}))
+}
+
+// Who is expelled keeps what it has until its lease cannot run any longer.
+func TestExpel(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 3, hooks{})
+	r.pass(time.Second, r.runs...)
+	r.step(Expel{r.runs[2]})
+	r.step(Expel{Run{"stranger", 1}})
+	r.pass(2500*ms, r.runs...)
+	require.False(t, r.removed(r.runs[2]))
+	r.pass(300*ms, r.runs...)
+	require.True(t, r.removed(r.runs[2]))
+	require.False(t, r.removed(r.runs[1]))
 }
 
 // A process that is killed is found within 3 s, also where it led the log; one that stands still for 1 s

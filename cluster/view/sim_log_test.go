@@ -28,9 +28,10 @@ func newSimLog(w *simWorld) *simLog { return &simLog{w: w, registry: NewRegistry
 
 // propose takes an entry from a silo that leads, or believes so.
 func (l *simLog) propose(from machine.NodeID, term int, entry []byte) {
-	if from != l.leader || term != l.term {
-		return
+	if from != l.leader {
+		return // what it proposed in a former term may still get in, once it leads again
 	}
+	term = l.term
 	l.pending = append(l.pending, entry)
 	l.w.sim.After(l.w.between(time.Millisecond, 12*time.Millisecond), func() {
 		if term == l.term {

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"errors"
 	"time"
 
 	"github.com/martinelli-go/martinelli/grains/wire"
@@ -131,8 +132,8 @@ func (s *Standing) refuse(why Reason, g Grant) error {
 // send it on to, once. A call that was forwarded before is not forwarded again, so that two silos that
 // disagree do not pass it to and fro: its caller gets the refusal, and knows the view.
 func (s *Standing) Forward(refused error, forwarded bool) (to Member, ok bool) {
-	r, is := refused.(*Refusal)
-	if !is || forwarded || r.Reason != Elsewhere {
+	var r *Refusal
+	if !errors.As(refused, &r) || forwarded || r.Reason != Elsewhere {
 		return Member{}, false
 	}
 	return r.Holder, true

@@ -206,7 +206,7 @@ func (s *stage) keep(a *stageSilo, in Input) {
 		switch e := e.(type) {
 		case Ask:
 			if !a.cut {
-				s.leads(Asked{e.Command})
+				s.leads(Asked(e))
 			}
 		case Serving:
 			s.sayf("%s serves", a.name)
