@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/martinelli-go/martinelli/crdt"
 	"github.com/martinelli-go/martinelli/grains"
 	"github.com/martinelli-go/martinelli/grains/variable"
 	"github.com/martinelli-go/martinelli/txn"
@@ -33,6 +34,25 @@ var (
 	Journal = variable.By[AccountID](variable.Set[string]("bank.journal"))
 	Sent    = variable.By[AccountID](variable.Counter("bank.sent"))
 )
+
+// Card is what is known of an account's owner.
+//
+//crdt:lattice
+type Card struct {
+	Name   *crdt.Register[string]
+	Phones *crdt.Set[string]
+	Visits *crdt.Counter
+}
+
+// Visit notes a visit of somebody of that name, and a telephone, and returns the delta.
+func (c *Card) Visit(as *crdt.Minter, name, phone string) *Card {
+	return &Card{
+		Name: c.Name.Set(crdt.DraftTime, as.Actor, name), Phones: c.Phones.Add(as, phone), Visits: c.Visits.Add(as.Actor, 1),
+	}
+}
+
+// Cards are those of all accounts.
+var Cards = variable.By[AccountID](variable.Of[*Card]("bank.cards"))
 
 // Account is an account; its key is its number.
 type Account interface {

@@ -5,6 +5,7 @@ package bank
 import (
 	"context"
 
+	"github.com/martinelli-go/martinelli/crdt"
 	"github.com/martinelli-go/martinelli/grains"
 	"github.com/martinelli-go/martinelli/grains/variable"
 	"github.com/martinelli-go/martinelli/grains/wire"
@@ -180,6 +181,68 @@ func (g *account) Key() AccountID {
 	return AccountID(g.GrainID().Key())
 }
 
+var layoutCard = crdt.NewLayout("Card",
+	crdt.Field(2, "Name", func(s *Card) **crdt.Register[string] { return &s.Name }, crdt.RegisterCodec(codecString)),
+	crdt.Field(3, "Phones", func(s *Card) **crdt.Set[string] { return &s.Phones }, crdt.SetCodec(codecString)),
+	crdt.Field(4, "Visits", func(s *Card) **crdt.Counter { return &s.Visits }, crdt.CodecOf(crdt.DecodeCounter)),
+)
+
+var _ crdt.Lattice[*Card] = (*Card)(nil)
+
+// NewCard returns an empty Card, whose fields are not nil.
+func NewCard() *Card { return layoutCard.New() }
+
+// DecodeCard reads a Card that fills b. Other bytes give a *crdt.DecodeError.
+func DecodeCard(b []byte) (*Card, error) { return layoutCard.Decode(b) }
+
+// Join joins delta into s and returns the novelty.
+func (s *Card) Join(delta *Card) *Card { return layoutCard.Join(s, delta) }
+
+// LessOrEqual implements crdt.Lattice.
+func (s *Card) LessOrEqual(o *Card) bool { return layoutCard.LessOrEqual(s, o) }
+
+// Equal implements crdt.Lattice.
+func (s *Card) Equal(o *Card) bool { return layoutCard.Equal(s, o) }
+
+// Clone implements crdt.Lattice.
+func (s *Card) Clone() *Card { return layoutCard.Clone(s) }
+
+// IsEmpty says whether all fields are empty.
+func (s *Card) IsEmpty() bool { return layoutCard.IsEmpty(s) }
+
+// Size returns the sum of the fields' sizes.
+func (s *Card) Size() int { return layoutCard.Size(s) }
+
+// Hash implements crdt.Lattice.
+func (s *Card) Hash() uint64 { return layoutCard.Hash(s) }
+
+// Digest implements crdt.Lattice.
+func (s *Card) Digest() []byte { return layoutCard.Digest(s) }
+
+// Since returns what a replica with that Digest lacks.
+func (s *Card) Since(digest []byte) (*Card, error) { return layoutCard.Since(s, digest) }
+
+// Parts implements crdt.Lattice.
+func (s *Card) Parts() []*Card { return layoutCard.Parts(s) }
+
+// String implements crdt.Lattice.
+func (s *Card) String() string { return layoutCard.String(s) }
+
+// MarshalJSON is for reading, there is no way back.
+func (s *Card) MarshalJSON() ([]byte, error) { return layoutCard.JSON(s) }
+
+// Append appends the canonical encoding.
+func (s *Card) Append(b []byte) []byte { return layoutCard.Append(b, s) }
+
+// EncodedSize returns the length of the encoding in bytes. It encodes.
+func (s *Card) EncodedSize() int { return layoutCard.EncodedSize(s) }
+
+// Observe implements crdt.Observer.
+func (s *Card) Observe(draft *Card, now int64) *Card { return layoutCard.Observe(s, draft, now) }
+
+// Effect implements crdt.Operation.
+func (s *Card) Effect(m *crdt.Minter, own *Card) (*Card, error) { return layoutCard.Effect(s, m, own) }
+
 // Grains returns everything in this package that a silo hosts.
 func Grains() []grains.Kind {
 	return append(Shared(),
@@ -196,6 +259,7 @@ func Shared() []grains.Kind {
 	return []grains.Kind{
 		variable.SetKindBy(Journal, codecString),
 		variable.CounterKindBy(Sent),
+		variable.OfKindBy(Cards, crdt.CodecOf(DecodeCard)),
 	}
 }
 
