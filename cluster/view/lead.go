@@ -8,7 +8,8 @@ import (
 )
 
 type (
-	// Asked is a command that a silo sent by an Ask.
+	// Asked is a command that a silo sent by an Ask. The host has made sure that it is that silo's: that
+	// the run in it is who sent it. What only a leader decides is not taken from anybody.
 	Asked struct{ Command Command }
 	// Vote is what one member thinks of another: a Verdict of its Detector.
 	Vote struct {
@@ -145,7 +146,11 @@ func (l *Lead) asked(c Command, out []Effect) []Effect {
 			return out
 		}
 	}
-	return append(out, Propose{[]Command{c}})
+	switch c.(type) {
+	case Join, Ready, Leave, Left, Release:
+		out = append(out, Propose{[]Command{c}})
+	}
+	return out
 }
 
 // batch makes one entry of all renewals that wait, if it is time for one.

@@ -210,6 +210,16 @@ func TestRestartedSiloWaits(t *testing.T) {
 	require.Equal(t, []Command{next}, r.step(Asked{next}))
 }
 
+// Nobody but the leader itself decides on removals and votes.
+func TestWhatSilosMayNotAsk(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 3, hooks{})
+	for _, c := range []Command{Remove{r.runs[1], 0}, Promote{r.runs[1].ID}, Demote{r.runs[1].ID}} {
+		require.Empty(t, r.step(Asked{c}), "%T", c)
+	}
+	require.Equal(t, []Command{Leave{r.runs[1]}}, r.step(Asked{Leave{r.runs[1]}}))
+}
+
 // Who is expelled keeps what it has until its lease cannot run any longer.
 func TestExpel(t *testing.T) {
 	t.Parallel()

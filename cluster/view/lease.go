@@ -21,7 +21,8 @@ type Times struct {
 	Retry time.Duration
 	// Stall is the longest time between two steps of a leader that counts: when more has passed, it was
 	// the leader that stood still, or its clock that jumped, and the silos have not been silent for so
-	// long. Hosts step a leader every Stall/3. Default 150 ms.
+	// long. Hosts step a leader every Stall/3. A clock
+	// may jump once in a lease. Default 150 ms.
 	Stall time.Duration
 }
 
@@ -47,8 +48,8 @@ func (t Times) Wait() time.Duration {
 }
 
 // Lease is a silo's own lease. The clock that its methods are given must count the time in which the
-// machine is suspended (CLOCK_BOOTTIME), and must not lag behind the leader's by 5 % or more of what
-// passes; a clock that runs fast, or jumps ahead, costs only the lease.
+// machine is suspended (CLOCK_BOOTTIME), and its rate must be within 3 % of the leader's, a hundred times
+// what quartz does; a silo's clock that runs fast, or jumps ahead, costs only the lease.
 type Lease struct {
 	times Times
 	asked time.Duration

@@ -247,6 +247,19 @@ func TestDiff(t *testing.T) {
 	require.Equal(t, []int{Slots / 2, 0}, []int{held, moving})
 	require.Len(t, DiffOf(nil, l.Table()).Moved, Slots)
 	require.Zero(t, len(DiffOf(old, old).Members)+len(DiffOf(old, old).Moved))
+
+	// A pool that is split has moved nothing.
+	l = newLog(t)
+	l.join(0, 1, "k", "l")
+	old = l.Table()
+	l.put(Join{member(1, 1, "l")})
+	require.Len(t, l.Table().pools, 2)
+	require.Empty(t, DiffOf(old, l.Table()).Moved)
+	owner, ok := l.Table().Owner(wire.NewID("l", "x"))
+	require.True(t, ok)
+	require.Equal(t, member(0, 1).Run, owner.Run)
+	_, ok = l.Table().Owner(wire.NewID("m", "x"))
+	require.False(t, ok)
 }
 
 // The dead are remembered, but not without end.

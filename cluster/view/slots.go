@@ -201,7 +201,7 @@ func (k *Keeper) end(old *Table, out []Effect) []Effect {
 // gained lists the rows that the newest view gives this run and old did not.
 func (k *Keeper) gained(old *Table) (rows []Row) {
 	for _, p := range k.table.pools {
-		was := old.pool(p.id)
+		was := old.kinds[p.kinds[0]] // not by its id: the pool may be a part of one, or made of several
 		if was != nil && was.rows == p.rows {
 			continue
 		}

@@ -101,6 +101,20 @@ func (t *Table) Of(id wire.ID) (Row, bool) {
 	return t.row(p, Slot(id)), true
 }
 
+// Owner returns the member that holds the slot of a grain, an operator or a process; false while nobody
+// does.
+func (t *Table) Owner(id wire.ID) (Member, bool) {
+	p := t.kinds[id.Kind()]
+	if p == nil {
+		return Member{}, false
+	}
+	i, ok := t.seats[p.rows[Slot(id)].holder]
+	if !ok {
+		return Member{}, false
+	}
+	return t.Members[i], true
+}
+
 // At returns the row of a place; false if there is no such pool (any more).
 func (t *Table) At(at Place) (Row, bool) {
 	p := t.pool(at.Pool)
@@ -245,7 +259,7 @@ func DiffOf(old, t *Table) Diff {
 		}
 	}
 	for _, p := range t.pools {
-		was := old.pool(p.id)
+		was := old.kinds[p.kinds[0]]
 		if was != nil && was.rows == p.rows {
 			continue
 		}
