@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/martinelli-go/martinelli/integration/chaos/register"
 )
 
 const (
@@ -212,14 +214,14 @@ func (s *member) signal(sig syscall.Signal) error {
 	return nil
 }
 
-// stopInTurn lets the silo stop itself in the middle of its next turn. It returns when it does, or says
-// that none came.
-func (s *member) stopInTurn() error {
+// stopInTurn lets the silo stop itself in the middle of its next turn of a kind. It returns when it does, or
+// says that none came.
+func (s *member) stopInTurn(kind register.Kind) error {
 	p := s.current()
 	if p == nil {
 		return fmt.Errorf("silo %d does not run", s.number)
 	}
-	if _, err := io.WriteString(p.stdin, tellStop+"\n"); err != nil {
+	if _, err := io.WriteString(p.stdin, tellStop+string(kind)+"\n"); err != nil {
 		return fmt.Errorf("silo %d: %w", s.number, err)
 	}
 	limit := time.NewTimer(2 * turnWithin)

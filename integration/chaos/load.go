@@ -29,6 +29,10 @@ const (
 	accounts   = 12
 	deposit    = 1_000_000
 
+	// thinking is the longest pause of a caller between two calls, at random: so that silos are busy and not
+	// saturated, and a figure of goodput tells more of them than of what else the machine does.
+	thinking = 40 * time.Millisecond
+
 	// answerWithin is the deadline of calls: longer than a pause, so that an answer that comes after one
 	// is still taken if nothing keeps it from being given.
 	answerWithin = 8 * time.Second
@@ -138,7 +142,7 @@ func (c *caller) run() {
 		select {
 		case <-c.load.stop:
 			return
-		default:
+		case <-time.After(time.Duration(c.random.Int64N(int64(thinking)))):
 		}
 		n := c.random.IntN(100)
 		for _, m := range mix {

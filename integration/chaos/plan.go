@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/martinelli-go/martinelli/integration/chaos/register"
 )
 
 // kind is a kind of fault.
@@ -52,6 +54,7 @@ type fault struct {
 	Lose   bool          `json:"lose,omitempty"` // what a cut held is lost; else it arrives late
 	Delay  time.Duration `json:"delay,omitempty"`
 	Jitter time.Duration `json:"jitter,omitempty"`
+	Turn   register.Kind `json:"turn,omitempty"` // in whose middle a silo is paused
 }
 
 func (f fault) String() string {
@@ -65,6 +68,9 @@ func (f fault) String() string {
 	}
 	if f.Lose {
 		s += ", what was held is lost"
+	}
+	if f.Turn != "" {
+		s += fmt.Sprintf(", a %s", f.Turn)
 	}
 	if f.Delay > 0 {
 		s += fmt.Sprintf(" by %v to %v", f.Delay, f.Delay+f.Jitter)
@@ -160,6 +166,9 @@ func draw(r *rand.Rand, k kind, silos int) fault {
 	switch k {
 	case killedLead:
 		f.Silo = 0
+	case pausedTurn:
+		turns := []register.Kind{register.Touch, register.Write, register.Read}
+		f.Turn = turns[r.IntN(len(turns))]
 	case cutBoth, cutOne:
 		for _, p := range peers {
 			if k == cutBoth || out {

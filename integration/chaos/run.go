@@ -327,7 +327,13 @@ func (r *run) make(ctx context.Context, f fault) error {
 		hold(ctx, f.For)
 		return r.revive(ctx, s)
 	case pausedTurn:
-		if err := s.stopInTurn(); err != nil {
+		err := s.stopInTurn(f.Turn)
+		for range 2 { // it may have been taken as down, and have no grain for a moment
+			if errors.Is(err, errNoTurn) {
+				err = s.stopInTurn(f.Turn)
+			}
+		}
+		if err != nil {
 			return err
 		}
 	default:
@@ -390,7 +396,7 @@ func (r *run) locate(ctx context.Context) map[register.Key]int64 {
 // leader asks the silos who leads the log.
 func (r *run) leader(ctx context.Context) (int, error) {
 	ask := (&link.LeaderRequest{Op: link.OpLoad, Key: commit.StateKey{Grain: wire.NewID("register.Register", "nobody")}}).Append(nil)
-	bounded, cancel := context.WithTimeout(ctx, 2*time.Second)
+	bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	for bounded.Err() == nil {
 		for i, addr := range r.addrs {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -27,7 +28,7 @@ const serveCommand = "serve"
 const (
 	saysServing  = "serving"
 	saysStopping = "stopping in a turn"
-	tellStop     = "stop in a turn"
+	tellStop     = "stop in a turn: " // and its kind
 )
 
 // serve is one run of one silo, until stdin ends or ctx does.
@@ -60,8 +61,8 @@ func serve(ctx context.Context, args []string, stdin io.Reader, stdout, stderr i
 	go func() { // ends with stdin, hence with the process at the latest
 		defer cancel()
 		for in := bufio.NewScanner(stdin); in.Scan(); {
-			if in.Text() == tellStop {
-				stop.arm()
+			if kind, ok := strings.CutPrefix(in.Text(), tellStop); ok {
+				stop.arm(register.Kind(kind))
 			}
 		}
 	}()
@@ -93,17 +94,25 @@ func hosted(j *register.Journal) []grains.Kind { return append(register.Grains(j
 // stopper stops its process in the middle of a turn.
 type stopper struct {
 	stdout io.Writer
-	until  atomic.Int64 // armed before then
+	order  atomic.Pointer[order] // nil while there is none
+}
+
+// order says in which turn to stop.
+type order struct {
+	kind  register.Kind
+	until int64 // by register.Now
 }
 
 // arm waits for a turn, but not for ever: nobody would let a process go on that stops later.
-func (s *stopper) arm() { s.until.Store(register.Now() + int64(turnWithin)) }
+func (s *stopper) arm(kind register.Kind) {
+	s.order.Store(&order{kind, register.Now() + int64(turnWithin)})
+}
 
 // inTurn is called in the middle of each turn. It returns, where it stops the process, when somebody
 // else lets that go on.
-func (s *stopper) inTurn() {
-	until := s.until.Load()
-	if until == 0 || !s.until.CompareAndSwap(until, 0) || register.Now() > until {
+func (s *stopper) inTurn(kind register.Kind) {
+	o := s.order.Load()
+	if o == nil || o.kind != kind || register.Now() > o.until || !s.order.CompareAndSwap(o, nil) {
 		return
 	}
 	fmt.Fprintln(s.stdout, saysStopping)

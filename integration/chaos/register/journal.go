@@ -48,7 +48,7 @@ type Journal struct {
 	silo, run   int64
 	activations atomic.Int64
 	// Middle, if there is one, runs in the middle of each turn. Set it before the first.
-	Middle func()
+	Middle func(Kind)
 	// Failed is told that an entry could not be written: the journal is worth nothing from then on.
 	Failed func(error)
 
@@ -75,9 +75,9 @@ func (j *Journal) activated() Life {
 	return Life{Silo: j.silo, Run: j.run, Activation: j.activations.Add(1)}
 }
 
-func (j *Journal) middle() {
+func (j *Journal) middle(kind Kind) {
 	if j != nil && j.Middle != nil {
-		j.Middle()
+		j.Middle(kind)
 	}
 }
 

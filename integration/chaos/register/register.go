@@ -21,9 +21,9 @@ type Op int64
 
 // Life names one activation of one register: no two have the same.
 type Life struct {
-	Silo       int64 // which of the silos, from 1
-	Run        int64 // its incarnation: when this run of its process began, in nanoseconds
-	Activation int64 // counts the activations of this run
+	Silo       int64 `json:"silo"`       // which of the silos, from 1
+	Run        int64 `json:"run"`        // its incarnation: when this run of its process began, in nanoseconds
+	Activation int64 `json:"activation"` // counts the activations of this run
 }
 
 // Seen is what a turn answers.
@@ -80,14 +80,14 @@ func (r *register) noted(op Op, kind Kind, turn func() (Seen, error)) (Seen, err
 	return seen, err
 }
 
-// change runs f on the state in an atomic block. It reports whether f wrote.
-func (r *register) change(ctx context.Context, f func(c *Cell) bool) (Seen, error) {
+// change runs f on the state in an atomic block. f says whether it wrote.
+func (r *register) change(ctx context.Context, kind Kind, f func(c *Cell) bool) (Seen, error) {
 	return txn.AtomicValue(ctx, r, func(ctx context.Context) (Seen, error) {
 		c, err := r.cell.Read(ctx)
 		if err != nil {
 			return Seen{}, err
 		}
-		r.journal.middle()
+		r.journal.middle(kind)
 		before := c.Value
 		if !f(&c) {
 			return Seen{By: r.life, Value: before, Seq: c.Seq}, nil
@@ -100,13 +100,13 @@ func (r *register) change(ctx context.Context, f func(c *Cell) bool) (Seen, erro
 
 func (r *register) Read(ctx context.Context, op Op) (Seen, error) {
 	return r.noted(op, Read, func() (Seen, error) {
-		return r.change(ctx, func(*Cell) bool { return false })
+		return r.change(ctx, Read, func(*Cell) bool { return false })
 	})
 }
 
 func (r *register) Write(ctx context.Context, op Op) (Seen, error) {
 	return r.noted(op, Write, func() (Seen, error) {
-		seen, err := r.change(ctx, func(c *Cell) bool { c.Value = int64(op); return true })
+		seen, err := r.change(ctx, Write, func(c *Cell) bool { c.Value = int64(op); return true })
 		seen.Value = int64(op)
 		return seen, err
 	})
@@ -114,7 +114,7 @@ func (r *register) Write(ctx context.Context, op Op) (Seen, error) {
 
 func (r *register) CompareAndSet(ctx context.Context, op Op, old int64) (Seen, error) {
 	return r.noted(op, CompareAndSet, func() (Seen, error) {
-		return r.change(ctx, func(c *Cell) bool {
+		return r.change(ctx, CompareAndSet, func(c *Cell) bool {
 			if c.Value != old {
 				return false
 			}
@@ -126,7 +126,7 @@ func (r *register) CompareAndSet(ctx context.Context, op Op, old int64) (Seen, e
 
 func (r *register) Touch(_ context.Context, op Op) (Seen, error) {
 	return r.noted(op, Touch, func() (Seen, error) {
-		r.journal.middle()
+		r.journal.middle(Touch)
 		return Seen{By: r.life}, nil
 	})
 }

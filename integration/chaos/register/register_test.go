@@ -18,7 +18,7 @@ func TestTurnsAreJournaled(t *testing.T) {
 	j, err := register.Create(file, 2, 7)
 	require.NoError(t, err)
 	var middles atomic.Int64
-	j.Middle = func() { middles.Add(1) }
+	j.Middle = func(register.Kind) { middles.Add(1) }
 	c := graintest.Start(t, 1, register.Grains(j))
 	r, ctx := register.GetRegister(c, "a"), t.Context()
 

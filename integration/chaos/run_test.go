@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/martinelli-go/martinelli/integration/chaos/register"
+)
+
+// The silos of a test are this program again.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == serveCommand {
+		os.Exit(execute(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
+	net.DefaultResolver = resolver(0)
+	os.Exit(m.Run())
+}
+
+// Every fault of a process, made by hand: what is found out about it is what was done.
+func TestSilosAreKilledPausedAndStarted(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	r := &run{seed: 1, dir: t.TempDir(), say: t.Logf, history: newHistory()}
+	defer func() { require.Empty(t, r.close()) }()
+	require.NoError(t, r.start(ctx))
+	leader, err := r.leader(ctx)
+	require.NoError(t, err)
+	at := r.locate(ctx)
+	require.Len(t, at, bystanders)
+	had := map[int64]int{}
+	for _, silo := range at {
+		had[silo]++
+	}
+	require.Len(t, had, silos, "each has some")
+
+	// One that stops in the middle of a turn does not end it before it is let go on.
+	paused := r.silos[leader%silos]
+	answered := make(chan map[register.Key]int64, 1)
+	stopped := make(chan error, 1)
+	go func() { stopped <- paused.stopInTurn(register.Touch) }()
+	require.Eventually(t, func() bool {
+		go func() { // whose call is the one that is stopped in
+			select {
+			case answered <- r.locate(ctx):
+			default:
+			}
+		}()
+		select {
+		case err := <-stopped:
+			return err == nil
+		case <-time.After(100 * time.Millisecond):
+			return false
+		}
+	}, 10*time.Second, time.Millisecond)
+	turns, err := register.Turns(paused.journal(1))
+	require.NoError(t, err)
+	before := len(turns)
+	time.Sleep(100 * time.Millisecond) // in which it could note more
+	turns, err = register.Turns(paused.journal(1))
+	require.NoError(t, err)
+	require.Len(t, turns, before, "it is stopped")
+	require.NoError(t, paused.signal(syscall.SIGCONT))
+	require.Eventually(t, func() bool {
+		turns, err := register.Turns(paused.journal(1))
+		return err == nil && len(turns) > before
+	}, 10*time.Second, 10*time.Millisecond, "it goes on")
+
+	// The leader dies: its grains answer elsewhere, and it comes back.
+	victim := r.silos[leader-1]
+	at = r.locate(ctx)
+	require.NoError(t, victim.kill())
+	took := r.load.takeover(at, leader, time.Now(), takeoverWithin)
+	require.NotEmpty(t, took)
+	for _, d := range took {
+		require.Less(t, d, takeoverWithin)
+	}
+	require.Error(t, victim.kill(), "it is dead")
+	require.NoError(t, victim.start(ctx))
+	require.NoError(t, victim.alive())
+	require.Len(t, victim.journals(), 2)
+
+	// One that is asked to stop does, and one that ends by itself is told of.
+	require.NoError(t, paused.stop())
+	require.NoError(t, paused.start(ctx))
+	require.NoError(t, paused.signal(syscall.SIGKILL))
+	require.Eventually(t, func() bool { return paused.alive() != nil }, 10*time.Second, 10*time.Millisecond)
+	var gone *died
+	require.ErrorAs(t, paused.stop(), &gone)
+	require.Equal(t, paused.number, gone.silo)
+}
