@@ -27,7 +27,9 @@ func (t Transport) Request(ctx context.Context, to view.SiloID, payload []byte) 
 }
 
 // Notify sends a notification to a silo.
-func (t Transport) Notify(to view.SiloID, payload []byte) error { return t.Peers.With(t.notified()).Notify(to, payload) }
+func (t Transport) Notify(to view.SiloID, payload []byte) error {
+	return t.Peers.With(t.notified()).Notify(to, payload)
+}
 
 // RequestAt sends a request to an address, which may be a client's.
 func (t Transport) RequestAt(ctx context.Context, addr string, payload []byte) ([]byte, error) {
