@@ -99,6 +99,7 @@ func (s *simSilo) keep(in Input) {
 			s.seal(e.Rows)
 		case Ended:
 			s.over = true
+			s.w.counts.removed++
 			for _, id := range s.w.ids {
 				s.drop(id)
 			}

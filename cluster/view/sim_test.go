@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,7 +99,7 @@ type simWorld struct {
 	answered map[wire.ID]int
 	quiet    bool // no more faults
 	wrong    error
-	counts   struct{ calls, served, forwarded, faults int }
+	counts   struct{ calls, served, forwarded, removed, faults int }
 }
 
 func newSimWorld(s *sim.Sim[message], silos int, h hooks) *simWorld {
@@ -485,6 +486,11 @@ func (w *simWorld) run() error {
 	if !w.sim.RunUntil(func() bool { return len(w.answered) == len(w.ids) }, 5*time.Second) {
 		return fmt.Errorf("in peace only %d of %d grains answer: %v", len(w.answered), len(w.ids), w.log.registry.Table())
 	}
+	for r := range w.log.registry.Table().Rows {
+		if r.Holder.IsZero() || r.Holder != r.Target {
+			return fmt.Errorf("in peace slot %v is held by %v and meant for %v", r.Place, r.Holder, r.Target)
+		}
+	}
 	return w.check()
 }
 
@@ -502,9 +508,20 @@ func simSeeds(n int) int {
 
 func TestSlotsUnderFaults(t *testing.T) {
 	t.Parallel()
+	var seeds, forwarded, removed atomic.Int64
+	t.Cleanup(func() {
+		t.Logf("%d seeds, %d calls forwarded, %d runs removed", seeds.Load(), forwarded.Load(), removed.Load())
+		if seeds.Load() >= 10 { // otherwise the faults are too few, or too mild
+			require.Greater(t, removed.Load(), seeds.Load())
+			require.Greater(t, forwarded.Load(), 10*seeds.Load())
+		}
+	})
 	sim.Run(t, simSeeds(150), simNetwork(), func(t *testing.T, s *sim.Sim[message]) {
 		w := newSimWorld(s, 3+int(s.Seed()%3), hooks{})
 		require.NoError(t, w.run())
+		seeds.Add(1)
+		forwarded.Add(int64(w.counts.forwarded))
+		removed.Add(int64(w.counts.removed))
 		require.Greater(t, w.counts.served, 300, "%d calls", w.counts.calls)
 		if os.Getenv("SIM_SEED") != "" {
 			t.Logf("%+v, %v", w.counts, w.log.registry.Table())
