@@ -154,18 +154,20 @@ func decodeFlag(b []byte, message string, disables bool) (*Set[bool], error) {
 	r.requireSeen(&s.ctx, on)
 	r.requireSeen(&s.ctx, off)
 	if r.err == nil {
+		var marks []pair[bool]
 		for _, d := range on {
-			s.live.flat = append(s.live.flat, pair[bool]{d, true})
+			marks = append(marks, pair[bool]{d, true})
 		}
 		for _, d := range off {
-			s.live.flat = append(s.live.flat, pair[bool]{d, false})
+			marks = append(marks, pair[bool]{d, false})
 		}
-		slices.SortFunc(s.live.flat, func(a, b pair[bool]) int { return a.dot.Compare(b.dot) })
-		for i, p := range s.live.flat {
-			if i > 0 && s.live.flat[i-1].dot == p.dot {
+		slices.SortFunc(marks, func(a, b pair[bool]) int { return a.dot.Compare(b.dot) })
+		for i, p := range marks {
+			if i > 0 && marks[i-1].dot == p.dot {
 				r.fail("dot %v both enables and disables", p.dot)
 			}
 		}
+		s.live.setFlat(marks)
 	}
 	if err := r.finish(); err != nil {
 		return nil, err

@@ -22,17 +22,17 @@ type MapStore[K comparable, S DotStore[S]] struct {
 // putDot adds a dot that is not live to a store without index by element.
 func putDot[K comparable](s *store[K], d Dot, k K) {
 	if !s.indexed() {
-		if len(s.flat) < flatMax {
+		if len(s.flat()) < flatMax {
 			s.insert(d, k)
 			return
 		}
-		flat := s.flat
-		*s = store[K]{big: newIndexed[K]()}
-		for _, p := range flat {
-			s.big.insertDot(p.dot, p.e)
+		old := *s
+		s.clearIndexed()
+		for _, p := range old.flat() {
+			s.big().insertDot(p.dot, p.e)
 		}
 	}
-	s.big.insertDot(d, k)
+	s.big().insertDot(d, k)
 }
 
 // dropDot takes a dot out of a store without index by element.
@@ -41,7 +41,7 @@ func dropDot[K comparable](s *store[K], d Dot) {
 		s.remove(d)
 		return
 	}
-	s.big.removeDot(d)
+	s.big().removeDot(d)
 }
 
 // Get returns the value of k, to be read only, and whether k is in the map; nil when it is not.

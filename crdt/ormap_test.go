@@ -56,7 +56,7 @@ func requireSoundMap[K comparable, S DotStore[S]](t require.TestingT, s *MapStor
 	}
 	require.Equal(t, sum, s.keys.live.sum())
 	if s.keys.live.indexed() {
-		require.Zero(t, s.keys.live.big.elements.n)
+		require.Zero(t, s.keys.live.big().elements.n)
 	}
 }
 

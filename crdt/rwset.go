@@ -36,7 +36,7 @@ func (s *RWSet[E]) marks() *Set[rwMark[E]] { return (*Set[rwMark[E]])(s) }
 // readable returns marks that are found in O(1), or few.
 func (s *RWSet[E]) readable() *Set[rwMark[E]] {
 	m := s.marks()
-	if m != nil && !m.live.indexed() && len(m.live.flat) > flatMax {
+	if m != nil && !m.live.indexed() && len(m.live.flat()) > flatMax {
 		return m.Clone()
 	}
 	return m

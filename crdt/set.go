@@ -58,7 +58,7 @@ func (s *Set[E]) All() iter.Seq[E] {
 			return
 		}
 		if s.live.indexed() {
-			multi := s.live.big.multi
+			multi := s.live.big().multi
 			s.live.each(func(d Dot, e E) bool {
 				if len(multi) > 0 {
 					if dots, ok := multi[e]; ok && dots[0] != d {
@@ -70,10 +70,10 @@ func (s *Set[E]) All() iter.Seq[E] {
 			return
 		}
 		var seen map[E]struct{}
-		if len(s.live.flat) > flatMax {
-			seen = make(map[E]struct{}, len(s.live.flat))
+		if len(s.live.flat()) > flatMax {
+			seen = make(map[E]struct{}, len(s.live.flat()))
 		}
-		for i, p := range s.live.flat {
+		for i, p := range s.live.flat() {
 			if seen == nil && !s.live.first(i) {
 				continue
 			}
@@ -138,9 +138,8 @@ func (s *Set[E]) Add(m *Minter, es ...E) *Set[E] {
 
 // addDelta is the delta of one add in one allocation.
 type addDelta[E comparable] struct {
-	set  Set[E]
-	run  [1]Run
-	pair [1]pair[E]
+	set Set[E]
+	run [1]Run
 }
 
 func (s *Set[E]) addOne(m *Minter, e E) *Set[E] {
@@ -149,13 +148,13 @@ func (s *Set[E]) addOne(m *Minter, e E) *Set[E] {
 	if !s.ctx.Add(d) {
 		panic(&DotReused{Dot: d})
 	}
-	box := &addDelta[E]{run: [1]Run{{d.Actor, d.Counter, d.Counter}}, pair: [1]pair[E]{{d, e}}}
+	box := &addDelta[E]{run: [1]Run{{d.Actor, d.Counter, d.Counter}}}
 	delta := &box.set
 	delta.ctx.runs = box.run[:]
-	delta.live.flat = box.pair[:]
+	delta.live.one[0] = pair[E]{d, e}
 
 	if s.live.indexed() {
-		if old, ok := s.live.big.replace(d, e); ok {
+		if old, ok := s.live.big().replace(d, e); ok {
 			delta.ctx.Add(old)
 			return delta
 		}

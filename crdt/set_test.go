@@ -56,8 +56,8 @@ func requireSound[E comparable](t require.TestingT, s *Set[E]) {
 	if !s.live.indexed() {
 		return
 	}
-	require.Empty(t, s.live.flat)
-	big := s.live.big
+	require.Empty(t, s.live.flat())
+	big := s.live.big()
 	require.Equal(t, len(byElement), big.elements.n)
 	requireSoundSpots(t, &big.elements, big)
 	for e, dots := range byElement {

@@ -90,7 +90,7 @@ func (m *liveBitmap) hash() []byte {
 // bitmaps returns the blocks that have live dots, by actor, then number.
 func (s *store[E]) bitmaps() []liveBitmap {
 	var out []liveBitmap
-	for _, p := range s.flat {
+	for _, p := range s.flat() {
 		n := len(out)
 		no := p.dot.Counter >> blockBits
 		if n == 0 || out[n-1].actor != p.dot.Actor || out[n-1].no != no {
@@ -100,7 +100,7 @@ func (s *store[E]) bitmaps() []liveBitmap {
 		out[n-1].live.set(uint8(p.dot.Counter))
 	}
 	if s.indexed() {
-		for _, r := range s.big.rows {
+		for _, r := range s.big().rows {
 			for _, b := range r.blocks {
 				out = append(out, liveBitmap{r.actor, b.no, b.live})
 			}
@@ -112,7 +112,7 @@ func (s *store[E]) bitmaps() []liveBitmap {
 // bitmap returns the live dots of one block.
 func (s *store[E]) bitmap(actor Actor, no uint64) (m bitmap) {
 	if s.indexed() {
-		if b := s.big.block(actor, no, new(int64)); b != nil {
+		if b := s.big().block(actor, no, new(int64)); b != nil {
 			return b.live
 		}
 		return m

@@ -50,7 +50,7 @@ func (s *Set[E]) JoinTrace(delta *Set[E], born, died func(E, Dot)) (novelty *Set
 		s.live.insert(p.dot, p.e)
 	}
 	s.live.worked(steps)
-	novelty.live.flat = births
+	novelty.live.setFlat(births)
 	var dead Context
 	for _, p := range killed {
 		dead.push(Run{p.dot.Actor, p.dot.Counter, p.dot.Counter})
@@ -83,5 +83,5 @@ func (s *Set[E]) Steps() int64 {
 	if s == nil || !s.live.indexed() {
 		return 0
 	}
-	return s.live.big.steps
+	return s.live.big().steps
 }

@@ -29,7 +29,7 @@ func (s *Set[E]) Prepare(op SetOp[E]) SetOp[E] {
 	if s == nil || s.live.size() == 0 {
 		return op
 	}
-	if !s.live.indexed() && len(s.live.flat) > flatMax && len(op.Add)+len(op.Remove) > 4 {
+	if !s.live.indexed() && len(s.live.flat()) > flatMax && len(op.Add)+len(op.Remove) > 4 {
 		s = s.Clone() // a large delta: index it once rather than scan it for each element
 	}
 	for _, e := range op.Add {
@@ -67,7 +67,9 @@ func (op SetOp[E]) Effect(m *Minter) *Set[E] {
 		}
 		return delta
 	}
-	delta.live.flat = make([]pair[E], 0, len(add))
+	if len(add) > 1 {
+		delta.live.more = &more[E]{flat: make([]pair[E], 0, len(add))}
+	}
 	var fresh Context
 	for _, e := range add {
 		d := m.Mint()

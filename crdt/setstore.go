@@ -449,29 +449,63 @@ func (x *indexed[E]) clone() *indexed[E] {
 	return &out
 }
 
-// store holds the live dots of a set.
+// store holds the live dots of a set. It is small while there is one, for most deltas have one.
 type store[E comparable] struct {
+	one  [1]pair[E] // the only live dot, unless it is the zero Dot; unused once there is more
+	more *more[E]
+}
+
+type more[E comparable] struct {
 	flat []pair[E]   // sorted by dot; unused once indexed
 	big  *indexed[E] // nil while flat
 }
 
-func (s *store[E]) indexed() bool { return s.big != nil }
+func (s *store[E]) indexed() bool { return s.more != nil && s.more.big != nil }
+
+// big returns the indexed form; the store must have it.
+func (s *store[E]) big() *indexed[E] { return s.more.big }
+
+// flat returns the live dots of a store that is flat, in order; elements may be set in it.
+func (s *store[E]) flat() []pair[E] {
+	switch {
+	case s.more != nil:
+		return s.more.flat
+	case s.one[0].dot.IsZero():
+		return nil
+	default:
+		return s.one[:]
+	}
+}
+
+// setFlat gives a store that is flat its live dots, which are sorted.
+func (s *store[E]) setFlat(flat []pair[E]) {
+	switch {
+	case s.more != nil:
+		s.more.flat = flat
+	case len(flat) == 0:
+		s.one[0] = pair[E]{}
+	case len(flat) == 1:
+		s.one[0] = flat[0]
+	default:
+		*s = store[E]{more: &more[E]{flat: flat}}
+	}
+}
 
 // size returns the number of live dots.
 func (s *store[E]) size() int {
 	if s.indexed() {
-		return s.big.n
+		return s.big().n
 	}
-	return len(s.flat)
+	return len(s.flat())
 }
 
 // sum returns the sum of the live dots' hashes; while flat it adds them up.
 func (s *store[E]) sum() (sum uint64) {
 	if s.indexed() {
-		return s.big.sum
+		return s.big().sum
 	}
-	for i := range s.flat {
-		sum += s.flat[i].dot.hash()
+	for _, p := range s.flat() {
+		sum += p.dot.hash()
 	}
 	return sum
 }
@@ -479,82 +513,86 @@ func (s *store[E]) sum() (sum uint64) {
 // worked counts steps of a change.
 func (s *store[E]) worked(steps int64) {
 	if s.indexed() {
-		s.big.steps += steps
+		s.big().steps += steps
 	}
 }
 
 func (s *store[E]) searchFlat(d Dot) (int, bool) {
-	if n := len(s.flat); n == 0 || s.flat[n-1].dot.Compare(d) < 0 {
+	flat := s.flat()
+	if n := len(flat); n == 0 || flat[n-1].dot.Compare(d) < 0 {
 		return n, false
 	}
-	return slices.BinarySearchFunc(s.flat, d, func(p pair[E], d Dot) int { return p.dot.Compare(d) })
+	return slices.BinarySearchFunc(flat, d, func(p pair[E], d Dot) int { return p.dot.Compare(d) })
 }
 
 // get returns the element that d supports.
 func (s *store[E]) get(d Dot) (e E, ok bool) {
 	if s.indexed() {
-		if b := s.big.find(d, new(int64)); b != nil {
+		if b := s.big().find(d, new(int64)); b != nil {
 			return *b.at(uint8(d.Counter)), true
 		}
 		return e, false
 	}
 	if i, ok := s.searchFlat(d); ok {
-		return s.flat[i].e, true
+		return s.flat()[i].e, true
 	}
 	return e, false
 }
 
 // settle turns a flat store that is too large to scan into an indexed one.
 func (s *store[E]) settle() {
-	if !s.indexed() && len(s.flat) > flatMax {
+	if !s.indexed() && len(s.flat()) > flatMax {
 		s.buildIndex()
 	}
 }
 
 func (s *store[E]) buildIndex() {
-	flat := s.flat
-	*s = store[E]{big: newIndexed[E]()}
-	for _, p := range flat {
-		s.big.insert(p.dot, p.e)
+	old := *s
+	s.clearIndexed()
+	for _, p := range old.flat() {
+		s.big().insert(p.dot, p.e)
 	}
 }
+
+// clearIndexed makes the store an indexed one without dots.
+func (s *store[E]) clearIndexed() { *s = store[E]{more: &more[E]{big: newIndexed[E]()}} }
 
 // insert adds a live dot that the store does not hold.
 func (s *store[E]) insert(d Dot, e E) {
 	if s.indexed() {
-		s.big.insert(d, e)
+		s.big().insert(d, e)
 		return
 	}
-	i, _ := s.searchFlat(d)
-	if i == len(s.flat) {
-		s.flat = append(s.flat, pair[E]{d, e})
+	flat := s.flat()
+	if i, _ := s.searchFlat(d); i == len(flat) {
+		s.setFlat(append(flat, pair[E]{d, e}))
 	} else {
-		s.flat = slices.Insert(s.flat, i, pair[E]{d, e})
+		s.setFlat(slices.Insert(flat, i, pair[E]{d, e}))
 	}
 }
 
 // remove takes out a dot, live or not.
 func (s *store[E]) remove(d Dot) {
 	if s.indexed() {
-		s.big.remove(d)
+		s.big().remove(d)
 	} else if i, ok := s.searchFlat(d); ok {
-		s.flat = slices.Delete(s.flat, i, i+1)
+		s.setFlat(slices.Delete(s.flat(), i, i+1))
 	}
 }
 
 func (s *store[E]) contains(e E) bool {
 	if s.indexed() {
-		return s.big.lookup(s.big.hash(Dot{}, e), e) != nil
+		return s.big().lookup(s.big().hash(Dot{}, e), e) != nil
 	}
-	return slices.ContainsFunc(s.flat, func(p pair[E]) bool { return p.e == e })
+	return slices.ContainsFunc(s.flat(), func(p pair[E]) bool { return p.e == e })
 }
 
 // appendDots appends the live dots of e in order.
 func (s *store[E]) appendDots(dots []Dot, e E) []Dot {
 	if s.indexed() {
-		return s.big.appendDots(dots, e)
+		return s.big().appendDots(dots, e)
 	}
-	for _, p := range s.flat {
+	for _, p := range s.flat() {
 		if p.e == e {
 			dots = append(dots, p.dot)
 		}
@@ -565,35 +603,35 @@ func (s *store[E]) appendDots(dots []Dot, e E) []Dot {
 // len counts distinct elements.
 func (s *store[E]) len() int {
 	if s.indexed() {
-		return s.big.elements.n
+		return s.big().elements.n
 	}
-	if len(s.flat) <= flatMax {
+	if len(s.flat()) <= flatMax {
 		n := 0
-		for i := range s.flat {
+		for i := range s.flat() {
 			if s.first(i) {
 				n++
 			}
 		}
 		return n
 	}
-	seen := make(map[E]struct{}, len(s.flat))
-	for _, p := range s.flat {
+	seen := make(map[E]struct{}, len(s.flat()))
+	for _, p := range s.flat() {
 		seen[p.e] = struct{}{}
 	}
 	return len(seen)
 }
 
 func (s *store[E]) first(i int) bool {
-	return !slices.ContainsFunc(s.flat[:i], func(p pair[E]) bool { return p.e == s.flat[i].e })
+	return !slices.ContainsFunc(s.flat()[:i], func(p pair[E]) bool { return p.e == s.flat()[i].e })
 }
 
 // each calls f with the live dots in order until f returns false.
 func (s *store[E]) each(f func(Dot, E) bool) {
 	if s.indexed() {
-		s.big.each(f)
+		s.big().each(f)
 		return
 	}
-	for _, p := range s.flat {
+	for _, p := range s.flat() {
 		if !f(p.dot, p.e) {
 			return
 		}
@@ -607,23 +645,25 @@ func (s *store[E]) within(run Run, f func(Dot, E)) { s.walk(run, new(int64), f) 
 // walk is within that counts its steps.
 func (s *store[E]) walk(run Run, steps *int64, f func(Dot, E)) {
 	if s.indexed() {
-		s.big.within(run, steps, f)
+		s.big().within(run, steps, f)
 		return
 	}
-	for i, _ := s.searchFlat(Dot{run.Actor, run.From}); i < len(s.flat); i++ {
-		if p := &s.flat[i]; p.dot.Actor != run.Actor || p.dot.Counter > run.To {
+	i, _ := s.searchFlat(Dot{run.Actor, run.From})
+	for _, p := range s.flat()[i:] {
+		if p.dot.Actor != run.Actor || p.dot.Counter > run.To {
 			return
 		}
-		f(s.flat[i].dot, s.flat[i].e)
+		f(p.dot, p.e)
 	}
 }
 
 // clone copies; a large flat store comes out indexed.
 func (s *store[E]) clone() store[E] {
 	if s.indexed() {
-		return store[E]{big: s.big.clone()}
+		return store[E]{more: &more[E]{big: s.big().clone()}}
 	}
-	out := store[E]{flat: slices.Clone(s.flat)}
+	var out store[E]
+	out.setFlat(slices.Clone(s.flat()))
 	out.settle()
 	return out
 }

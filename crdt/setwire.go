@@ -9,7 +9,7 @@ func (s *Set[E]) Append(b []byte, codec Codec[E]) []byte {
 	}
 	b = appendNested(b, 2, s.ctx.Append)
 	if !s.live.indexed() {
-		for flat := s.live.flat; len(flat) > 0; {
+		for flat := s.live.flat(); len(flat) > 0; {
 			n := 1
 			for n < len(flat) && flat[n].dot.Actor == flat[0].dot.Actor {
 				n++
@@ -23,7 +23,7 @@ func (s *Set[E]) Append(b []byte, codec Codec[E]) []byte {
 		}
 		return b
 	}
-	for _, row := range s.live.big.rows {
+	for _, row := range s.live.big().rows {
 		b = appendSetRow(b, row.actor, codec, func(f func(uint64, E)) {
 			for _, blk := range row.blocks {
 				at := 0
@@ -88,7 +88,7 @@ func decodeSetRow[E comparable](s *Set[E], r *reader, last Actor, codec Codec[E]
 	if len(packed.b) == 0 {
 		r.fail("no live dots")
 	}
-	at := len(s.live.flat)
+	at := len(s.live.flat())
 	var c uint64
 	for packed.err == nil && packed.off < len(packed.b) {
 		c = packed.sum(packed.sum(c, packed.varint()), 1)
@@ -111,7 +111,7 @@ func decodeSetRow[E comparable](s *Set[E], r *reader, last Actor, codec Codec[E]
 		if r.err != nil {
 			break
 		}
-		if at == len(s.live.flat) {
+		if at == len(s.live.flat()) {
 			r.fail("more elements than dots")
 			break
 		}
@@ -120,10 +120,10 @@ func decodeSetRow[E comparable](s *Set[E], r *reader, last Actor, codec Codec[E]
 			r.failWith(err, "element")
 			break
 		}
-		s.live.flat[at].e = e
+		s.live.flat()[at].e = e
 		at++
 	}
-	if r.err == nil && at != len(s.live.flat) {
+	if r.err == nil && at != len(s.live.flat()) {
 		r.fail("fewer elements than dots")
 	}
 	return a
