@@ -142,13 +142,35 @@ type addDelta[E comparable] struct {
 	run [1]Run
 }
 
+// A set of many elements allocates the deltas of its adds by so many: an allocation is a good part of what
+// an add costs. Who keeps one of them keeps its neighbours, which are as large as it is.
+const (
+	deltasAtOnce = 4
+	manyElements = 1 << 10
+)
+
+// newAddDelta returns an empty one.
+func (s *Set[E]) newAddDelta() *addDelta[E] {
+	if s.live.size() < manyElements {
+		return &addDelta[E]{}
+	}
+	x := s.live.big()
+	if len(x.deltas) == 0 {
+		x.deltas = make([]addDelta[E], deltasAtOnce)
+	}
+	d := &x.deltas[0]
+	x.deltas = x.deltas[1:]
+	return d
+}
+
 func (s *Set[E]) addOne(m *Minter, e E) *Set[E] {
 	s.live.settle()
 	d := m.Mint()
 	if !s.ctx.Add(d) {
 		panic(&DotReused{Dot: d})
 	}
-	box := &addDelta[E]{run: [1]Run{{d.Actor, d.Counter, d.Counter}}}
+	box := s.newAddDelta()
+	box.run[0] = Run{d.Actor, d.Counter, d.Counter}
 	delta := &box.set
 	delta.ctx.runs = box.run[:]
 	delta.live.one[0] = pair[E]{d, e}

@@ -61,7 +61,7 @@ func requireSound[E comparable](t require.TestingT, s *Set[E]) {
 	require.Equal(t, len(byElement), big.elements.n)
 	requireSoundSpots(t, &big.elements, big)
 	for e, dots := range byElement {
-		at := big.lookup(big.hash(Dot{}, e), e)
+		at := big.slotOf(e)
 		require.Equal(t, dots[0], big.dot(at.spot()), "its spot is that of the first dot")
 		require.Equal(t, len(dots) > 1, at.spot().several())
 		if at.spot().several() {

@@ -67,6 +67,8 @@ func (t *table) tag(hash uint64) uint32 {
 	return uint32(hash<<t.base>>(64-nextBits))<<homeBits | uint32(hash)&(1<<homeBits-1)
 }
 
+func (t *table) full() bool { return t.n >= len(t.slots)/4*3 }
+
 // table returns the table of a hash; there must be one.
 func (p *spots) table(hash uint64) *table { return p.dir[hash>>p.shift] }
 
@@ -76,7 +78,7 @@ func (p *spots) put(hash uint64, at spot, all hashed) {
 		p.dir, p.shift = []*table{newTable(tableLeast, 0, 0)}, 64
 	}
 	t := p.table(hash)
-	for t.n >= len(t.slots)/4*3 {
+	for t.full() {
 		if len(t.slots) < tableMost || t.depth == 64-p.shift && len(p.dir) > p.n {
 			t.double() // also where hashes are so alike that splitting is of no use
 			continue
@@ -85,6 +87,17 @@ func (p *spots) put(hash uint64, at spot, all hashed) {
 		t = p.table(hash)
 	}
 	t.put(slot(t.tag(hash))<<spotBits | slot(at))
+	p.n++
+}
+
+// putAt is put for who has looked: in that free slot of its table, nil when there is none, if there is room.
+func (p *spots) putAt(t *table, free int, hash uint64, at spot, all hashed) {
+	if t == nil || t.full() {
+		p.put(hash, at, all)
+		return
+	}
+	t.slots[free] = slot(t.tag(hash))<<spotBits | slot(at)
+	t.n++
 	p.n++
 }
 

@@ -148,6 +148,7 @@ type indexed[E comparable] struct {
 	sum      uint64 // of the live dots' hashes
 	steps    int64  // see Set.Steps; changed by changes only
 	seed     maphash.Seed
+	deltas   []addDelta[E] // allocated and not yet used
 }
 
 func newIndexed[E comparable]() *indexed[E] {
@@ -205,20 +206,28 @@ func (x *indexed[E]) find(d Dot, steps *int64) *block[E] {
 	return nil
 }
 
-// lookup returns the slot of e in the index by element, nil when e is not there.
-func (x *indexed[E]) lookup(hash uint64, e E) *slot {
-	if x.elements.n == 0 {
-		return nil
+// lookup returns the slot of e in the index by element, nil when e is not there; then also the table, nil
+// when there is none yet, and the free slot that a search for e has ended at.
+func (x *indexed[E]) lookup(hash uint64, e E) (found *slot, t *table, free int) {
+	if len(x.elements.dir) == 0 {
+		return nil, nil, 0
 	}
-	t := x.elements.table(hash)
+	t = x.elements.table(hash)
 	tag := t.tag(hash)
 	mask := len(t.slots) - 1
-	for i := t.home(hash); t.slots[i] != 0; i = (i + 1) & mask {
-		if s := &t.slots[i]; s.tag() == tag && *x.at(s.spot()) == e {
-			return s
+	i := t.home(hash)
+	for ; t.slots[i&mask] != 0; i++ {
+		if s := &t.slots[i&mask]; s.tag() == tag && *x.at(s.spot()) == e {
+			return s, t, 0
 		}
 	}
-	return nil
+	return nil, t, i & mask
+}
+
+// slotOf is lookup for those who only read.
+func (x *indexed[E]) slotOf(e E) *slot {
+	found, _, _ := x.lookup(x.hash(Dot{}, e), e)
+	return found
 }
 
 // at returns the element at a spot.
@@ -234,9 +243,9 @@ func (x *indexed[E]) spotOf(d Dot) spot { return spotOf(x.find(d, &x.steps).numb
 func (x *indexed[E]) insert(d Dot, e E) {
 	hash := x.hash(d, e)
 	x.steps++
-	at := x.lookup(hash, e)
+	at, t, free := x.lookup(hash, e)
 	if at == nil {
-		x.elements.put(hash, x.insertDot(d, e), x)
+		x.elements.putAt(t, free, hash, x.insertDot(d, e), x)
 		return
 	}
 	first := at.spot()
@@ -261,10 +270,10 @@ func (x *indexed[E]) insert(d Dot, e E) {
 func (x *indexed[E]) replace(d Dot, e E) (old Dot, ok bool) {
 	hash := x.hash(d, e)
 	x.steps++
-	at := x.lookup(hash, e)
+	at, t, free := x.lookup(hash, e)
 	switch {
 	case at == nil:
-		x.elements.put(hash, x.insertDot(d, e), x)
+		x.elements.putAt(t, free, hash, x.insertDot(d, e), x)
 	case at.spot().several():
 		return old, false
 	default:
@@ -367,7 +376,7 @@ func (x *indexed[E]) removeDot(d Dot) (e E, at spot, ok bool) {
 }
 
 func (x *indexed[E]) appendDots(dots []Dot, e E) []Dot {
-	at := x.lookup(x.hash(Dot{}, e), e)
+	at := x.slotOf(e)
 	switch {
 	case at == nil:
 		return dots
@@ -427,6 +436,7 @@ func (x *indexed[E]) clone() *indexed[E] {
 	out := *x
 	out.elements = x.elements.clone()
 	out.steps = 0
+	out.deltas = nil
 	out.free = slices.Clone(x.free)
 	out.multi = nil
 	if len(x.multi) > 0 {
@@ -582,7 +592,7 @@ func (s *store[E]) remove(d Dot) {
 
 func (s *store[E]) contains(e E) bool {
 	if s.indexed() {
-		return s.big().lookup(s.big().hash(Dot{}, e), e) != nil
+		return s.big().slotOf(e) != nil
 	}
 	return slices.ContainsFunc(s.flat(), func(p pair[E]) bool { return p.e == e })
 }
