@@ -14,6 +14,7 @@ import (
 type violation struct {
 	Check  check  `json:"check"`
 	Detail string `json:"detail"`
+	At     int64  `json:"at,omitempty"` // when it happened, by register.Now, where that is known
 }
 
 // check is what is looked at.
@@ -39,15 +40,22 @@ var checks = []check{
 }
 
 func found(c check, format string, args ...any) violation {
-	return violation{c, fmt.Sprintf(format, args...)}
+	return violation{Check: c, Detail: fmt.Sprintf(format, args...)}
+}
+
+func foundAt(at int64, c check, format string, args ...any) violation {
+	v := found(c, format, args...)
+	v.At = at
+	return v
 }
 
 // lateBy is how much later than its deadline a call may come back: what a loaded machine may take to
 // schedule its goroutine. Nothing in a call may wait for longer than the deadline.
 const lateBy = 500 * time.Millisecond
 
-// answered checks that calls come back in time, with results or typed errors.
-func answered(ops []*operation) (bad []violation) {
+// answered checks that calls come back in time, with results or typed errors. The time in which the clients'
+// process stood still does not count.
+func answered(ops []*operation, still []stall) (bad []violation) {
 	for _, o := range ops {
 		within := time.Duration(o.Deadline - o.Invoke)
 		took := time.Duration(o.Return - o.Invoke)
@@ -56,7 +64,7 @@ func answered(ops []*operation) (bad []violation) {
 			bad = append(bad, found(checkAnswers, "operation %d (%s of %s) was not answered within %v, and not after %v", o.ID, o.Kind, o.Key, within, took))
 		case o.Outcome == untyped:
 			bad = append(bad, found(checkAnswers, "operation %d (%s of %s): an error of no known type: %s", o.ID, o.Kind, o.Key, o.Error))
-		case took > within+lateBy:
+		case took-stalled(still, o.Deadline, o.Return) > within+lateBy:
 			bad = append(bad, found(checkAnswers, "operation %d (%s of %s) was answered after %v, its deadline was %v (%s %s)", o.ID, o.Kind, o.Key, took, within, o.Outcome, o.Error))
 		}
 	}
@@ -84,7 +92,7 @@ func activations(turns []register.Turn, ops []*operation, began int64) (bad []vi
 			if b.first.Start >= a.last.End {
 				continue
 			}
-			bad = append(bad, found(checkActivations,
+			bad = append(bad, foundAt(b.first.Start, checkActivations,
 				"%s: %s was at work from %s to %s, %s from %s to %s; operation %d ran here from %s to %s and was taken, operation %d ran there from %s to %s and was taken",
 				key, a.life(), at(a.first.Start), at(a.last.End), b.life(), at(b.first.Start), at(b.last.End),
 				a.last.Op, at(a.last.Start), at(a.last.End), b.first.Op, at(b.first.Start), at(b.first.End)))
@@ -145,7 +153,7 @@ func commits(turns []register.Turn) (bad []violation) {
 		for i := 1; i < len(all); i++ {
 			a, b := all[i-1], all[i]
 			if a.Seq == b.Seq {
-				bad = append(bad, found(checkCommits, "%s: value %d was committed twice: by %s (operation %d) and by %s (operation %d)",
+				bad = append(bad, foundAt(b.End, checkCommits, "%s: value %d was committed twice: by %s (operation %d) and by %s (operation %d)",
 					key, a.Seq, a.Life, a.Op, b.Life, b.Op))
 			}
 			if a.Life == b.Life {
@@ -153,13 +161,34 @@ func commits(turns []register.Turn) (bad []violation) {
 			}
 			over[a.Life] = b
 			if by, again := over[b.Life]; again {
-				bad = append(bad, found(checkCommits, "%s: %s commits value %d (operation %d) after %s has committed value %d (operation %d)",
+				bad = append(bad, foundAt(b.End, checkCommits, "%s: %s commits value %d (operation %d) after %s has committed value %d (operation %d)",
 					key, b.Life, b.Seq, b.Op, by.Life, by.Seq, by.Op))
 				delete(over, b.Life) // once is enough, until it happens again
 			}
 		}
 	}
 	return bad
+}
+
+// blame adds to violations the last fault that had begun when they happened. That is where to look first, not
+// a verdict.
+func blame(all []violation, began int64, faults []span) {
+	for i := range all {
+		v := &all[i]
+		if v.At == 0 {
+			continue
+		}
+		at := time.Duration(v.At - began)
+		var last *span
+		for j := range faults {
+			if f := &faults[j]; f.begin <= at && (last == nil || f.begin > last.begin) {
+				last = f
+			}
+		}
+		if last != nil {
+			v.Detail += fmt.Sprintf("; at %.2f s, the last fault had begun at %.2f s and ended at %.2f s: %s", at.Seconds(), last.begin.Seconds(), last.end.Seconds(), last.fault)
+		}
+	}
 }
 
 // goodput is what is left of the quiet rate in the worst window.
@@ -180,7 +209,10 @@ const (
 )
 
 // span is a time between two moments of a run.
-type span struct{ begin, end time.Duration }
+type span struct {
+	begin, end time.Duration
+	fault      string // what happened in it
+}
 
 // measureGoodput counts successes in each window, one for each second in which one may begin. began is when the
 // load did, at are the faults as they really were, until is when the load ended.
@@ -202,7 +234,7 @@ func measureGoodput(ops []*operation, began int64, at []span, until time.Duratio
 	if first <= warming {
 		return g
 	}
-	g.Quiet = rate(span{warming, first})
+	g.Quiet = rate(span{begin: warming, end: first})
 	free := func(w span) bool {
 		for _, f := range at {
 			for _, edge := range []time.Duration{f.begin, f.end} {
@@ -214,7 +246,7 @@ func measureGoodput(ops []*operation, began int64, at []span, until time.Duratio
 		return true
 	}
 	for begin := first; begin+window <= until; begin += time.Second {
-		w := span{begin, begin + window}
+		w := span{begin: begin, end: begin + window}
 		if g.Quiet == 0 || !free(w) {
 			continue
 		}

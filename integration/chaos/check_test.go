@@ -145,16 +145,20 @@ func TestCallsThatAreNotAnswered(t *testing.T) {
 		return &operation{ID: 1, Kind: register.Read, Key: "r", Deadline: second, Return: returned, Outcome: out}
 	}
 	for _, out := range []outcome{done, refused, unknown} {
-		require.Empty(t, answered([]*operation{call(second, out)}))
-		require.Len(t, answered([]*operation{call(second+int64(lateBy)+1, out)}), 1, "late")
+		require.Empty(t, answered([]*operation{call(second, out)}, nil))
+		require.Len(t, answered([]*operation{call(second+int64(lateBy)+1, out)}, nil), 1, "late")
 	}
-	require.Len(t, answered([]*operation{call(1, untyped)}), 1)
-	require.Len(t, answered([]*operation{call(1, unanswered)}), 1)
+	require.Len(t, answered([]*operation{call(1, untyped)}, nil), 1)
+	require.Len(t, answered([]*operation{call(1, unanswered)}, nil), 1)
+
+	late := []*operation{call(second+2*int64(lateBy), done)}
+	require.Empty(t, answered(late, []stall{{second - 5, second + int64(lateBy)}}), "nobody was there to take it")
+	require.Len(t, answered(late, []stall{{0, second}, {second, second + int64(lateBy) - 1}, {second + 2*int64(lateBy), 9 * second}}), 1, "somebody was there for long enough")
 
 	h := newHistory()
 	o := &operation{Kind: register.Read, Key: "r"}
 	h.begin(o, time.Second)
-	require.Len(t, answered(h.close()), 1, "it never came back")
+	require.Len(t, answered(h.close(), nil), 1, "it never came back")
 }
 
 func TestErrorsAreClassified(t *testing.T) {
@@ -188,7 +192,7 @@ func TestGoodputIsMeasuredAwayFromFaults(t *testing.T) {
 	at(0, 10*time.Second, 100)             // quiet
 	at(10*time.Second, 30*time.Second, 1)  // faults, and 10 s more
 	at(30*time.Second, 40*time.Second, 80) // calm
-	faults := []span{{10 * time.Second, 12 * time.Second}, {15 * time.Second, 20 * time.Second}}
+	faults := []span{{10 * time.Second, 12 * time.Second, "a cut"}, {15 * time.Second, 20 * time.Second, "a pause"}}
 	g := measureGoodput(ops, 0, faults, 40*time.Second)
 	require.InDelta(t, 100, g.Quiet, 1)
 	require.Equal(t, 6, g.Windows, "those that begin from 30 to 35 s")
@@ -199,4 +203,25 @@ func TestGoodputIsMeasuredAwayFromFaults(t *testing.T) {
 		o.Outcome = refused
 	}
 	require.Zero(t, measureGoodput(ops, 0, faults, 40*time.Second).Windows, "to refuse everything is no goodput")
+}
+
+func TestViolationsNameTheLastFault(t *testing.T) {
+	t.Parallel()
+	faults := []span{{10, 12, "a cut"}, {15, 20, "a pause"}}
+	all := []violation{{At: 1005}, {At: 1014}, {At: 1030}, {}}
+	blame(all, 1000, faults)
+	require.Empty(t, all[0].Detail, "before the first")
+	require.Contains(t, all[1].Detail, "a cut")
+	require.Contains(t, all[2].Detail, "a pause")
+	require.Empty(t, all[3].Detail, "nobody knows when")
+}
+
+func TestStallsAreSeen(t *testing.T) {
+	t.Parallel()
+	s := watchStalls()
+	require.Zero(t, stalled(s.end(), 0, 1))
+	all := []stall{{10, 20}, {30, 50}}
+	require.EqualValues(t, 15, stalled(all, 15, 40))
+	require.EqualValues(t, 30, stalled(all, 0, 100))
+	require.Zero(t, stalled(all, 20, 30))
 }

@@ -318,13 +318,10 @@ func (l *load) takeover(at map[register.Key]int64, victim int, killed time.Time,
 		d := within
 		for time.Since(killed) < within {
 			if seen, err := l.probe(i); err == nil && seen.By.Silo != int64(victim) {
-				d = time.Since(killed)
+				d = min(d, time.Since(killed))
 				break
 			}
-			select { // a refusal may come at once
-			case <-time.After(10 * time.Millisecond):
-			case <-l.stop:
-			}
+			time.Sleep(10 * time.Millisecond) // a refusal may come at once
 		}
 		mu.Lock()
 		took = append(took, d)

@@ -57,8 +57,11 @@ type fault struct {
 	Turn   register.Kind `json:"turn,omitempty"` // in whose middle a silo is paused
 }
 
-func (f fault) String() string {
-	s := fmt.Sprintf("%6.2f s: %s", f.At.Seconds(), f.Kind)
+func (f fault) String() string { return fmt.Sprintf("%6.2f s: %s", f.At.Seconds(), f.what()) }
+
+// what says what is done, but not when.
+func (f fault) what() string {
+	s := string(f.Kind)
 	if f.Silo != 0 {
 		s += fmt.Sprintf(" of silo %d", f.Silo)
 	}

@@ -44,8 +44,9 @@ const shownViolations = 8
 func seedsOf(o *options, results []*result) *report.Section {
 	s := &report.Section{
 		Title:   "seeds: what was made, answered and found",
-		Columns: report.Row{"seed", "operations", "ok", "refused", "unknown", "faults", "quiet/s", "goodput", "takeover 99 %", "slowest", "violations"},
+		Columns: report.Row{"seed", "operations", "ok", "refused", "unknown", "faults", "quiet/s", "goodput", "takeover 99 %", "slowest", "stalled", "violations"},
 	}
+	s.Notes = append(s.Notes, "Goodput is that of the worst 5 s away from faults, beside the quiet one; stalled is how long the machine did not let the clients' process run.")
 	for _, res := range results {
 		faults := 0
 		for _, n := range res.Faults {
@@ -55,7 +56,7 @@ func seedsOf(o *options, results []*result) *report.Section {
 		s.Rows = append(s.Rows, report.Row{
 			res.Seed, res.Operations, res.Checked, res.Outcomes[refused], res.Outcomes[unknown], faults,
 			report.Number(res.Goodput.Quiet), report.Number(res.Goodput.Worst), quantile(took, takeoverShare).Round(time.Millisecond),
-			res.Slowest.Round(time.Millisecond), len(res.Violations),
+			res.Slowest.Round(time.Millisecond), res.Stalled.Round(time.Millisecond), len(res.Violations),
 		})
 		for _, m := range res.Missed {
 			s.Notes = append(s.Notes, fmt.Sprintf("seed %d: a fault could not be made: %s", res.Seed, m))

@@ -35,6 +35,7 @@ type result struct {
 	Goodput    goodput                    `json:"goodput"`
 	Takeover   map[string][]time.Duration `json:"takeover"` // by "silo" and "leader"
 	Slowest    time.Duration              `json:"slowest"`  // operation
+	Stalled    time.Duration              `json:"stalled"`  // how long the clients' process stood still
 	Dir        string                     `json:"dir,omitempty"`
 }
 
@@ -58,6 +59,7 @@ type run struct {
 	mu       sync.Mutex
 	result   result
 	spans    []span
+	still    []stall
 }
 
 // runSeed starts silos, disturbs them under load, and checks. The error is that it could not.
@@ -82,6 +84,7 @@ func runSeed(ctx context.Context, r *run) (*result, error) {
 	if off := (time.Now().Round(0).Sub(wall) - time.Since(mono)).Abs(); off > 5*time.Millisecond {
 		r.violate(found(checkClockIsSound, "it moved by %v against the monotonic one: the run proves nothing, run it again", off))
 	}
+	blame(r.result.Violations, r.began.UnixNano(), r.spans)
 	for _, v := range r.result.Violations {
 		r.say("seed %d: VIOLATION: %s: %s", r.seed, v.Check, v.Detail)
 	}
@@ -106,7 +109,7 @@ func (r *run) check(ctx context.Context) error {
 	} else {
 		r.violate(rest.check(ops, silos)...)
 	}
-	r.violate(answered(ops)...)
+	r.violate(answered(ops, r.still)...)
 	r.violate(linear(ops)...)
 	r.violate(activations(turns, ops, r.began.UnixNano())...)
 	r.violate(commits(turns)...)
@@ -220,6 +223,8 @@ func (r *run) close() (errs []error) {
 func (r *run) disturb(ctx context.Context) error {
 	schedule := plan(r.seed, r.duration, silos)
 	r.locate(ctx)
+	watch := watchStalls()
+	defer func() { r.still = watch.end() }()
 	r.began = time.Now()
 	r.load.begin(r.seed)
 	r.say("seed %d: load for %v, %d faults", r.seed, r.duration, len(schedule))
@@ -281,14 +286,14 @@ func (r *run) inject(ctx context.Context, f fault) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.result.Faults[f.Kind]++
-	r.spans = append(r.spans, span{begin, time.Since(r.began)})
+	r.spans = append(r.spans, span{begin, time.Since(r.began), f.what()})
 }
 
 func (r *run) missed(f fault, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Since(r.began)
-	r.spans = append(r.spans, span{now, now})
+	r.spans = append(r.spans, span{now, now, f.what()})
 	r.result.Missed = append(r.result.Missed, fmt.Sprintf("%v: %v", f, err))
 }
 
@@ -353,10 +358,12 @@ func hold(ctx context.Context, d time.Duration) {
 	}
 }
 
-// takeoverWithin is how long grains of a killed silo are looked for elsewhere.
-const takeoverWithin = 15 * time.Second
+// takeoverWithin is how long grains of a killed silo are looked for elsewhere; what takes longer counts as
+// this.
+const takeoverWithin = takeoverAtMost + time.Second
 
-// kill kills a silo, measures how soon others take its grains over, and starts it again.
+// kill kills a silo, measures how soon others take its grains over, and starts it again: when they have,
+// else its grains would answer where they were.
 func (r *run) kill(ctx context.Context, s *member, f fault) error {
 	at := r.locate(ctx)
 	who := "silo"
@@ -367,11 +374,9 @@ func (r *run) kill(ctx context.Context, s *member, f fault) error {
 		return err
 	}
 	now := time.Now()
-	taken := make(chan []time.Duration, 1)
-	go func() { taken <- r.load.takeover(at, s.number, now, takeoverWithin) }()
-	hold(ctx, f.For)
+	took := r.load.takeover(at, s.number, now, takeoverWithin)
+	hold(ctx, f.For-time.Since(now))
 	err := r.revive(ctx, s)
-	took := <-taken
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.result.Takeover[who] = append(r.result.Takeover[who], took...)
@@ -418,6 +423,9 @@ func (r *run) leader(ctx context.Context) (int, error) {
 // count sums the history up.
 func (r *run) count(ops []*operation) {
 	res := &r.result
+	for _, s := range r.still {
+		res.Stalled += time.Duration(s.to - s.from)
+	}
 	for _, o := range ops {
 		res.Slowest = max(res.Slowest, time.Duration(o.Return-o.Invoke))
 		if o.Client < 0 || o.Kind == inquiry {
