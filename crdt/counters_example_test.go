@@ -102,5 +102,5 @@ func ExampleLayout() {
 	// Output:
 	// Account{owner: Register(), logins: GCounter(1 of 1 rows)}
 	// true 2
-	// {"owner":"Register()","logins":2}
+	// {"owner":null,"logins":2}
 }

@@ -78,3 +78,42 @@ func TestNilStatesCanBeRead(t *testing.T) {
 	_, ok := (*MaxRegister[string])(nil).Get()
 	require.False(t, ok)
 }
+
+// What logs, sizes and readers see of states that do not say it elsewhere.
+func TestSizesAndForms(t *testing.T) {
+	t.Parallel()
+	codec, m := stringCodec(), &Minter{Actor: 1}
+	r := NewRegister(codec)
+	require.Zero(t, r.Size())
+	r.Set(7, 3, "x")
+	require.Equal(t, 1, r.Size())
+	require.Equal(t, Actor(3), r.Actor())
+	requireJSON(t, `"x"`, r)
+	requireJSON(t, `null`, NewRegister(codec))
+	registers := NewRegisterMap(codec, codec)
+	requireJSON(t, `[]`, registers)
+	registers.Set(1, 1, "b", "2")
+	registers.Set(1, 1, "a", "1")
+	registers.Set(1, 1, "c", "3")
+	registers.Remove(2, 1, "c")
+	requireJSON(t, `[{"key":"a","value":"1"},{"key":"b","value":"2"}]`, registers)
+	set := NewSet[string]()
+	set.Add(m, "y", "x")
+	requireJSON(t, `["y","x"]`, set)
+	require.Zero(t, (*Register[string])(nil).Actor())
+	require.Zero(t, (*Register[string])(nil).Timestamp())
+
+	mv := NewMVRegister(codec)
+	mv.Set(m, "a")
+	mv.Join(NewMVRegister(codec).Set(&Minter{Actor: 2}, "b"))
+	require.Equal(t, 2, mv.Len())
+
+	g := NewGSet(codec)
+	g.Add("a")
+	require.True(t, g.Contains("a"))
+	require.False(t, g.Contains("b") || (*GSet[string])(nil).Contains("a"))
+
+	counts := seedCountersMap()
+	require.Equal(t, 3, counts.Size())
+	requireJSON(t, `[{"key":"","value":-50},{"key":"a","value":50},{"key":"b","value":150}]`, counts)
+}
