@@ -27,8 +27,9 @@ import (
 //	acceptor: verdict (1), proof (32)
 //
 // A proof is the HMAC-SHA256, under the cluster's secret, of who gives it, the
-// channel, both roles and both nonces. Only a silo's is looked at; a client has
-// no secret and proves nothing by it. Without a secret the key is empty.
+// channel, both roles and both nonces. Silos look at silos': a client has no
+// secret, proves nothing and can check nothing. Without a secret the key is
+// empty.
 const (
 	greeting      = "martinelli\x01"
 	nonceSize     = 16
@@ -175,7 +176,7 @@ func (g *Guard) dial(conn net.Conn, channel byte, until time.Time) (net.Conn, id
 	if err := readVerdict(conn, addr, last[:]); err != nil {
 		return nil, identity{}, err
 	}
-	if who.silo && !g.proves("acceptor", said, last[1:]) {
+	if who.silo && g.role == roleSilo && !g.proves("acceptor", said, last[1:]) {
 		return nil, identity{}, &Foreign{Addr: addr, Reason: "it does not know this cluster's secret: give all silos the same Secret"}
 	}
 	return conn, who, conn.SetDeadline(time.Time{})
@@ -204,6 +205,9 @@ func (g *Guard) accept(raw net.Conn) (_ net.Conn, channel byte, who identity, er
 	if g.keys != nil {
 		secure := tls.Server(conn, g.keys.config())
 		if err := secure.Handshake(); err != nil {
+			if errors.As(err, new(tls.RecordHeaderError)) { // in the words of who speaks none
+				_, _ = raw.Write(append([]byte{verdictGreeting}, make([]byte, 1+nonceSize)...))
+			}
 			return nil, 0, who, foreignTLS(addr, err)
 		}
 		conn = secure
@@ -241,7 +245,7 @@ func (g *Guard) accept(raw net.Conn) (_ net.Conn, channel byte, who identity, er
 		return nil, 0, who, fmt.Errorf("no proof from %s: %w", addr, err)
 	}
 	var last [1 + sha256.Size]byte
-	if who.silo && !g.proves("dialler", said, proof[:]) {
+	if who.silo && g.role == roleSilo && !g.proves("dialler", said, proof[:]) {
 		last[0] = verdictSecret
 		_, _ = conn.Write(last[:])
 		return nil, 0, who, &Foreign{Addr: addr, Reason: "it does not know this cluster's secret: give all silos the same Secret"}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"sync"
 	"time"
@@ -162,4 +163,14 @@ func principalOf(c *x509.Certificate) string {
 		return c.EmailAddresses[0]
 	}
 	return ""
+}
+
+// Loopback says that a host:port is of this machine, and of no other's reach.
+func Loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

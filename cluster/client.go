@@ -32,6 +32,11 @@ type Config struct {
 	// Listen is the host:port where silos reach the client with answers. Default 127.0.0.1 and any free
 	// port: a client on another machine than the silos must name an address that they reach.
 	Listen string
+	// TLS names the files by which the client shows who it is and checks that it speaks to silos.
+	TLS TLS
+	// TrustNetwork lets the client do without TLS where Silos or Listen are no loopback addresses: whoever
+	// is on that network can then read what passes, and pretend to be either side.
+	TrustNetwork bool
 	// MaxMessage is as in the silos' Config. Default 1 MiB.
 	MaxMessage int
 	// Logger gets what operators want to know. Default slog.Default().
@@ -41,12 +46,16 @@ type Config struct {
 	Network *actor.Network
 }
 
+// TLS names the files of a node's certificates.
+type TLS = actor.TLS
+
 // ConfigError says which field of a Config is wrong, and how to mend it.
 type ConfigError struct{ Field, Reason string }
 
 func (e *ConfigError) Error() string { return "cluster: Config." + e.Field + ": " + e.Reason }
 
-// NoSilo is the error of Connect when no silo answered.
+// NoSilo is the error of Connect when no silo answered. It wraps an *actor.Foreign for each that does not
+// take the client for one of the cluster's, or is none itself.
 type NoSilo struct {
 	Reasons map[string]string // by address
 	Cause   error
@@ -119,6 +128,16 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 	if len(cl.seeds) == 0 {
 		return nil, &ConfigError{"Silos", "is empty: name the address of at least one silo"}
 	}
+	if err := c.TLS.Check(); err != nil {
+		return nil, &ConfigError{"TLS", err.Error()}
+	}
+	if c.TLS.IsZero() && !c.TrustNetwork && c.Network == nil {
+		for _, addr := range append([]string{c.Listen}, cl.seeds...) {
+			if !actor.Loopback(addr) {
+				return nil, &ConfigError{"TLS", fmt.Sprintf("is empty, and %q is no loopback address: whoever is on the way could read and change everything. Name the files of a certificate, or, where everybody on the network may do that, set TrustNetwork", addr)}
+			}
+		}
+	}
 	for _, k := range c.Grains {
 		if _, twice := cl.kinds[k.Name()]; twice {
 			return nil, &ConfigError{"Grains", fmt.Sprintf("kind %q is there twice: list each package's Shared() once", k.Name())}
@@ -129,7 +148,7 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 		cl.kinds[k.Name()] = k
 	}
 	cl.node, err = actor.Start(actor.Config{
-		Addr: c.Listen, Network: c.Network, Limit: c.MaxMessage + overhead, SilosOnly: true, Incarnation: uint64(time.Now().UnixNano()), Logger: c.Logger,
+		Addr: c.Listen, Network: c.Network, Limit: c.MaxMessage + overhead, SilosOnly: true, TLS: c.TLS, Incarnation: uint64(time.Now().UnixNano()), Logger: c.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cluster: Config.Listen: %w", err)
@@ -191,21 +210,28 @@ func (c *Client) route(ctx context.Context, to wire.ID, inv wire.Invocation, roo
 func (c *Client) find(ctx context.Context) error {
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
 		reasons := map[string]string{}
+		var refused []error // for good
 		for _, addr := range c.seeds {
 			if err := c.fetchView(ctx, addr); err != nil {
 				reasons[addr] = err.Error()
+				if foreign := (*actor.Foreign)(nil); errors.As(err, &foreign) {
+					refused = append(refused, foreign)
+				}
 			} else if v := c.views.Current(); v.UpCount() > 0 {
 				return nil
 			} else {
 				reasons[addr] = "the cluster is still being founded"
 			}
 		}
+		if len(refused) == len(c.seeds) {
+			return &NoSilo{reasons, errors.Join(refused...)}
+		}
 		t := time.NewTimer(pause)
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
-			return &NoSilo{reasons, context.Cause(ctx)}
+			return &NoSilo{reasons, errors.Join(append(refused, context.Cause(ctx))...)}
 		}
 	}
 }

@@ -58,6 +58,11 @@ type (
 	Kind = wire.Kind
 	// Caller is anything that grains can be called from: a silo, a client, a grain.
 	Caller = wire.Caller
+	// Call is what a silo's Config.Authorize is asked about: a call of Grain's Method, or a write of
+	// Variable, of which the other is zero. Principal is the name in the caller's certificate, "" without
+	// TLS. With a Grain and no Method, an atomic block that was begun outside the silos is about to change
+	// the grain's state: the methods that did so were asked about before, where they were called as usual.
+	Call = wire.Access
 	// RemoteError is an error of a method that has no identity on this side of the wire.
 	RemoteError = wire.RemoteError
 	// CallError is an error of a call that its method did not return; it says which grain and method,
@@ -91,6 +96,8 @@ var (
 	ErrNoSuchKind = wire.ErrNoSuchKind
 	// ErrNoSuchMethod: the silos run an older version of the interface.
 	ErrNoSuchMethod = wire.ErrNoSuchMethod
+	// ErrDenied: the silos' Config.Authorize refused it. It did not run, and calling again does not help.
+	ErrDenied = wire.ErrDenied
 	// ErrCycle: the call would wait for a grain that waits for it.
 	ErrCycle = wire.ErrCycle
 	// ErrTooLarge: arguments or result exceed what one message may carry (Config.MaxMessage of silos and

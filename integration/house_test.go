@@ -40,6 +40,7 @@ var house = []struct {
 	{path: "cluster/replica", wasm: true},
 	{path: "txn/commit", wasm: true},
 	// Engines.
+	{path: "actor/certtest"}, // for tests
 	{path: "actor"},
 	{path: "cluster/link"},
 	{path: "cluster/consensus", not: []string{"actor", "grains/wire"}},

@@ -148,11 +148,20 @@ func TestConfigsThatCannotWork(t *testing.T) {
 		"Listen":     {Join: "a:1,b:1"},
 		"Advertise":  {Listen: ":7930"},
 		"Join":       {Listen: "127.0.0.1:7930", Join: "127.0.0.1:7930,127.0.0.1:7931"},
+		"TLS":        {Listen: "10.0.0.1:7930"},
+		"Authorize":  {Listen: "127.0.0.1:7930", Authorize: func(context.Context, grains.Call) error { return nil }},
 	} {
 		_, err := silo.Start(within(t, 10*time.Second), c)
 		var wrong *silo.ConfigError
 		require.ErrorAs(t, err, &wrong, name)
 		require.Equal(t, name, wrong.Field)
+	}
+	for _, c := range []cluster.Config{{Silos: "10.0.0.1:7930"}, {Silos: "127.0.0.1:7930", Listen: ":0"}} {
+		_, err := cluster.Connect(within(t, 10*time.Second), c)
+		var wrong *cluster.ConfigError
+		require.ErrorAs(t, err, &wrong)
+		require.Equal(t, "TLS", wrong.Field)
+		require.ErrorContains(t, err, "TrustNetwork")
 	}
 	_, err := cluster.Connect(within(t, 10*time.Second), cluster.Config{Silos: "http://10.0.0.1"})
 	require.ErrorContains(t, err, "Config.Silos")

@@ -48,6 +48,9 @@ type Config struct {
 	Listener net.Listener
 	// Network replaces Listener by a network in memory.
 	Network *Network
+	// Guard, if set, begins every connection, before anything of this package:
+	// with TLS, say. Without it whoever knows the cluster's id is believed.
+	Guard Guard
 
 	FSM FSM
 
@@ -152,6 +155,14 @@ func (c Config) checkJoined() error {
 		return errors.New("consensus: Config.Identity is a founder's, and Config.Founders is empty")
 	}
 	return nil
+}
+
+// Guard begins connections: each end checks the other and returns what to use
+// in place of conn, or an error, after which conn is closed. It may block for
+// a few seconds.
+type Guard interface {
+	Dial(conn net.Conn) (net.Conn, error)
+	Accept(conn net.Conn) (net.Conn, error)
 }
 
 // Group is one replica of the log. Its methods may be called by any number of

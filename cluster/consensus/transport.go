@@ -39,7 +39,7 @@ const patience = 30 * time.Second
 
 func newTransport(cfg Config, roster *roster, log *slog.Logger, bridge hclog.Logger) (*transport, error) {
 	s := &stream{
-		self: cfg.Self, cluster: cfg.ClusterID, roster: roster, log: log,
+		self: cfg.Self, cluster: cfg.ClusterID, roster: roster, log: log, guard: cfg.Guard,
 		accepted: make(chan net.Conn),
 		closed:   make(chan struct{}),
 		slots:    make(chan struct{}, handshakesAtOnce),
@@ -56,7 +56,11 @@ func newTransport(cfg Config, roster *roster, log *slog.Logger, bridge hclog.Log
 	} else {
 		s.listener = cfg.Listener
 		s.dial = func(addr string, timeout time.Duration) (net.Conn, error) {
-			return net.DialTimeout("tcp", addr, timeout)
+			c, err := net.DialTimeout("tcp", addr, timeout)
+			if err != nil || cfg.Guard == nil {
+				return c, err
+			}
+			return cfg.Guard.Dial(c)
 		}
 	}
 	s.tasks.Add(1)
@@ -192,6 +196,7 @@ type stream struct {
 	cluster  string
 	roster   *roster
 	log      *slog.Logger
+	guard    Guard // of incoming connections; nil without
 	listener net.Listener
 	dial     func(addr string, timeout time.Duration) (net.Conn, error)
 
@@ -291,7 +296,16 @@ func (s *stream) listen() {
 // receive does the accepting side's handshake and hands the connection to raft.
 func (s *stream) receive(c *tracked) {
 	defer s.tasks.Done()
-	err := s.admit(c)
+	var err error
+	if s.guard != nil {
+		var over net.Conn
+		if over, err = s.guard.Accept(c); err == nil {
+			c = &tracked{Conn: over, of: s} // closing it closes the one that drop finds
+		}
+	}
+	if err == nil {
+		err = s.admit(c)
+	}
 	<-s.slots
 	if err != nil {
 		s.log.Warn("raft connection refused", "remote", c.RemoteAddr().String(), "reason", err.Error())

@@ -51,6 +51,7 @@ const (
 	LeaderRefused                // not executed
 	LeaderInDoubt                // an entry may or may not be appended
 	LeaderTooLarge               // not executed, and never will be
+	LeaderDenied                 // not executed: not authorized
 )
 
 // Append appends the request's encoding to b.
@@ -151,7 +152,7 @@ type Leader struct {
 }
 
 // Do asks until the leader has answered, or ctx ends. The error is wire.ErrNotExecuted where an entry
-// surely was not appended, wire.ErrTooLarge where it never can be, and wire.ErrUnknown where it may have
+// surely was not appended, wire.ErrDenied where it may not be, wire.ErrTooLarge where it never can be, and wire.ErrUnknown where it may have
 // been.
 func (l *Leader) Do(ctx context.Context, r *LeaderRequest) (*LeaderReply, error) {
 	payload := r.Append(nil)
@@ -170,6 +171,8 @@ func (l *Leader) Do(ctx context.Context, r *LeaderRequest) (*LeaderReply, error)
 				return reply, nil
 			case reply.Status == LeaderTooLarge:
 				return nil, fmt.Errorf("the log's leader %s: %s: %w", to, reply.Detail, wire.ErrTooLarge)
+			case reply.Status == LeaderDenied:
+				return nil, fmt.Errorf("the log's leader %s: %s: %w", to, reply.Detail, wire.ErrDenied)
 			case reply.Status == LeaderInDoubt:
 				return nil, fmt.Errorf("the log's leader %s: %s: %w", to, reply.Detail, wire.ErrUnknown)
 			default:

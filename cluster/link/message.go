@@ -58,6 +58,7 @@ const (
 	StatusCycle             // not executed: it would wait for itself
 	StatusReplyLost         // committed before, and the reply was not kept
 	StatusResultLost        // it ran; its result is too large to send
+	StatusDenied            // not executed: not authorized
 )
 
 func appendID(b []byte, n protowire.Number, id wire.ID) []byte {

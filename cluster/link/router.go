@@ -158,6 +158,8 @@ func (r *Router) attempt(ctx context.Context, owner view.Silo, to wire.ID, inv w
 		return true, 0, fail(wire.ErrCycle, reply.Detail)
 	case StatusReplyLost:
 		return true, 0, fail(wire.ErrReplyLost, reply.Detail)
+	case StatusDenied:
+		return true, 0, fail(wire.ErrDenied, reply.Detail)
 	case StatusResultLost:
 		return true, 0, fail(wire.ErrTooLarge, reply.Detail)
 	}

@@ -1,6 +1,7 @@
 package silo
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -23,8 +24,7 @@ type Config struct {
 	Grains []grains.Kind
 
 	// Listen is the host:port where other silos and clients reach this one; the log's traffic has the
-	// next port. Empty: nobody can. There is no encryption in this version: listen on a loopback or
-	// private address.
+	// next port. Empty: nobody can. An address that is not a loopback one needs TLS, or TrustNetwork.
 	Listen string
 	// Advertise is the host:port by which others reach Listen, where that differs: behind a translator
 	// of addresses, or for a Listen without a host. Default: Listen.
@@ -38,10 +38,40 @@ type Config struct {
 	// nothing survives.
 	DataDir string
 
+	// TLS names the files of certificates by which silos and clients know each other, at both ports. They
+	// are read again when they change; connections that are open stay open. A certificate that bears the
+	// DNS name TLS.SiloName makes a silo of who shows it; any other of the same CA a client, whose
+	// principal is its common name.
+	TLS TLS
+	// Secret is known to all silos of the cluster and to nobody else. Silos show by a challenge that they
+	// know it; it does not travel. Without TLS it keeps strangers from joining, but not from reading what
+	// passes or from being clients; with TLS it is asked for as well.
+	Secret string
+	// TrustNetwork lets a silo listen without TLS on an address that is not a loopback one: whoever is on
+	// that network can then read and write everything.
+	TrustNetwork bool
+	// Authorize is asked about every call of a grain, every write of a variable and every change of a
+	// grain's state by an atomic block that comes from outside the silos, before any of it happens; see
+	// grains.Call. An error refuses it: the caller gets a grains.ErrDenied with that error's text. It runs
+	// on the way of each call, on the silo that serves it, on any goroutine, and must not block for long.
+	// It is not asked about what grains do among themselves, nor about reading variables and views.
+	// Default: everything is allowed.
+	Authorize func(ctx context.Context, c grains.Call) error
+
 	// MaxMessage is the most bytes that a call's arguments, its result, or one change of a variable may
 	// measure in encoded form; the same on all nodes. More memory is held for each connection the larger
 	// it is. Default 1 MiB.
 	MaxMessage int
+	// Connections is how many connections others may have to this silo; one more is refused. Each silo and
+	// each client has one for each of the four channels that it uses. Default 4,096.
+	Connections int
+	// PeerCalls is how many requests of one silo or client are served at a time on each channel; more are
+	// refused as not executed. Default 8,192.
+	PeerCalls int
+	// BulkRate is how many bytes a second this silo sends of states and snapshots, to all others
+	// together. More brings a new replica up to date sooner, and makes calls wait longer meanwhile.
+	// Default 64 MiB; negative: no bound.
+	BulkRate int
 	// IdleAfter is how long a grain stays in memory without calls. Default 10 minutes.
 	IdleAfter time.Duration
 	// Silence is how long nothing must be heard of a silo before it is taken as down and its grains go
@@ -96,10 +126,13 @@ func (c Config) inMemory() Config {
 
 // check refuses what cannot work, before anything is opened.
 func (c Config) check() error {
-	for field, negative := range map[string]bool{"MaxMessage": c.MaxMessage < 0, "IdleAfter": c.IdleAfter < 0, "Silence": c.Silence < 0} {
+	for field, negative := range map[string]bool{"MaxMessage": c.MaxMessage < 0, "Connections": c.Connections < 0, "PeerCalls": c.PeerCalls < 0, "IdleAfter": c.IdleAfter < 0, "Silence": c.Silence < 0} {
 		if negative {
 			return &ConfigError{field, "is negative: leave it out for the default"}
 		}
+	}
+	if err := c.TLS.Check(); err != nil {
+		return &ConfigError{"TLS", err.Error()}
 	}
 	if c.Network != nil {
 		return nil
@@ -116,6 +149,12 @@ func (c Config) check() error {
 	}
 	if ip := net.ParseIP(host); c.Advertise == "" && (host == "" || ip != nil && ip.IsUnspecified()) {
 		return &ConfigError{"Advertise", fmt.Sprintf("is empty, and Listen %q is every address of this machine: name the one by which others reach it", c.Listen)}
+	}
+	if c.TLS.IsZero() && !c.TrustNetwork && !actor.Loopback(c.Listen) {
+		return &ConfigError{"TLS", fmt.Sprintf("is empty, and Listen %q is no loopback address: whoever reaches it could read and write everything. Name the files of a certificate, listen on 127.0.0.1, or, where everybody on the network may do that, set TrustNetwork", c.Listen)}
+	}
+	if c.Authorize != nil && c.TLS.IsZero() && c.Secret == "" {
+		return &ConfigError{"Authorize", "is set, and without TLS or Secret whoever says that it is a silo is believed and not asked about: give all silos one of them"}
 	}
 	ports := map[string]string{} // by the address of a log
 	for _, addr := range append(c.addresses(), c.Listen) {
@@ -146,6 +185,9 @@ func (c Config) addresses() []string {
 	}
 	return all
 }
+
+// TLS names the files of a node's certificates.
+type TLS = actor.TLS
 
 // ConfigError says which field of a Config is wrong, and how to mend it.
 type ConfigError struct{ Field, Reason string }

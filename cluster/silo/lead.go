@@ -13,10 +13,20 @@ import (
 )
 
 // serveLeader is the handler of link.ServicePropose.
-func (s *Silo) serveLeader(ctx context.Context, _ actor.Peer, payload []byte) ([]byte, error) {
+func (s *Silo) serveLeader(ctx context.Context, from actor.Peer, payload []byte) ([]byte, error) {
 	r, err := link.DecodeLeaderRequest(payload)
 	if err != nil {
 		return nil, err
+	}
+	if !from.Silo {
+		if r.Op == link.OpLoad {
+			return nil, errSilosOnly
+		}
+		if r.Op == link.OpPropose {
+			if err := s.entryDenied(ctx, from, r.Entry); err != nil {
+				return (&link.LeaderReply{Status: link.LeaderDenied, Detail: err.Error()}).Append(nil), nil
+			}
+		}
 	}
 	return s.lead(ctx, r).Append(nil), nil
 }
@@ -80,9 +90,9 @@ type sign struct {
 const beat = 200 * time.Millisecond
 
 // alive is the handler of link.ServiceAlive: another silo's entry for itself.
-func (s *Silo) alive(_ actor.Peer, payload []byte) {
+func (s *Silo) alive(from actor.Peer, payload []byte) {
 	e, err := view.DecodeEntry(payload)
-	if err != nil {
+	if err != nil || !from.Silo {
 		return
 	}
 	s.heard(e)

@@ -84,7 +84,7 @@ type Silo struct {
 //
 // Errors: *ConfigError; *actor.PortInUse; *consensus.NotFounded, which names the silos that did not
 // answer; *consensus.ForeignStore and *consensus.WrongList, for a directory or a list that do not belong
-// to the cluster; *consensus.InUse for a directory that another process uses.
+// to the cluster; *actor.Foreign where another silo has another Secret or TLS; *consensus.InUse for a directory that another process uses.
 func Start(ctx context.Context, c Config) (_ *Silo, err error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -172,7 +172,8 @@ func (s *Silo) open(context.Context) (err error) {
 	if s.incarnation, err = c.mintIncarnation(time.Now()); err != nil {
 		return err
 	}
-	config := actor.Config{Advertise: s.addr, Incarnation: s.incarnation, Limit: c.MaxMessage + overhead, Silo: true, Logger: s.log}
+	config := actor.Config{Advertise: s.addr, Incarnation: s.incarnation, Limit: c.MaxMessage + overhead, Logger: s.log,
+		Silo: true, TLS: c.TLS, Secret: c.Secret, Connections: c.Connections, PeerServing: c.PeerCalls, BulkRate: c.BulkRate}
 	if c.Network != nil {
 		config.Network, config.Addr = c.Network.Messages, s.addr
 	} else {
@@ -183,11 +184,16 @@ func (s *Silo) open(context.Context) (err error) {
 	}
 	s.opened(s.node.Stop)
 	s.peers = link.Peers{Node: s.node, Views: s.views}
-	s.node.Handle(link.ServiceFounding, func(context.Context, actor.Peer, []byte) ([]byte, error) {
+	s.node.Handle(link.ServiceFounding, func(_ context.Context, from actor.Peer, _ []byte) ([]byte, error) {
+		if !from.Silo {
+			return nil, errSilosOnly
+		}
 		return consensus.EncodeAnswer(s.store.Answer())
 	})
 	return nil
 }
+
+var errSilosOnly = actor.Refuse("only silos may ask this, and who asks has not shown to be one")
 
 // overhead is what a message measures besides the arguments or the change that it carries.
 const overhead = 64 << 10
@@ -199,13 +205,22 @@ const repairLimit = 128 << 20
 func (s *Silo) found(ctx context.Context) error {
 	said := s.sayWaiting("for the cluster to be founded: all of " + s.config.Join + " must have been started once")
 	defer said()
-	founders, id, err := consensus.Found(ctx, s.store, s.addr, s.config.addresses(), func(ctx context.Context, addr string) (consensus.Answer, error) {
-		b, err := s.node.Request(ctx, addr, link.ServiceFounding, nil)
+	// A foreign silo does not become one of ours by being asked again.
+	asking, give := context.WithCancelCause(ctx)
+	defer give(nil)
+	founders, id, err := consensus.Found(asking, s.store, s.addr, s.config.addresses(), func(ctx context.Context, addr string) (consensus.Answer, error) {
+		b, err := s.node.RequestPeer(ctx, actor.Peer{Addr: addr, Silo: true}, link.ServiceFounding, nil)
+		if foreign := (*actor.Foreign)(nil); errors.As(err, &foreign) {
+			give(foreign)
+		}
 		if err != nil {
 			return consensus.Answer{}, err
 		}
 		return consensus.DecodeAnswer(b)
 	})
+	if foreign := (*actor.Foreign)(nil); err != nil && errors.As(context.Cause(asking), &foreign) {
+		return fmt.Errorf("silo: Config.Join: %w", foreign)
+	}
 	if err != nil {
 		return fmt.Errorf("silo: Config.Join: %w", err)
 	}
@@ -248,6 +263,7 @@ func (s *Silo) found(ctx context.Context) error {
 	if s.config.Network != nil {
 		config.Network = s.config.Network.log
 	} else {
+		config.Guard = s.node.Guard()
 		listen, err := logAddr(s.config.Listen)
 		if err != nil {
 			return &ConfigError{"Listen", err.Error()}
@@ -335,12 +351,10 @@ func (s *Silo) host(context.Context) (err error) {
 	s.node.Handle(link.ServicePropose, s.serveLeader)
 	s.node.Handle(link.ServiceView, s.serveView)
 	s.node.HandleNotify(link.ServiceAlive, s.alive)
-	s.node.Handle(link.ServiceCalls, func(ctx context.Context, _ actor.Peer, b []byte) ([]byte, error) { return s.grains.Serve(ctx, b) })
+	s.node.Handle(link.ServiceCalls, s.serveCall)
 	s.node.HandleNotify(link.ServiceBlocks, s.notice)
 	s.node.Handle(link.ServiceStatus, s.serveStatus)
-	s.node.Handle(link.ServiceVariables, func(ctx context.Context, from actor.Peer, b []byte) ([]byte, error) {
-		return s.variables.ServeRequest(ctx, s.siloAt(from), b)
-	})
+	s.node.Handle(link.ServiceVariables, s.serveVariables)
 	for _, service := range []actor.Service{link.ServiceReplicas, link.ServiceRepairs} {
 		s.node.HandleNotify(service, func(from actor.Peer, b []byte) {
 			if id := s.siloAt(from); id != "" {

@@ -39,6 +39,9 @@ var (
 	ErrDecode = errors.New("cannot decode")
 	// ErrReplyLost: the atomic block of a retried call is committed, but its reply was not kept.
 	ErrReplyLost = errors.New("committed, but the reply was not kept: return the value of txn.AtomicValue from the method for it to be kept")
+	// ErrDenied: the silos' Config.Authorize refused it; it was not executed, and asking again does not
+	// help.
+	ErrDenied = errors.New("not authorized")
 	// ErrUnsupported: this kind of node cannot serve the request.
 	ErrUnsupported = errors.New("not possible on this node")
 )
@@ -47,7 +50,7 @@ var (
 var frameworkErrors = []error{
 	1: ErrUnknown, 2: ErrNotExecuted, 3: ErrNoSuchKind, 4: ErrNoSuchMethod, 5: ErrCycle, 6: ErrTooLarge, 7: ErrPanic,
 	8: ErrNoBlock, 9: ErrOutsideBlock, 10: ErrAborted, 11: ErrUnbound, 12: ErrDecode, 13: ErrReplyLost, 14: ErrUnsupported,
-	15: context.Canceled, 16: context.DeadlineExceeded,
+	15: context.Canceled, 16: context.DeadlineExceeded, 17: ErrDenied,
 }
 
 // CallError is an error of a call that its method did not return. Cause is one of this package's.

@@ -373,7 +373,7 @@ func (x *execution) decide(ctx context.Context, branch *link.Branch, d commit.De
 			switch {
 			case err == nil:
 				v = b.Resolved(r)
-			case errors.Is(err, wire.ErrTooLarge):
+			case errors.Is(err, wire.ErrTooLarge), errors.Is(err, wire.ErrDenied):
 				// The log never takes it. That is final for the block, and not lost.
 				v = b.Resolved(commit.Result{Code: commit.Invalid, Attempt: d.Attempt})
 				v.Err = err

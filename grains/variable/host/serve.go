@@ -25,6 +25,18 @@ func (h *Host) ServeRequest(ctx context.Context, from view.SiloID, payload []byt
 	return answer.append(nil), nil
 }
 
+// Written names the variable that a request would write; it is zero for requests that write none, and for
+// what is no request.
+func Written(payload []byte) wire.ID {
+	if r, err := decodeRequest(payload); err == nil && r.op == opMutate {
+		return wire.NewID(r.kind, r.key)
+	}
+	return wire.ID{}
+}
+
+// Refused is the answer to a request that says err.
+func Refused(err error) []byte { return reply{err: err}.append(nil) }
+
 func (h *Host) serve(ctx context.Context, from view.SiloID, r request) (reply, error) {
 	if r.op == opFollowing {
 		if from == "" {
