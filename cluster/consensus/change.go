@@ -100,20 +100,13 @@ func (g *Group) Promote(ctx context.Context, id string, decided uint64) error {
 			return nil, &BadChange{id, "it is not a member: add it first"}
 		case m.Voter:
 			return nil, nil
-		case !g.caughtUp(m, now.Version) && !g.cfg.off.promotions:
+		case !m.CaughtUp && !g.cfg.off.promotions:
 			return nil, &NotCaughtUp{ID: id, Behind: m.Behind, LastContact: m.LastContact}
 		}
 		return func(prev uint64, patience time.Duration) raft.IndexFuture {
 			return g.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(m.Addr), prev, patience)
 		}, nil
 	})
-}
-
-// caughtUp says that a member answers, and that its log holds the entry that
-// added it (so that it remembers that it has a log) and nearly all others.
-func (g *Group) caughtUp(m Member, version uint64) bool {
-	return time.Since(m.LastContact) < 4*g.cfg.Heartbeat && m.Behind <= promotable &&
-		g.net.contact(raft.ServerID(m.ID)).end >= version
 }
 
 // Demote takes a member's vote; it stays a member. The leader that demotes
@@ -227,7 +220,8 @@ func (g *Group) classifyChange(err error, index, decided uint64) error {
 	case index == 0 && errors.Is(err, raft.ErrRaftShutdown):
 		return ErrClosed
 	case index == 0:
-		return &MembersChanged{Decided: decided, Now: g.roster.version()}
+		now, _ := g.roster.members()
+		return &MembersChanged{Decided: decided, Now: now.Version}
 	}
 	return &InDoubt{Cause: err}
 }

@@ -71,12 +71,15 @@ func (j *journal) requireDense(t testing.TB) {
 	}
 }
 
-// trio is a group of replicas in memory whose members die and come back.
+// trio is a group of replicas in memory whose members die and come back. Those
+// after the founders joined, see join.
 type trio struct {
 	t        testing.TB
 	net      Network
-	founders []Server
+	n        int      // how many of founders are
+	founders []Server // and those who joined
 	stores   []*MemoryStore
+	ids      []*Store
 	tweak    func(*Config)
 
 	groups []*Group // nil while dead
@@ -84,35 +87,58 @@ type trio struct {
 }
 
 func newTrio(t testing.TB, n int, tweak func(*Config)) *trio {
-	c := &trio{t: t, tweak: tweak, groups: make([]*Group, n), fsms: make([]*journal, n)}
+	c := &trio{t: t, tweak: tweak, n: n, groups: make([]*Group, n), fsms: make([]*journal, n)}
 	for i := range n {
 		c.founders = append(c.founders, Server{ID: fmt.Sprintf("store-%d", i), Addr: fmt.Sprintf("silo-%d", i)})
 		c.stores = append(c.stores, NewMemoryStore())
+	}
+	for _, f := range c.founders {
+		id := memoryIdentity(f.ID)
+		id.state.Founding = Founding{ClusterID: "test", Founders: c.founders}
+		c.ids = append(c.ids, id)
 	}
 	for i := range n {
 		c.start(i)
 	}
 	t.Cleanup(func() {
-		for i := range n {
+		for i := range c.groups {
 			c.kill(i)
 		}
 	})
 	return c
 }
 
+func memoryIdentity(id string) *Store {
+	return &Store{id: id, state: storeState{Format: storeFormat, StoreID: id}, unlock: func() error { return nil }}
+}
+
 func (c *trio) start(i int) {
 	c.t.Helper()
+	require.NoError(c.t, c.open(i))
+}
+
+func (c *trio) open(i int) error {
 	c.fsms[i] = &journal{}
 	cfg := Config{
-		Self: c.founders[i], Founders: c.founders, ClusterID: "test", Store: c.stores[i],
+		Self: c.founders[i], ClusterID: "test", Store: c.stores[i], Identity: c.ids[i],
 		Network: &c.net, FSM: c.fsms[i], Logger: slog.New(slog.DiscardHandler),
+	}
+	if i < c.n {
+		cfg.Founders = foundersOf(c.ids[i])
 	}
 	if c.tweak != nil {
 		c.tweak(&cfg)
 	}
 	g, err := Open(c.t.Context(), cfg)
-	require.NoError(c.t, err)
-	c.groups[i] = g
+	if err == nil {
+		c.groups[i] = g
+	}
+	return err
+}
+
+func foundersOf(s *Store) []Server {
+	f, _ := s.Founded()
+	return f.Founders
 }
 
 func (c *trio) kill(i int) {

@@ -217,7 +217,7 @@ func (off rashJoins) accept(own storeState, seed string, a Admission) (joinKind,
 	case own.Joining == "" && a.Standing != Waiting && !off.copies,
 		a.Standing == Voter && !own.Begun && !off.copies:
 		foreign.Reason = forgotten
-	case own.Joining == "":
+	case own.Joining == "", own.Joining != a.ClusterID: // the latter without the rule
 		return joinPromise, nil
 	case a.Standing == Waiting:
 		return joinWait, nil

@@ -75,6 +75,8 @@ type Member struct {
 	// Behind is, on the leader, by how many entries of the raft log the member's
 	// log was shorter when it last answered.
 	Behind uint64
+	// CaughtUp says, on the leader, that Promote would not refuse the member.
+	CaughtUp bool
 }
 
 // Find returns the member with an id.
@@ -99,8 +101,8 @@ func (m Members) Voters() int {
 }
 
 // Members returns the membership of now, as far as this replica has applied the
-// log, and a channel that is closed when it has been replaced. LastContact and
-// Behind change without that.
+// log, and a channel that is closed when it has been replaced. LastContact,
+// Behind and CaughtUp change without that.
 func (g *Group) Members() (Members, <-chan struct{}) {
 	m, changed := g.roster.members()
 	lead := g.raft.State() == raft.Leader
@@ -116,6 +118,8 @@ func (g *Group) Members() (Members, <-chan struct{}) {
 			if c.end < end {
 				member.Behind = end - c.end
 			}
+			// The entry that added it must be there, by which it remembers that it has a log.
+			member.CaughtUp = time.Since(c.at) < 4*g.cfg.Heartbeat && member.Behind <= promotable && c.end >= m.Version
 		case member.ID == string(leader):
 			member.LastContact = g.raft.LastContact()
 		}
@@ -140,7 +144,7 @@ func (g *Group) inquire() {
 			continue
 		}
 		members, _ := g.roster.members()
-		if members.Self != Voter && members.Self != Nonvoter {
+		if members.Self == Removed || !g.roster.admitted() {
 			continue
 		}
 		for _, m := range members.List {
@@ -163,7 +167,7 @@ type roster struct {
 	mu        sync.Mutex
 	committed Members // what has been applied
 	opened    Members // the end of the log at opening, which may be taken back; shown until as much is applied
-	latest    uint64  // the newest configuration in the log, committed or not
+	named     uint64  // the newest configuration in the log, committed or not, that names us
 	joinedAt  uint64  // the committed configuration that first named us; 0 of a founder
 	joined    bool    // there was one
 	removed   bool
@@ -181,10 +185,10 @@ func newRoster(cfg Config) *roster {
 }
 
 // open takes over the newest configuration of a log that is not empty.
-func (r *roster) open(index uint64, conf raft.Configuration) error {
+func (r *roster) open(index uint64, conf raft.Configuration, named uint64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.latest = index
+	r.named = named
 	r.opened = Members{Version: index, List: membersOf(conf)}
 	r.opened.Self = standingIn(r.opened, r.self)
 	return r.begun()
@@ -234,11 +238,11 @@ func (r *roster) admitted() bool {
 	return r.joined
 }
 
-// version is the newest configuration in this replica's log.
-func (r *roster) version() uint64 {
+// member is the newest configuration in this replica's log in which it is one.
+func (r *roster) member() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return max(r.latest, r.committed.Version)
+	return r.named
 }
 
 // logged notes a configuration that was appended, and that is not acknowledged
@@ -247,10 +251,10 @@ func (r *roster) version() uint64 {
 func (r *roster) logged(index uint64, conf raft.Configuration) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.latest = index
 	if !names(conf, r.self) {
 		return nil
 	}
+	r.named = max(r.named, index)
 	return r.begun()
 }
 
@@ -265,8 +269,8 @@ func (r *roster) begun() error {
 func (r *roster) cut(index uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.latest >= index {
-		r.latest = r.committed.Version
+	if r.named >= index {
+		r.named = r.committed.Version // the one before is committed
 	}
 	if r.opened.Version >= index {
 		r.opened = Members{}
@@ -329,9 +333,9 @@ func (r *roster) save(f func(*storeState)) error {
 	return r.store.change(f)
 }
 
-// dismissed says that the store that calls, whose newest configuration is
-// version, has been removed. Its log may be behind ours and ours behind its
-// log: only a later configuration without it says so.
+// dismissed says that the store that calls, a member by the configuration
+// version as far as it knows, has been removed. Its log may be behind ours and
+// ours behind its log: only a later configuration without it says so.
 func (r *roster) dismissed(id string, version uint64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -416,7 +420,7 @@ func (s *rosterSnapshots) Create(version raft.SnapshotVersion, index, term uint6
 	return &rosterSink{SnapshotSink: sink, roster: s.roster, conf: conf, index: confIndex}, nil
 }
 
-// newest is the configuration of the newest snapshot.
+// newest returns the configuration of the newest snapshot.
 func (s *rosterSnapshots) newest() (index uint64, conf raft.Configuration, err error) {
 	list, err := s.List()
 	if err != nil || len(list) == 0 {
@@ -436,9 +440,6 @@ type rosterSink struct {
 func (s *rosterSink) Close() error {
 	if err := s.SnapshotSink.Close(); err != nil {
 		return err
-	}
-	if s.index < s.roster.version() {
-		return nil // our own, of a state before the newest configuration
 	}
 	return s.roster.logged(s.index, s.conf)
 }

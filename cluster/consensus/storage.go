@@ -119,7 +119,7 @@ func (s *storage) begin(cfg Config) error {
 // watch tells roster of what is there, and of what passes through from now on.
 func (s *storage) watch(r *roster) (*rosterSnapshots, error) {
 	snapshots := &rosterSnapshots{s.snapshots, r}
-	index, conf, err := s.configuration(snapshots)
+	index, conf, named, err := s.configuration(snapshots, r.self)
 	if err != nil {
 		return nil, err
 	}
@@ -127,33 +127,50 @@ func (s *storage) watch(r *roster) (*rosterSnapshots, error) {
 	if index == 0 {
 		return snapshots, nil
 	}
-	return snapshots, r.open(index, conf)
+	return snapshots, r.open(index, conf, named)
 }
 
-// configuration returns the newest one of the log, committed or not.
-func (s *storage) configuration(snapshots *rosterSnapshots) (index uint64, conf raft.Configuration, err error) {
-	index, conf, err = snapshots.newest()
+// configuration returns the newest configuration of the log, committed or not,
+// and the index of the newest that names a store; of a log in which none does,
+// that of the newest.
+func (s *storage) configuration(snapshots *rosterSnapshots, id string) (index uint64, conf raft.Configuration, named uint64, err error) {
+	base, conf, err := snapshots.newest()
 	if err != nil {
-		return 0, conf, fmt.Errorf("consensus: listing snapshots: %w", err)
+		return 0, conf, 0, fmt.Errorf("consensus: listing snapshots: %w", err)
 	}
 	first, err := s.log.FirstIndex()
 	if err != nil {
-		return 0, conf, fmt.Errorf("consensus: reading the start of the log: %w", err)
+		return 0, conf, 0, fmt.Errorf("consensus: reading the start of the log: %w", err)
 	}
 	last, err := s.log.LastIndex()
 	if err != nil {
-		return 0, conf, fmt.Errorf("consensus: reading the end of the log: %w", err)
+		return 0, conf, 0, fmt.Errorf("consensus: reading the end of the log: %w", err)
 	}
-	for i := last; i >= max(first, index+1); i-- {
+	index = base
+	if names(conf, id) {
+		named = base
+	}
+	for i := last; i >= max(first, base+1); i-- {
 		var entry raft.Log
 		if err := s.log.GetLog(i, &entry); err != nil {
-			return 0, conf, fmt.Errorf("consensus: reading log entry %d: %w", i, err)
+			return 0, conf, 0, fmt.Errorf("consensus: reading log entry %d: %w", i, err)
 		}
-		if entry.Type == raft.LogConfiguration {
-			return i, raft.DecodeConfiguration(entry.Data), nil
+		if entry.Type != raft.LogConfiguration {
+			continue
+		}
+		c := raft.DecodeConfiguration(entry.Data)
+		if index == base {
+			index, conf = i, c
+		}
+		if names(c, id) {
+			named = i
+			break
 		}
 	}
-	return index, conf, nil
+	if named == 0 {
+		named = index
+	}
+	return index, conf, named, nil
 }
 
 // found writes the founders as the log's first entry, the same bytes on every

@@ -173,7 +173,7 @@ func (t *transport) Close() error {
 const (
 	// A connection begins with the greeting: these bytes, the cluster's id and
 	// the store's id, each after its length in one byte, and in eight bytes the
-	// newest configuration in the store's log. The accepting side answers one byte.
+	// newest configuration in the store's log that names it. The accepting side answers one byte.
 	greeting     = "martinelli-raft\x02"
 	maxClusterID = 255
 	maxStoreID   = 255
@@ -382,7 +382,7 @@ func (s *stream) greet(c net.Conn, timeout time.Duration) error {
 	}
 	hello := append([]byte(greeting), byte(len(s.cluster)))
 	hello = append(append(hello, s.cluster...), byte(len(s.self.ID)))
-	hello = binary.BigEndian.AppendUint64(append(hello, s.self.ID...), s.roster.version())
+	hello = binary.BigEndian.AppendUint64(append(hello, s.self.ID...), s.roster.member())
 	if _, err := c.Write(hello); err != nil {
 		return err
 	}
