@@ -158,6 +158,9 @@ func (g *Group) alter(ctx context.Context, decided uint64, plan func(Members) (r
 	if err := ctx.Err(); err != nil {
 		return &NotSubmitted{Cause: err}
 	}
+	if g.isClosed() {
+		return ErrClosed
+	}
 	select {
 	case g.changing <- struct{}{}:
 		defer func() { <-g.changing }()

@@ -38,6 +38,32 @@
 // founded, a store refuses every other cluster, and connections begin with the
 // cluster's id.
 //
+// # Joining
+//
+// A store that did not found asks the leader, by way of any silo of the cluster:
+// [Join] on its side, [Group.Admit] on the leader's. It promises itself to that
+// cluster, durably, before the leader adds it, and is a member from the entry of
+// the log on that says so. Its group is opened without founders
+// ([Config.Identity] instead), is [Waiting] with nothing in it, and is given the
+// log or a snapshot. What the store remembers keeps it from being a member of
+// two clusters, and from voting after it has lost what it acknowledged: a log
+// that is gone is [*Damaged], a copy of the directory that is older than the
+// membership is a [*ForeignStore].
+//
+// # Members
+//
+// [Group.Members] tells who is a member, on every replica, and when that
+// changes. The leader changes it, one store at a time: [Group.Add] (without a
+// vote; also a new address), [Group.Promote], [Group.Demote], [Group.Remove].
+// Each change names the [Members.Version] that it was decided from, so that of
+// two who decide at once only one gets through; what an error means is as for
+// entries. Who should vote is not decided here.
+//
+// A store that was removed is that for good. It learns so from the log, or, if
+// it was away, from the first member that it asks: every connection begins with
+// the store's id and its newest configuration. From then on its [Standing] is
+// [Removed], it calls nobody, and [Open] refuses it with [*StoreRemoved].
+//
 // # Storage
 //
 // With [Config.Dir] the log lies in Dir/raft (raft-wal, each append forced to
