@@ -3,6 +3,7 @@ package view
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -136,8 +137,10 @@ type Detector struct {
 	table   *Table
 	targets []*target
 	relays  []relay
+	heard   map[Run]time.Duration // when a member was heard of last
 	seq     uint64
-	slow    int // 0: as fast as can be
+	slow    int           // 0: as fast as can be
+	blamed  time.Duration // when it was found slower last
 }
 
 // target is a neighbour that is probed.
@@ -173,7 +176,7 @@ const (
 
 // NewDetector returns the machine of a silo that knows no view yet.
 func NewDetector(cfg DetectorConfig, rnd *rand.Rand) *Detector {
-	return &Detector{cfg: cfg.withDefaults(), rand: rnd, table: NewRegistry().Table()}
+	return &Detector{cfg: cfg.withDefaults(), rand: rnd, table: NewRegistry().Table(), heard: map[Run]time.Duration{}}
 }
 
 // Slow says how slow the silo thinks itself, 0 to 8: its time-outs are that many times longer, and one.
@@ -205,6 +208,10 @@ func (d *Detector) applied(now time.Duration, t *Table) {
 		return
 	}
 	d.table = t
+	maps.DeleteFunc(d.heard, func(r Run, _ time.Duration) bool {
+		_, is := t.Has(r)
+		return !is
+	})
 	old := d.targets
 	d.targets = nil
 	for i, m := range neighbours(t, d.cfg.Self, 1) {
@@ -221,7 +228,7 @@ func (d *Detector) applied(now time.Duration, t *Table) {
 
 // stalled forgets what was measured while this silo stood still.
 func (d *Detector) stalled(now time.Duration) {
-	d.slower()
+	d.slower(now)
 	for _, t := range d.targets {
 		if t.probe != nil {
 			t.probe, t.next = nil, now
@@ -230,7 +237,14 @@ func (d *Detector) stalled(now time.Duration) {
 	d.relays = nil
 }
 
-func (d *Detector) slower() { d.slow = min(d.slow+1, slowest) }
+// slower is called for each sign that this silo is slow; those of one interval have one cause.
+func (d *Detector) slower(now time.Duration) {
+	if d.slow == 0 || now-d.blamed >= d.cfg.Interval {
+		d.slow, d.blamed = min(d.slow+1, slowest), now
+	}
+}
+
+func (d *Detector) faster() { d.slow = max(d.slow-1, 0) }
 
 func (d *Detector) scaled(t time.Duration) time.Duration { return t * time.Duration(1+d.slow) }
 
@@ -240,11 +254,10 @@ func (d *Detector) watch(now time.Duration, t *target, out []Effect) []Effect {
 	case p == nil && now >= t.next:
 		d.seq++
 		t.probe = &probe{seq: d.seq, began: now, nacks: map[Run]bool{}}
-		t.next = now + d.scaled(d.cfg.Interval)
 		return d.send(out, t.member, Probe{Kind: Ping, Seq: d.seq})
-	case p != nil && now >= t.next:
-		out = d.missed(t, out)
-		t.probe = nil
+	case p != nil && now-p.began >= d.scaled(d.cfg.Interval):
+		out = d.missed(now, t, out)
+		t.probe, t.next = nil, now
 		return d.watch(now, t, out)
 	case p != nil && !p.helped && now-p.began >= d.scaled(d.cfg.Timeout):
 		p.helped = true
@@ -256,30 +269,26 @@ func (d *Detector) watch(now time.Duration, t *target, out []Effect) []Effect {
 	return out
 }
 
-// helpers picks members that may reach the target, those first that this silo does not miss itself.
+// helpers picks members that may reach the target: those that this silo has heard of last, because where
+// several have died at once the dead would only seem to say that it is slow itself.
 func (d *Detector) helpers(of *target) []Member {
 	all := slices.DeleteFunc(ring(d.table), func(m Member) bool { return m.Run == d.cfg.Self || m.Run == of.member.Run })
 	d.rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	missed := func(m Member) int {
-		for _, t := range d.targets {
-			if t.member.Run == m.Run {
-				return t.misses
-			}
-		}
-		return 0
-	}
-	slices.SortStableFunc(all, func(a, b Member) int { return cmp.Compare(missed(a), missed(b)) })
+	slices.SortStableFunc(all, func(a, b Member) int { return cmp.Compare(d.heard[b.Run], d.heard[a.Run]) })
 	return all[:min(len(all), d.cfg.Helpers)]
 }
 
 // missed judges a probe that nobody has answered with an Ack.
-func (d *Detector) missed(t *target, out []Effect) []Effect {
+func (d *Detector) missed(now time.Duration, t *target, out []Effect) []Effect {
 	p := t.probe
-	if len(p.nacks) < p.asked {
-		d.slower()
+	switch {
+	case len(p.nacks) < p.asked:
+		d.slower(now)
 		if len(p.nacks) == 0 {
 			return out // nobody answers: it may well be me
 		}
+	case p.asked > 0: // all others were quick to say that they do not reach it either
+		d.faster()
 	}
 	t.misses++
 	if t.misses >= d.cfg.Misses && d.slow < distrust {
@@ -293,6 +302,7 @@ func (d *Detector) received(now time.Duration, p Probe, out []Effect) []Effect {
 	if !ok || p.To != d.cfg.Self {
 		return out
 	}
+	d.heard[p.From] = now
 	switch p.Kind {
 	case Ping:
 		return d.send(out, from, Probe{Kind: Ack, Seq: p.Seq, About: d.cfg.Self})
@@ -330,8 +340,9 @@ func (d *Detector) acked(now time.Duration, p Probe, out []Effect) []Effect {
 		if t.misses >= d.cfg.Misses {
 			out = append(out, Verdict{Vote{By: d.cfg.Self, About: t.member.Run}})
 		}
+		t.next = t.probe.began + d.scaled(d.cfg.Interval)
 		t.misses, t.probe = 0, nil
-		d.slow = max(d.slow-1, 0)
+		d.faster()
 	}
 	return out
 }

@@ -45,9 +45,9 @@ type LeadConfig struct {
 // votes, and removes who is dead. It takes Tick, Asked, Vote, Expel and Applied, and
 // returns Propose.
 //
-// A member that most think dead is granted nothing any more, and is removed when 1.1 leases have passed
-// since its last renewal was applied here; one that does not renew although nobody thinks it dead, when
-// two leases have passed. Time in which the leader itself stood still does not count. A removal names
+// A member that most who probe it think dead is granted nothing any more, and is removed when 1.1 leases
+// have passed since its last renewal was applied here; so is one whose probers are all as silent as it is.
+// One that does not renew although nobody thinks it dead is removed when two leases have passed. Time in which the leader itself stood still does not count. A removal names
 // the last renewal that its decision knew of, and is void if the log has a later one: so a removal that
 // a deposed leader left behind harms nobody.
 type Lead struct {
@@ -203,13 +203,34 @@ func (l *Lead) condemned(r Run) bool {
 	if votes == 0 {
 		return false
 	}
-	voters := 0 // who could have voted: who has not been silent itself
+	return votes >= min(l.cfg.Votes, l.voters(r))
+}
+
+// voters counts who could vote on a run: those that probe it and are not silent themselves.
+func (l *Lead) voters(r Run) (n int) {
 	for _, by := range Probers(l.table, r) {
-		if other := l.runs[by]; other != nil && l.now-other.renewed < l.cfg.Times.Lease/2 {
-			voters++
+		if l.heard(by) {
+			n++
 		}
 	}
-	return votes >= min(l.cfg.Votes, voters)
+	return n
+}
+
+func (l *Lead) heard(r Run) bool {
+	k := l.runs[r]
+	return k != nil && l.now-k.renewed < l.cfg.Times.Lease/2
+}
+
+// unseen says that nobody can vote on a run, because all that probe it are silent, too, and that it is not
+// the leader who is deaf: most members renew.
+func (l *Lead) unseen(r Run) bool {
+	heard := 0
+	for other := range l.runs {
+		if l.heard(other) {
+			heard++
+		}
+	}
+	return heard > len(l.runs)/2 && l.voters(r) == 0
 }
 
 // remove proposes the removal of those whose time is over.
@@ -220,14 +241,10 @@ func (l *Lead) remove(out []Effect) []Effect {
 		if k.removal >= 0 && l.now-k.removal < t.Retry {
 			continue
 		}
-		wait := 2 * t.Lease
-		if l.condemned(r) {
-			wait = t.Wait()
+		if !l.hooks.noWait && l.now-k.renewed < t.Wait() || l.now-k.renewed < 2*t.Renew {
+			continue
 		}
-		if l.hooks.noWait {
-			wait = 2 * t.Renew
-		}
-		if l.now-k.renewed < wait {
+		if l.now-k.renewed < 2*t.Lease && !l.condemned(r) && !l.unseen(r) && !l.hooks.noWait {
 			continue
 		}
 		k.removal = l.now

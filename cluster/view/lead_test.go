@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/martinelli-go/martinelli/cluster/machine"
 	"github.com/martinelli-go/martinelli/cluster/machine/sim"
 )
 
@@ -284,3 +285,42 @@ func (w *simWorld) condemned(r Run) bool {
 	silo := w.running[w.log.leader]
 	return silo != nil && silo.lead != nil && silo.env.Live() && (silo.lead.runs[r] == nil || silo.lead.condemned(r))
 }
+
+// As many as a majority can do without die at once, the leader among them: their neighbours on the ring
+// are gone too, and helpers that are asked. All are removed, at the latest for their silence, and nobody else.
+func TestManyDieAtOnce(t *testing.T) {
+	t.Parallel()
+	var worst time.Duration
+	for seed := uint64(1); seed <= 8; seed++ {
+		n := 5 + 2*int(seed%3)
+		w := newSimWorld(sim.New(seed, simNetwork()), n, hooks{})
+		w.quiet = true
+		w.sim.RunFor(4 * time.Second)
+		var dead []Run
+		for i := range n / 2 {
+			victim := w.silos[(siloIndex(w.log.leader)+i)%n]
+			dead = append(dead, w.running[victim].run)
+		}
+		for _, r := range dead {
+			w.sim.Crash(siloNode(r.ID))
+		}
+		from := w.sim.Now()
+		all := func() bool {
+			for _, r := range dead {
+				if !w.gone(r) {
+					return false
+				}
+			}
+			return true
+		}
+		limit := 2*2500*ms + 1200*ms // two leases after a new leader's barrier, whatever votes there are
+		require.True(t, w.sim.RunUntil(all, limit), "seed %d: of %v some are members still", seed, dead)
+		worst = max(worst, w.sim.Now()-from)
+		w.sim.RunFor(2 * time.Second)
+		require.Len(t, w.log.registry.Table().Living(), n-len(dead), "seed %d: who lives was removed", seed)
+		require.NoError(t, w.check(), "seed %d", seed)
+	}
+	t.Logf("removed within %v", worst)
+}
+
+func siloIndex(id machine.NodeID) int { return int(id - firstSilo) }
