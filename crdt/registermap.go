@@ -78,11 +78,20 @@ func (m *RegisterMap[K, V]) Size() int { return len(m.list()) }
 // IsEmpty implements Lattice: whether no key was ever written.
 func (m *RegisterMap[K, V]) IsEmpty() bool { return m.Size() == 0 }
 
-// All yields the keys that have a value, with it, in no order. The map must not be changed meanwhile.
+// All yields the keys that have a value, with it, sorted by the bytes of the keys; in no order where the map
+// was given no codecs. The map must not be changed meanwhile. O(n log n).
 func (m *RegisterMap[K, V]) All() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
-		for k, e := range m.list() {
-			if e.live && !yield(k, e.v) {
+		if m.like().keys.Append == nil {
+			for k, e := range m.list() {
+				if e.live && !yield(k, e.v) {
+					return
+				}
+			}
+			return
+		}
+		for _, e := range sortedEntries(m.entries, m.keys) {
+			if e.value.live && !yield(e.key, e.value.v) {
 				return
 			}
 		}

@@ -2,6 +2,8 @@ package crdt
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -68,4 +70,28 @@ func TestLargeMapsRepairByBuckets(t *testing.T) {
 	repair(t, a, few)
 	none := NewRegisterMap(codec, codec)
 	repair(t, none, a)
+}
+
+func TestRegisterMapsAreReadInOrder(t *testing.T) {
+	t.Parallel()
+	codec := stringCodec()
+	m := NewRegisterMap(codec, codec)
+	var want []string
+	for i := range 50 {
+		k := fmt.Sprintf("%02d", i)
+		want = append(want, k)
+	}
+	for _, i := range rand.Perm(len(want)) {
+		m.Set(int64(i+1), 1, want[i], "v")
+	}
+	m.Remove(100, 1, want[7])
+	var got []string
+	for k := range m.All() {
+		got = append(got, k)
+	}
+	require.Equal(t, slices.Delete(slices.Clone(want), 7, 8), got)
+	for k := range m.All() { // may be left early
+		require.Equal(t, want[0], k)
+		break
+	}
 }
