@@ -60,6 +60,10 @@ soak: ## the same with one seed, SEED (default 1), for 10 minutes
 
 # Minimising is kept short: which code an input reaches depends on the order of maps here and there, and by
 # default Go spends a minute on each input whose coverage it cannot reproduce, in which it tries no other.
+.PHONY: bench-channels
+bench-channels: ## small calls while 64 MiB transfers run between all pairs, on channels and on shared connections (about 3 minutes)
+	$(GO) run ./integration/benchchannels $(ARGS)
+
 .PHONY: bench-crdt
 bench-crdt: ## an add-wins set of 10³ to 10⁷ elements beside a bare map and a naive join, with its bars (about 5 minutes, 5 GB)
 	$(GO) run ./integration/benchcrdt $(ARGS)

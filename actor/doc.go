@@ -21,14 +21,30 @@
 //
 // A peer that is known to be gone fails all requests in flight to it at once.
 //
+// # Channels
+//
+// Each service is on one of four channels, which its number says ([OnBulk] and
+// its like). Between two nodes each channel has a connection of its own, and
+// all of the above holds for each by itself. Payloads on [Bulk] may be large:
+// they are cut into chunks that take turns, and are paced; their order is not
+// kept.
+//
+// # Who is at the other end
+//
+// Connections begin with a handshake, inside TLS where [Config] has it: silos
+// show that they are by their certificate, by the cluster's secret, or, with
+// neither, by saying so. Handlers learn it from [Peer]. Who is refused gets a
+// [*Foreign] or a [*LimitReached]; both are [ErrNotExecuted] to requests.
+//
 // # Transports
 //
-// Between processes the envelopes ride on protoactor-go's remote, guarded: its
-// calls other than the stream are refused, what arrives for any process but
-// ours is dropped before it is decoded, batches are split below gRPC's limit,
-// queues are bounded and connections are dialled here, so that a refused
-// address costs a round trip and not ten seconds. For tests [Network] joins
-// nodes of one process and can cut, drop, delay and kill.
+// Between processes the envelopes ride on protoactor-go's remote, guarded, but
+// for those on Bulk, which have a stream of their own: remote's calls other than
+// the stream are refused, what arrives for any process but ours is dropped
+// before it is decoded, batches are split below gRPC's limit, queues are bounded
+// and connections are dialled here, so that a refused address costs a round trip
+// and not ten seconds. For tests [Network] joins nodes of one process and can
+// cut, drop, delay and kill.
 //
 // remote sets gRPC's process-wide logger when it starts: a process should
 // start one node over TCP.

@@ -71,6 +71,7 @@ var house = []struct {
 	{path: "integration/benchflow"},
 	{path: "integration/bench/shop"},
 	{path: "integration/bench"},
+	{path: "integration/benchchannels"},
 	{path: "integration/chaos/register"},
 	{path: "integration/chaos"},
 }
