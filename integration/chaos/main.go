@@ -54,7 +54,7 @@ type options struct {
 	keep     bool
 }
 
-// shortest is the least duration that leaves time for a fault between the quiet and the calm.
+// shortestRun is the least duration that leaves time for a fault between the quiet and the calm.
 const shortestRun = 30 * time.Second
 
 // execute is main with its surroundings passed in.

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/martinelli-go/martinelli/actor"
@@ -342,12 +341,12 @@ func (r *run) make(ctx context.Context, f fault) error {
 			return err
 		}
 	default:
-		if err := s.signal(syscall.SIGSTOP); err != nil {
+		if err := s.signal(sigStop); err != nil {
 			return err
 		}
 	}
 	hold(ctx, f.For)
-	return s.signal(syscall.SIGCONT)
+	return s.signal(sigCont)
 }
 
 // hold waits.

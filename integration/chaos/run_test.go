@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -59,14 +61,15 @@ func TestSilosAreKilledPausedAndStarted(t *testing.T) {
 			return false
 		}
 	}, 10*time.Second, time.Millisecond)
+	stat := fmt.Sprintf("/proc/%d/stat", paused.current().cmd.Process.Pid)
+	require.Eventually(t, func() bool {
+		b, err := os.ReadFile(stat)
+		return err == nil && strings.Contains(string(b), ") T ") // proc(5)
+	}, 10*time.Second, time.Millisecond, "it is stopped")
 	turns, err := register.Turns(paused.journal(1))
 	require.NoError(t, err)
 	before := len(turns)
-	time.Sleep(100 * time.Millisecond) // in which it could note more
-	turns, err = register.Turns(paused.journal(1))
-	require.NoError(t, err)
-	require.Len(t, turns, before, "it is stopped")
-	require.NoError(t, paused.signal(syscall.SIGCONT))
+	require.NoError(t, paused.signal(sigCont))
 	require.Eventually(t, func() bool {
 		turns, err := register.Turns(paused.journal(1))
 		return err == nil && len(turns) > before

@@ -8,10 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/martinelli-go/martinelli/cluster/silo"
@@ -116,7 +114,7 @@ func (s *stopper) inTurn(kind register.Kind) {
 		return
 	}
 	fmt.Fprintln(s.stdout, saysStopping)
-	if err := syscall.Kill(os.Getpid(), syscall.SIGSTOP); err != nil {
+	if err := stopSelf(); err != nil {
 		panic(fmt.Errorf("this process cannot stop itself: %w", err))
 	}
 	time.Sleep(time.Millisecond) // the other threads are stopped by now; this one too, before it goes on
