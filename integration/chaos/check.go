@@ -30,7 +30,7 @@ const (
 	checkCounters     check = "no count is lost or made twice"
 	checkTransfers    check = "transfers conserve money, and each has its effect once or not at all"
 	checkConvergence  check = "replicas of variables converge"
-	checkSilosStand   check = "no silo ends by itself, and each comes back"
+	checkSilosStand   check = "no silo ends by itself, each comes back, and stops when it is asked to"
 	checkClockIsSound check = "the machine's clock was not set during the run"
 )
 

@@ -20,8 +20,11 @@ import (
 const (
 	// startWithin is how long a silo may take to serve.
 	startWithin = 30 * time.Second
-	// stopWithin is how long it may take to stop.
-	stopWithin = 15 * time.Second
+	// turnsWithin is how long a silo that stops lets turns end, stopWithin how long it may take in all.
+	turnsWithin = 10 * time.Second
+	stopWithin  = 15 * time.Second
+	// stacksWithin is how long it may take to write its goroutines' stacks.
+	stacksWithin = 5 * time.Second
 	// turnWithin is how long a silo that is to stop in the middle of a turn waits for one.
 	turnWithin = time.Second
 )
@@ -49,15 +52,19 @@ type process struct {
 	err     error
 }
 
-// died is the error of a silo that ended without having been told to.
-type died struct {
+// misbehaved is the error of a silo that ended without having been told to, or did not although it was.
+type misbehaved struct {
 	silo int
-	err  error
+	what string
 	tail string
 }
 
-func (e *died) Error() string {
-	return fmt.Sprintf("silo %d ended by itself: %v\n%s", e.silo, e.err, e.tail)
+func (e *misbehaved) Error() string {
+	return fmt.Sprintf("silo %d %s\n%s", e.silo, e.what, e.tail)
+}
+
+func (s *member) ended(p *process) error {
+	return &misbehaved{s.number, "ended by itself: " + p.err.Error(), s.tail()}
 }
 
 func (s *member) current() *process {
@@ -149,7 +156,7 @@ func (s *member) journals() []string {
 	return all
 }
 
-// take returns the run, which the caller ends, or *died.
+// take returns the run, which the caller ends, or *misbehaved.
 func (s *member) take() (*process, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,7 +167,7 @@ func (s *member) take() (*process, error) {
 	s.proc = nil
 	select {
 	case <-p.exited:
-		return nil, &died{s.number, p.err, s.tail()}
+		return nil, s.ended(p)
 	default:
 		return p, nil
 	}
@@ -180,7 +187,7 @@ func (s *member) kill() error {
 	return nil
 }
 
-// stop asks the run to end, and returns when it has.
+// stop asks the run to end, and returns when it has. Errors: *misbehaved.
 func (s *member) stop() error {
 	p, err := s.take()
 	if err != nil {
@@ -192,13 +199,19 @@ func (s *member) stop() error {
 	select {
 	case <-p.exited:
 		if exit := (*exec.ExitError)(nil); errors.As(p.err, &exit) {
-			return &died{s.number, p.err, s.tail()}
+			return s.ended(p)
 		}
 		return nil
 	case <-limit.C:
-		_ = p.cmd.Process.Kill() // it has ended meanwhile, or does now
-		<-p.exited
-		return fmt.Errorf("silo %d did not stop within %v and was killed\n%s", s.number, stopWithin, s.tail())
+		// What its goroutines do goes into its log. Whether it is still there to be told does not matter.
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT)
+		select {
+		case <-p.exited:
+		case <-time.After(stacksWithin):
+			_ = p.cmd.Process.Kill()
+			<-p.exited
+		}
+		return &misbehaved{s.number, fmt.Sprintf("did not stop within %v and was killed", stopWithin), s.tail()}
 	}
 }
 
@@ -238,7 +251,7 @@ func (s *member) stopInTurn(kind register.Kind) error {
 
 var errNoTurn = errors.New("no turn began to stop in")
 
-// alive is *died if the run has ended.
+// alive is *misbehaved if the run has ended.
 func (s *member) alive() error {
 	p := s.current()
 	if p == nil {
@@ -246,7 +259,7 @@ func (s *member) alive() error {
 	}
 	select {
 	case <-p.exited:
-		return &died{s.number, p.err, s.tail()}
+		return s.ended(p)
 	default:
 		return nil
 	}

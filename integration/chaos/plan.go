@@ -184,13 +184,7 @@ func draw(r *rand.Rand, k kind, silos int) fault {
 		f.Lose = r.IntN(2) == 0
 	case delayed:
 		f.Silo = 0
-		for from := 1; from <= silos; from++ {
-			for to := 1; to <= silos; to++ {
-				if from != to {
-					f.Ways = append(f.Ways, pair{from, to})
-				}
-			}
-		}
+		f.Ways = pairs(silos)
 		f.Delay = time.Duration(5+r.IntN(30)) * time.Millisecond
 		f.Jitter = time.Duration(1+r.IntN(40)) * time.Millisecond
 	}

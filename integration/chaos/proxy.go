@@ -17,6 +17,18 @@ type pair struct {
 	To   int `json:"to"`
 }
 
+// pairs lists the directions between silos from 1 to n.
+func pairs(n int) (all []pair) {
+	for from := 1; from <= n; from++ {
+		for to := 1; to <= n; to++ {
+			if from != to {
+				all = append(all, pair{from, to})
+			}
+		}
+	}
+	return all
+}
+
 // fabric is the network between silos: a proxy for each ordered pair of them, which passes on the
 // connections that the first dials to the second. What it does to the bytes it does by direction, so that
 // a cut of one direction is one for requests and for answers alike.
@@ -45,22 +57,19 @@ type way struct {
 // newFabric listens for each pair of silos at the ports given for each silo, from silo 1 on.
 func newFabric(seed uint64, ports [][]int) (*fabric, error) {
 	f := &fabric{seed: seed, ways: map[pair]*way{}, relays: map[*relay]struct{}{}}
-	for from := 1; from <= len(ports); from++ {
-		for to := 1; to <= len(ports); to++ {
-			if from == to {
-				continue
+	for _, p := range pairs(len(ports)) { // all before the first connection
+		open := make(chan struct{})
+		close(open)
+		f.ways[p] = &way{open: open, passes: true}
+	}
+	for _, p := range pairs(len(ports)) {
+		for _, port := range ports[p.To-1] {
+			l, err := net.Listen("tcp", net.JoinHostPort(proxied(p.From, p.To).String(), strconv.Itoa(port)))
+			if err != nil {
+				return nil, errors.Join(fmt.Errorf("the proxy from silo %d to silo %d: %w (it needs all of 127.0.0.0/8 on loopback, which Linux has)", p.From, p.To, err), f.close())
 			}
-			open := make(chan struct{})
-			close(open)
-			f.ways[pair{from, to}] = &way{open: open, passes: true}
-			for _, port := range ports[to-1] {
-				l, err := net.Listen("tcp", net.JoinHostPort(proxied(from, to).String(), strconv.Itoa(port)))
-				if err != nil {
-					return nil, errors.Join(fmt.Errorf("the proxy from silo %d to silo %d: %w (it needs all of 127.0.0.0/8 on loopback, which Linux has)", from, to, err), f.close())
-				}
-				f.listeners = append(f.listeners, l)
-				f.tasks.Go(func() { f.serve(l, from, to, net.JoinHostPort(direct.String(), strconv.Itoa(port))) })
-			}
+			f.listeners = append(f.listeners, l)
+			f.tasks.Go(func() { f.serve(l, p.From, p.To, net.JoinHostPort(direct.String(), strconv.Itoa(port))) })
 		}
 	}
 	return f, nil

@@ -276,7 +276,7 @@ func (r *run) inject(ctx context.Context, f fault) {
 	switch {
 	case ctx.Err() != nil:
 		return
-	case errors.As(err, new(*died)):
+	case errors.As(err, new(*misbehaved)):
 		r.violate(found(checkSilosStand, "%v", err))
 	case err != nil:
 		r.missed(f, err)
@@ -325,11 +325,10 @@ func (r *run) make(ctx context.Context, f fault) error {
 	case killed, killedLead:
 		return r.kill(ctx, s, f)
 	case restarted:
-		if err := s.stop(); err != nil {
-			return err
-		}
+		err := s.stop()
 		hold(ctx, f.For)
-		return r.revive(ctx, s)
+		r.revive(ctx, s)
+		return err
 	case pausedTurn:
 		err := s.stopInTurn(f.Turn)
 		for range 2 { // it may have been taken as down, and have no grain for a moment
@@ -370,24 +369,24 @@ func (r *run) kill(ctx context.Context, s *member, f fault) error {
 		who = "leader"
 	}
 	if err := s.kill(); err != nil {
+		r.revive(ctx, s)
 		return err
 	}
 	now := time.Now()
 	took := r.load.takeover(at, s.number, now, takeoverWithin)
 	hold(ctx, f.For-time.Since(now))
-	err := r.revive(ctx, s)
+	r.revive(ctx, s)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.result.Takeover[who] = append(r.result.Takeover[who], took...)
-	return err
+	return nil
 }
 
 // revive starts a silo that is down.
-func (r *run) revive(ctx context.Context, s *member) error {
+func (r *run) revive(ctx context.Context, s *member) {
 	if err := s.start(ctx); err != nil && ctx.Err() == nil {
 		r.violate(found(checkSilosStand, "%v", err))
 	}
-	return nil
 }
 
 // locate finds out, within a second or so, which silos have the bystanders.

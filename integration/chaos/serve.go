@@ -78,7 +78,7 @@ func serve(ctx context.Context, args []string, stdin io.Reader, stdout, stderr i
 	case <-ctx.Done():
 	case err = <-s.Failed():
 	}
-	bounded, stopped := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	bounded, stopped := context.WithTimeout(context.WithoutCancel(ctx), turnsWithin)
 	defer stopped()
 	if stopErr := s.Stop(bounded); err == nil {
 		err = stopErr
