@@ -42,6 +42,7 @@ var house = []struct {
 	// Engines.
 	{path: "actor/certtest"}, // for tests
 	{path: "actor"},
+	{path: "cluster/discovery", not: []string{"actor", "grains/wire"}},
 	{path: "cluster/link"},
 	{path: "cluster/consensus", not: []string{"actor", "grains/wire"}},
 	{path: "grains/host"},
@@ -83,6 +84,7 @@ var soleImporters = map[string][]string{
 	"github.com/hashicorp/raft-wal":     {"cluster/consensus"},
 	"github.com/cockroachdb/pebble/v2":  {"grains/variable/host", "cluster/silo"},
 	module + "internal/faults":          {"grains/host", "txn/host", "integration/chaos"},
+	"github.com/nats-io":                {"cluster/discovery"},
 }
 
 type listed struct {
