@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/martinelli-go/martinelli/actor"
+	"github.com/martinelli-go/martinelli/cluster/discovery"
 	"github.com/martinelli-go/martinelli/cluster/link"
 	"github.com/martinelli-go/martinelli/cluster/view"
 	"github.com/martinelli-go/martinelli/grains"
@@ -23,8 +23,9 @@ import (
 
 // Config says which cluster a client is of.
 type Config struct {
-	// Silos lists addresses of silos (their Config.Advertise), separated by commas: one that answers is
-	// enough.
+	// Silos says where silos are found, of which one that answers is enough: their addresses (their
+	// Config.Advertise) separated by commas, or dns:name:port, dns+srv:_service._tcp.name, file:/path or
+	// nats://host:port/name, as package discovery has them. It is looked at again while no silo answers.
 	Silos string
 	// Grains is what the client must know of variables and operators: what the packages' Shared()
 	// return. Grains are called without.
@@ -49,27 +50,43 @@ type Config struct {
 // TLS names the files of a node's certificates.
 type TLS = actor.TLS
 
+func (c Config) withDefaults() Config {
+	if c.MaxMessage <= 0 {
+		c.MaxMessage = 1 << 20
+	}
+	if c.Listen == "" && c.Network == nil {
+		c.Listen = "127.0.0.1:0"
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+// start starts the node by which silos are reached.
+func (c Config) start() (*actor.Node, error) {
+	return actor.Start(actor.Config{
+		Addr: c.Listen, Network: c.Network, Limit: c.MaxMessage + overhead, SilosOnly: true, TLS: c.TLS, Incarnation: uint64(time.Now().UnixNano()), Logger: c.Logger,
+	})
+}
+
+// trusts refuses addresses to which there is no safe way.
+func (c Config) trusts(addrs []string) error {
+	if !c.TLS.IsZero() || c.TrustNetwork || c.Network != nil {
+		return nil
+	}
+	for _, addr := range addrs {
+		if !actor.Loopback(addr) {
+			return &ConfigError{"TLS", fmt.Sprintf("is empty, and %q is no loopback address: whoever is on the way could read and change everything. Name the files of a certificate, or, where everybody on the network may do that, set TrustNetwork", addr)}
+		}
+	}
+	return nil
+}
+
 // ConfigError says which field of a Config is wrong, and how to mend it.
 type ConfigError struct{ Field, Reason string }
 
 func (e *ConfigError) Error() string { return "cluster: Config." + e.Field + ": " + e.Reason }
-
-// NoSilo is the error of Connect when no silo answered. It wraps an *actor.Foreign for each that does not
-// take the client for one of the cluster's, or is none itself.
-type NoSilo struct {
-	Reasons map[string]string // by address
-	Cause   error
-}
-
-func (e *NoSilo) Error() string {
-	var parts []string
-	for addr, reason := range e.Reasons {
-		parts = append(parts, addr+": "+reason)
-	}
-	return fmt.Sprintf("cluster: no silo answered (%s): start one, or mend Config.Silos: %v", strings.Join(parts, "; "), e.Cause)
-}
-
-func (e *NoSilo) Unwrap() error { return e.Cause }
 
 type caller = wire.AtCaller
 
@@ -79,7 +96,7 @@ type Client struct {
 	node      *actor.Node
 	addr      string
 	peers     link.Peers
-	seeds     []string
+	seeds     seeds
 	kinds     map[string]wire.Kind
 	views     *view.Holder
 	router    *link.Router
@@ -102,42 +119,20 @@ const overhead = 64 << 10
 // Connect returns a client when a silo has answered and the cluster serves. ctx bounds that, not the
 // client's life: Close ends it. Errors: *ConfigError, *NoSilo.
 func Connect(ctx context.Context, c Config) (_ *Client, err error) {
-	if c.MaxMessage <= 0 {
-		c.MaxMessage = 1 << 20
-	}
-	if c.Listen == "" {
-		c.Listen = "127.0.0.1:0"
-		if c.Network != nil {
-			c.Listen = ""
-		}
-	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
+	c = c.withDefaults()
 	cl := &Client{kinds: map[string]wire.Kind{}, views: &view.Holder{}}
 	cl.life, cl.end = context.WithCancel(context.Background())
-	for a := range strings.SplitSeq(c.Silos, ",") {
-		if a = strings.TrimSpace(a); a == "" {
-			continue
-		}
-		if _, port, err := net.SplitHostPort(a); err != nil || strings.Trim(port, "0123456789") != "" {
-			return nil, &ConfigError{"Silos", fmt.Sprintf("%q: each address is a host:port, and addresses are separated by commas", a)}
-		}
-		cl.seeds = append(cl.seeds, a)
-	}
-	if len(cl.seeds) == 0 {
-		return nil, &ConfigError{"Silos", "is empty: name the address of at least one silo"}
+	if cl.seeds.source, err = discovery.Parse(c.Silos); err != nil {
+		return nil, &ConfigError{"Silos", err.Error()}
 	}
 	if err := c.TLS.Check(); err != nil {
 		return nil, &ConfigError{"TLS", err.Error()}
 	}
-	if c.TLS.IsZero() && !c.TrustNetwork && c.Network == nil {
-		for _, addr := range append([]string{c.Listen}, cl.seeds...) {
-			if !actor.Loopback(addr) {
-				return nil, &ConfigError{"TLS", fmt.Sprintf("is empty, and %q is no loopback address: whoever is on the way could read and change everything. Name the files of a certificate, or, where everybody on the network may do that, set TrustNetwork", addr)}
-			}
-		}
+	list, _ := cl.seeds.source.(discovery.Static)
+	if err := c.trusts(append([]string{c.Listen}, list...)); err != nil {
+		return nil, err
 	}
+	cl.seeds.trusted = c.trusts
 	for _, k := range c.Grains {
 		if _, twice := cl.kinds[k.Name()]; twice {
 			return nil, &ConfigError{"Grains", fmt.Sprintf("kind %q is there twice: list each package's Shared() once", k.Name())}
@@ -147,9 +142,7 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 		}
 		cl.kinds[k.Name()] = k
 	}
-	cl.node, err = actor.Start(actor.Config{
-		Addr: c.Listen, Network: c.Network, Limit: c.MaxMessage + overhead, SilosOnly: true, TLS: c.TLS, Incarnation: uint64(time.Now().UnixNano()), Logger: c.Logger,
-	})
+	cl.node, err = c.start()
 	if err != nil {
 		return nil, fmt.Errorf("cluster: Config.Listen: %w", err)
 	}
@@ -208,33 +201,48 @@ func (c *Client) route(ctx context.Context, to wire.ID, inv wire.Invocation, roo
 
 // find asks the seeds for a view in which some silo is up.
 func (c *Client) find(ctx context.Context) error {
+	var reasons map[string]string
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
-		reasons := map[string]string{}
-		var refused []error // for good
-		for _, addr := range c.seeds {
-			if err := c.fetchView(ctx, addr); err != nil {
-				reasons[addr] = err.Error()
-				if foreign := (*actor.Foreign)(nil); errors.As(err, &foreign) {
-					refused = append(refused, foreign)
-				}
-			} else if v := c.views.Current(); v.UpCount() > 0 {
-				return nil
-			} else {
-				reasons[addr] = "the cluster is still being founded"
-			}
+		addrs, err := c.seeds.get(ctx)
+		if wrong := (*ConfigError)(nil); errors.As(err, &wrong) {
+			return wrong
 		}
-		if len(refused) == len(c.seeds) {
-			return &NoSilo{reasons, errors.Join(refused...)}
+		refused := askAny(ctx, addrs, c.fetchServing)
+		if refused == nil {
+			return nil
+		}
+		foreign := foreigners(refused)
+		if err != nil {
+			refused[c.seeds.source.String()] = err
+		}
+		if len(refused) > 0 { // else ctx has ended
+			reasons = texts(refused)
+		}
+		if len(addrs) > 0 && len(foreign) == len(addrs) { // they do not change their minds
+			return &NoSilo{reasons, errors.Join(foreign...)}
 		}
 		t := time.NewTimer(pause)
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
-			return &NoSilo{reasons, errors.Join(append(refused, context.Cause(ctx))...)}
+			return &NoSilo{reasons, context.Cause(ctx)}
 		}
 	}
 }
+
+// fetchServing fetches the view of the silo at addr, and says if nobody is up in it.
+func (c *Client) fetchServing(ctx context.Context, addr string) error {
+	if err := c.fetchView(ctx, addr); err != nil {
+		return err
+	}
+	if c.views.Current().UpCount() == 0 {
+		return errFounding
+	}
+	return nil
+}
+
+var errFounding = errors.New("the cluster is still being founded")
 
 func (c *Client) fetchView(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
@@ -244,10 +252,22 @@ func (c *Client) fetchView(ctx context.Context, addr string) error {
 		return err
 	}
 	v, err := view.Decode(b)
-	if err == nil {
-		c.views.Set(v)
+	if err != nil {
+		return err
 	}
-	return err
+	if had := c.views.Current(); had != nil && !related(had, v) {
+		return errors.New("it is a silo of another cluster")
+	}
+	c.views.Set(v)
+	return nil
+}
+
+// related says whether two views may be of one cluster: addresses are given to others, store ids are not.
+func related(a, b *view.View) bool {
+	return slices.ContainsFunc(a.Silos, func(s view.Silo) bool {
+		_, ok := b.Silo(s.ID)
+		return ok
+	})
 }
 
 // watchViews keeps the copy of the view fresh.
@@ -261,7 +281,12 @@ func (c *Client) watchViews() {
 			return
 		case <-tick.C:
 		}
-		c.awaitView(c.life, c.views.Current().Number+1)
+		if c.askSilos(c.life, c.views.Current().Number+1) {
+			continue
+		}
+		// All whom the view names are gone, or have moved: whoever is found now knows more.
+		addrs, _ := c.seeds.get(c.life) // there will be another time
+		askAny(c.life, addrs, c.fetchView)
 	}
 }
 
@@ -277,10 +302,12 @@ func (c *Client) moved(v *view.View) {
 // viewEvery is how old a client's view may be before it asks.
 const viewEvery = 500 * time.Millisecond
 
-// awaitView asks the silos once, each until one has a view of at least that number. Those that the
-// client's view has as down are asked where none of the others answers: it may be the view that is old.
-func (c *Client) awaitView(ctx context.Context, number uint64) {
-	answered := false
+func (c *Client) awaitView(ctx context.Context, number uint64) { c.askSilos(ctx, number) }
+
+// askSilos asks the silos once, each until one has a view of at least that number. Those that the client's
+// view has as down are asked where none of the others answers: it may be the view that is old. It is false
+// when nobody answers.
+func (c *Client) askSilos(ctx context.Context, number uint64) (answered bool) {
 	for _, up := range []bool{true, false} {
 		for _, s := range c.views.Current().Silos {
 			if s.Up != up {
@@ -289,13 +316,14 @@ func (c *Client) awaitView(ctx context.Context, number uint64) {
 			err := c.fetchView(ctx, s.Addr)
 			answered = answered || err == nil
 			if ctx.Err() != nil || c.views.Current().Number >= number {
-				return
+				return true
 			}
 		}
 		if answered {
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // notice is the handler of link.ServiceBlocks: an attempt of this client's is wounded.

@@ -5,5 +5,5 @@
 //	order, err := wine.GetUser(c, "alice").Purchase(ctx, "100062")
 //
 // A client keeps a copy of the newest view and calls the owner of a grain directly. It coordinates the
-// atomic blocks that are begun on it.
+// atomic blocks that are begun on it. [Inspect] takes no part in the cluster: it tells how it is.
 package cluster

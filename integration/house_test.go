@@ -53,6 +53,7 @@ var house = []struct {
 	// Roots.
 	{path: "cluster/silo"},
 	{path: "grains/graintest"},
+	{path: "cluster/siloctl"},
 	// The generator and the samples stand beside each other.
 	{path: "codegen/internal/load", not: []string{"actor", "cluster"}},
 	{path: "codegen/internal/lock", not: []string{"actor", "cluster"}},

@@ -27,6 +27,7 @@ const (
 	ServiceRepairs   = actor.OnBulk | 10          // comparisons of replicas, and states
 	ServiceDataflow  = actor.OnDissemination | 11 // changes, from operators to operators and readers
 	ServiceSnapshots = actor.OnBulk | 12          // subscriptions to operators, and the pages of their states
+	ServiceReport    = actor.OnControl | 13       // how a silo is, for people
 )
 
 // Peers sends messages to silos by their identity, through whatever address the view gives. Requests go

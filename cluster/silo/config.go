@@ -1,18 +1,20 @@
 package silo
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/martinelli-go/martinelli/actor"
 	"github.com/martinelli-go/martinelli/cluster/consensus"
+	"github.com/martinelli-go/martinelli/cluster/discovery"
 	"github.com/martinelli-go/martinelli/grains"
 )
 
@@ -29,10 +31,18 @@ type Config struct {
 	// Advertise is the host:port by which others reach Listen, where that differs: behind a translator
 	// of addresses, or for a Listen without a host. Default: Listen.
 	Advertise string
-	// Join lists the Advertise addresses of all silos of the cluster, this one's too, separated by
-	// commas; the same list, in any order, for each. The cluster is founded when all have been started
-	// once; from then on most of them must be up. Empty: a cluster of one.
+	// Join yields the Advertise addresses of all silos of the cluster, this one's too: written here,
+	// separated by commas, or dns:name:port, dns+srv:_service._tcp.name or file:/path, as package
+	// discovery has them. The same addresses, in any order, for each. The cluster is founded when all
+	// have been started once; from then on most of them must be up. It is a fixed set in this version, so
+	// each must be in the file or have its record from the beginning, and keep its address; a form that
+	// yields only who is there, nats://host:port/name, is for clients. A silo that has been founded does
+	// not ask again. Empty: a cluster of one.
 	Join string
+	// Expect is how many silos the cluster has: the founding waits until Join yields so many. It must be
+	// given where Join is no list that is written out, because a part of the silos looks like a smaller
+	// cluster.
+	Expect int
 	// DataDir is where the silo keeps what must survive it. It belongs to this silo alone, and names it
 	// in the cluster: a silo that has lost it cannot come back in this version. Empty: in memory, and
 	// nothing survives.
@@ -107,9 +117,6 @@ func (c Config) withDefaults() Config {
 	if c.Advertise == "" {
 		c.Advertise = "silo:1"
 	}
-	if c.Join == "" {
-		c.Join = c.Advertise
-	}
 	return c
 }
 
@@ -126,13 +133,17 @@ func (c Config) inMemory() Config {
 
 // check refuses what cannot work, before anything is opened.
 func (c Config) check() error {
-	for field, negative := range map[string]bool{"MaxMessage": c.MaxMessage < 0, "Connections": c.Connections < 0, "PeerCalls": c.PeerCalls < 0, "IdleAfter": c.IdleAfter < 0, "Silence": c.Silence < 0} {
+	for field, negative := range map[string]bool{"MaxMessage": c.MaxMessage < 0, "Connections": c.Connections < 0, "PeerCalls": c.PeerCalls < 0, "IdleAfter": c.IdleAfter < 0, "Silence": c.Silence < 0, "Expect": c.Expect < 0} {
 		if negative {
 			return &ConfigError{field, "is negative: leave it out for the default"}
 		}
 	}
 	if err := c.TLS.Check(); err != nil {
 		return &ConfigError{"TLS", err.Error()}
+	}
+	source, err := c.source()
+	if err != nil {
+		return err
 	}
 	if c.Network != nil {
 		return nil
@@ -156,18 +167,24 @@ func (c Config) check() error {
 	if c.Authorize != nil && c.TLS.IsZero() && c.Secret == "" {
 		return &ConfigError{"Authorize", "is set, and without TLS or Secret whoever says that it is a silo is believed and not asked about: give all silos one of them"}
 	}
+	list, _ := source.(discovery.Static)
+	return c.checkPorts(list)
+}
+
+// checkPorts refuses addresses beside which there is no place for the log.
+func (c Config) checkPorts(addrs []string) error {
+	if c.Network != nil {
+		return nil
+	}
 	ports := map[string]string{} // by the address of a log
-	for _, addr := range append(c.addresses(), c.Listen) {
-		if strings.ContainsAny(addr, "; \t") {
-			return &ConfigError{"Join", fmt.Sprintf("%q: addresses are separated by commas", addr)}
-		}
+	for _, addr := range append(slices.Clone(addrs), c.Listen) {
 		at, err := logAddr(addr)
 		if err != nil {
 			return &ConfigError{"Join", err.Error()}
 		}
 		ports[at] = addr
 	}
-	for _, addr := range c.addresses() {
+	for _, addr := range addrs {
 		if other, taken := ports[addr]; taken {
 			return &ConfigError{"Join", fmt.Sprintf("%s is the port after %s, where that silo keeps the log: leave it free", addr, other)}
 		}
@@ -175,15 +192,28 @@ func (c Config) check() error {
 	return nil
 }
 
-// addresses is the list of Join.
-func (c Config) addresses() []string {
-	var all []string
-	for a := range strings.SplitSeq(c.Join, ",") {
-		if a = strings.TrimSpace(a); a != "" {
-			all = append(all, a)
+// source is where the addresses of Join come from.
+func (c Config) source() (discovery.Source, error) {
+	if c.Join == "" {
+		return discovery.Static{cmp.Or(c.Advertise, c.Listen)}, nil
+	}
+	source, err := discovery.Parse(c.Join)
+	if err != nil {
+		return nil, &ConfigError{"Join", err.Error()}
+	}
+	switch s := source.(type) {
+	case discovery.Static:
+		if c.Expect > 0 && c.Expect != len(s) {
+			return nil, &ConfigError{"Expect", fmt.Sprintf("is %d, and Join lists %d silos: leave it out, or mend the list", c.Expect, len(s))}
+		}
+	case discovery.NATS:
+		return nil, &ConfigError{"Join", s.String() + " yields the silos that are there, and founding needs all that shall be: list them, or use dns:, dns+srv: or file:"}
+	default:
+		if c.Expect == 0 {
+			return nil, &ConfigError{"Expect", fmt.Sprintf("is missing, and Join %s may yield a part of the silos: say how many there are", s)}
 		}
 	}
-	return all
+	return source, nil
 }
 
 // TLS names the files of a node's certificates.

@@ -11,6 +11,9 @@
 //		Join: "127.0.0.1:7000,127.0.0.1:7010,127.0.0.1:7020",
 //	})
 //
+// Where addresses are not known beforehand, Join may name where to find them (package discovery), with Expect
+// for how many there are.
+//
 // A cluster is founded once, by all the silos of the list together, and is a fixed set from then on. It
 // goes on while most of them are up: grains of a silo that is not heard of for Config.Silence are
 // activated elsewhere, and it takes its share again when it is back.
@@ -30,6 +33,7 @@ import (
 
 	"github.com/martinelli-go/martinelli/actor"
 	"github.com/martinelli-go/martinelli/cluster/consensus"
+	"github.com/martinelli-go/martinelli/cluster/discovery"
 	"github.com/martinelli-go/martinelli/cluster/link"
 	"github.com/martinelli-go/martinelli/cluster/view"
 	"github.com/martinelli-go/martinelli/crdt"
@@ -47,6 +51,7 @@ type caller = wire.AtCaller
 type Silo struct {
 	caller
 	config      Config
+	source      discovery.Source // of Join
 	log         *slog.Logger
 	id          view.SiloID
 	addr        string
@@ -82,16 +87,23 @@ type Silo struct {
 // Start starts a silo and returns when it serves: when its cluster is founded, and most of the silos have
 // agreed that it is up. ctx bounds that, not the silo's life: [Silo.Stop] ends it.
 //
-// Errors: *ConfigError; *actor.PortInUse; *consensus.NotFounded, which names the silos that did not
-// answer; *consensus.ForeignStore and *consensus.WrongList, for a directory or a list that do not belong
-// to the cluster; *actor.Foreign where another silo has another Secret or TLS; *consensus.InUse for a directory that another process uses.
+// Errors: *ConfigError; *actor.PortInUse; *NotResolved, where Join did not yield all silos;
+// *consensus.NotFounded, which names the silos that did not answer; *consensus.ForeignStore and
+// *consensus.WrongList, for a directory or a list that do not belong to the cluster; *actor.Foreign where
+// another silo has another Secret or TLS; *consensus.InUse for a directory that another process uses.
 func Start(ctx context.Context, c Config) (_ *Silo, err error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
 	c = c.withDefaults()
-	if err := consensus.CheckList(c.Advertise, c.addresses()); err != nil {
-		return nil, fmt.Errorf("silo: Config.Join: %w", err)
+	source, err := c.source()
+	if err != nil {
+		return nil, err
+	}
+	if list, ok := source.(discovery.Static); ok {
+		if err := consensus.CheckList(c.Advertise, list); err != nil {
+			return nil, fmt.Errorf("silo: Config.Join: %w", err)
+		}
 	}
 	kinds, err := kindsOf(c.Grains)
 	if err != nil {
@@ -102,7 +114,7 @@ func Start(ctx context.Context, c Config) (_ *Silo, err error) {
 	}
 	c = c.inMemory()
 	s := &Silo{
-		config: c, kinds: kinds, addr: c.Advertise, log: c.Logger.With("silo", c.Advertise),
+		config: c, source: source, kinds: kinds, addr: c.Advertise, log: c.Logger.With("silo", c.Advertise),
 		views: &view.Holder{},
 		done:  make(chan struct{}), failure: make(chan error, 1),
 		signs: signs{last: map[view.SiloID]sign{}},
@@ -203,21 +215,12 @@ const repairLimit = 128 << 20
 
 // found founds the cluster with the others, or finds that it is founded.
 func (s *Silo) found(ctx context.Context) error {
-	said := s.sayWaiting("for the cluster to be founded: all of " + s.config.Join + " must have been started once")
+	said := s.sayWaiting("for the cluster to be founded: all of " + s.source.String() + " must have been started once")
 	defer said()
 	// A foreign silo does not become one of ours by being asked again.
 	asking, give := context.WithCancelCause(ctx)
 	defer give(nil)
-	founders, id, err := consensus.Found(asking, s.store, s.addr, s.config.addresses(), func(ctx context.Context, addr string) (consensus.Answer, error) {
-		b, err := s.node.RequestPeer(ctx, actor.Peer{Addr: addr, Silo: true}, link.ServiceFounding, nil)
-		if foreign := (*actor.Foreign)(nil); errors.As(err, &foreign) {
-			give(foreign)
-		}
-		if err != nil {
-			return consensus.Answer{}, err
-		}
-		return consensus.DecodeAnswer(b)
-	})
+	founders, id, err := s.agree(asking, give)
 	if foreign := (*actor.Foreign)(nil); err != nil && errors.As(context.Cause(asking), &foreign) {
 		return fmt.Errorf("silo: Config.Join: %w", foreign)
 	}
@@ -350,6 +353,7 @@ func (s *Silo) host(context.Context) (err error) {
 
 	s.node.Handle(link.ServicePropose, s.serveLeader)
 	s.node.Handle(link.ServiceView, s.serveView)
+	s.node.Handle(link.ServiceReport, s.serveReport)
 	s.node.HandleNotify(link.ServiceAlive, s.alive)
 	s.node.Handle(link.ServiceCalls, s.serveCall)
 	s.node.HandleNotify(link.ServiceBlocks, s.notice)
@@ -388,7 +392,7 @@ func (s *Silo) serve(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("silo: replaying the log: %w", context.Cause(ctx))
 	}
-	said := s.sayWaiting("until most of the silos of " + s.config.Join + " are up")
+	said := s.sayWaiting("until most of the silos of " + s.source.String() + " are up")
 	defer said()
 	cancel := s.views.Subscribe(s.moved)
 	s.opened(func(context.Context) error { cancel(); return nil })

@@ -81,6 +81,17 @@ func (v *View) Owner(id wire.ID) (Silo, bool) {
 	return v.Silos[i], true
 }
 
+// SlotCounts is how many slots each silo owns that owns any.
+func (v *View) SlotCounts() map[SiloID]int {
+	n := map[SiloID]int{}
+	for _, i := range v.owners {
+		if i >= 0 {
+			n[v.Silos[i].ID]++
+		}
+	}
+	return n
+}
+
 // Silo returns the founder of that id.
 func (v *View) Silo(id SiloID) (Silo, bool) {
 	i, ok := v.index[id]

@@ -211,6 +211,20 @@ func (h *Host) Activations(kind string) (n int) {
 	return n
 }
 
+// Counts is how many grains of each kind are active here. It costs a look at each.
+func (h *Host) Counts() map[string]int {
+	n := map[string]int{}
+	for i := range h.shards {
+		s := &h.shards[i]
+		s.mu.Lock()
+		for id := range s.all {
+			n[id.Kind()]++
+		}
+		s.mu.Unlock()
+	}
+	return n
+}
+
 // activation returns the activation of id, made if there is none.
 func (h *Host) activation(id wire.ID, kind *wire.GrainKind) *activation {
 	s := h.shard(id)

@@ -1,0 +1,83 @@
+package cluster
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/martinelli-go/martinelli/actor"
+	"github.com/martinelli-go/martinelli/cluster/link"
+)
+
+// fine is a silo without faults.
+func fine(addr string) SiloReport { return SiloReport{Addr: addr, State: stateUp, View: 5, Term: 2} }
+
+func TestProblems(t *testing.T) {
+	t.Parallel()
+	with := func(addr string, change func(*SiloReport)) SiloReport {
+		s := fine(addr)
+		change(&s)
+		return s
+	}
+	leads := func(s *SiloReport) { s.Leads = true }
+	down := func(s *SiloReport) { s.State, s.Silent, s.View, s.Term = "down", "refused", 0, 0 }
+	for name, c := range map[string]struct {
+		silos []SiloReport
+		want  []string
+	}{
+		"healthy":    {[]SiloReport{with("a", leads), fine("b"), fine("c")}, nil},
+		"one is one": {[]SiloReport{with("a", leads)}, nil},
+		"down":       {[]SiloReport{with("a", leads), fine("b"), with("c", down)}, []string{"silo c is down: refused"}},
+		"silent": {[]SiloReport{with("a", leads), fine("b"), with("c", func(s *SiloReport) { s.Silent = "timeout" })},
+			[]string{"silo c does not answer: timeout"}},
+		"back, and not up yet": {[]SiloReport{with("a", leads), fine("b"), with("c", func(s *SiloReport) { s.State = "down" })},
+			[]string{"silo c answers, and is down in view 5"}},
+		"behind": {[]SiloReport{with("a", leads), fine("b"), with("c", func(s *SiloReport) { s.View = 4 })},
+			[]string{"silo c is behind: it has view 4 of 5"}},
+		"half is no majority": {[]SiloReport{with("a", leads), with("b", down)},
+			[]string{"silo b is down: refused", "1 of 2 silos are up: most of them are needed, or nothing is decided"}},
+		"no leader": {[]SiloReport{fine("a"), fine("b")}, []string{"no silo leads the log: nothing is decided until one does"}},
+		"two leaders": {[]SiloReport{with("a", leads), with("b", func(s *SiloReport) { s.Leads, s.Term = true, 3 }), fine("c")},
+			[]string{"2 silos take themselves for the leader of the log: all but b are cut off, or about to hear of it"}},
+	} {
+		r := &Report{View: 5, Silos: c.silos}
+		r.judge()
+		require.Equal(t, c.want, r.Problems, name)
+		require.Equal(t, len(c.want) == 0, r.Healthy(), name)
+	}
+}
+
+// Silos of another cluster, and others than a view says, are not taken for members, and rubbish is no report.
+func TestReportsOfStrangers(t *testing.T) {
+	t.Parallel()
+	network := &actor.Network{}
+	reports := map[string][]byte{
+		"a": (&link.Report{Silo: "a", Cluster: "ours", View: 3, Leads: true, Term: 1, Members: []link.ReportMember{
+			{ID: "a", Addr: "a", State: "up"}, {ID: "b", Addr: "b", State: "up"}, {ID: "c", Addr: "c", State: "up"}, {ID: "d", Addr: "d", State: "up"},
+		}}).Append(nil),
+		"b": (&link.Report{Silo: "b", Cluster: "theirs", View: 9, Leads: true, Term: 9}).Append(nil),
+		"c": (&link.Report{Silo: "x", Cluster: "ours", View: 3, Leads: true, Term: 9}).Append(nil),
+		"d": {0xff, 0xff},
+	}
+	start := func(addr string) *actor.Node {
+		n, err := actor.Start(actor.Config{Network: network, Addr: addr, Logger: slog.New(slog.DiscardHandler)})
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = n.Stop(context.Background()) })
+		return n
+	}
+	for addr, b := range reports {
+		start(addr).Handle(link.ServiceReport, func(context.Context, actor.Peer, []byte) ([]byte, error) { return b, nil })
+	}
+	r, err := inspect(t.Context(), start("client"), []string{"a"}, Inspection{})
+	require.NoError(t, err)
+	require.Equal(t, "ours", r.Cluster)
+	require.EqualValues(t, 3, r.View)
+	require.Equal(t, "a", r.Leader)
+	require.Empty(t, r.Silos[0].Silent)
+	require.Contains(t, r.Silos[1].Silent, "another cluster, theirs")
+	require.Contains(t, r.Silos[2].Silent, "another silo is there, x")
+	require.Contains(t, r.Silos[3].Silent, "bad tag")
+	require.Len(t, r.Problems, 3)
+}

@@ -1,0 +1,212 @@
+// Command siloctl tells people and programs how a cluster of silos is.
+//
+//	siloctl status  --silos 10.0.0.1:7000      is it healthy, and if not, why
+//	siloctl members --silos dns:silos:7000     who belongs to it
+//	siloctl grains  --silos file:/etc/silos    where how many grains of which kind are active
+//	siloctl slots   --silos nats://n:4222/wine who owns how much of the key space
+//
+// --silos takes what cluster.Config.Silos takes; the environment variable MARTINELLI_SILOS stands in for it.
+// One silo that answers is enough, and no majority is needed. With --json each command prints one document,
+// the [cluster.Report], in which the counts of grains are those that the command grains asked for.
+//
+// Every command ends with the code 0 where the cluster is healthy, 1 where it is not (what is wrong is said on
+// standard error, and in the document), 2 where the command line is wrong, and 3 where no silo answered. It
+// only reads.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/martinelli-go/martinelli/cluster"
+)
+
+// Exit codes.
+const (
+	exitHealthy     = 0
+	exitUnhealthy   = 1
+	exitUsage       = 2
+	exitUnreachable = 3
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	p := program{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, inspect: cluster.Inspect}
+	os.Exit(p.run(ctx, os.Args[1:]))
+}
+
+// program is the command with its surroundings passed in.
+type program struct {
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	inspect        func(context.Context, cluster.Config, cluster.Inspection) (*cluster.Report, error)
+}
+
+// silosVariable stands in for the flag --silos.
+const silosVariable = "MARTINELLI_SILOS"
+
+// command is one of those that siloctl has.
+type command struct {
+	name, about string
+	what        cluster.Inspection
+	print       func(io.Writer, *cluster.Report)
+}
+
+var commands = []command{
+	{"status", "is the cluster healthy, and if not, why", cluster.Inspection{}, printStatus},
+	{"members", "who belongs to the cluster", cluster.Inspection{}, printMembers},
+	{"grains", "where how many grains of which kind are active", cluster.Inspection{Grains: true}, printGrains},
+	{"slots", "who owns how much of the key space", cluster.Inspection{}, printSlots},
+}
+
+// options are the flags, the same for all commands.
+type options struct {
+	silos, listen string
+	timeout       time.Duration
+	json          bool
+}
+
+func (p program) run(ctx context.Context, args []string) int {
+	if len(args) == 0 {
+		fmt.Fprintf(p.stderr, "siloctl: no command\n\n%s", usage())
+		return exitUsage
+	}
+	switch args[0] {
+	case "help", "-h", "-help", "--help":
+		fmt.Fprint(p.stdout, usage())
+		return exitHealthy
+	}
+	for _, c := range commands {
+		if c.name == args[0] {
+			return p.command(ctx, c, args[1:])
+		}
+	}
+	fmt.Fprintf(p.stderr, "siloctl: there is no command %.50q\n\n%s", args[0], usage())
+	return exitUsage
+}
+
+func (p program) command(ctx context.Context, c command, args []string) int {
+	var o options
+	f := newFlags(c.name, &o)
+	switch err := f.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintf(p.stdout, "siloctl %s: %s.\n\n%s%s", c.name, c.about, flagUsage(f), codes)
+		return exitHealthy
+	case err != nil:
+		return p.misused("%v", err)
+	case f.NArg() > 0:
+		return p.misused("%s takes no argument %.50q", c.name, f.Arg(0))
+	case o.timeout <= 0:
+		return p.misused("--timeout %v is no time to wait", o.timeout)
+	}
+	if o.silos == "" {
+		o.silos = p.getenv(silosVariable)
+	}
+	if o.silos == "" {
+		return p.misused("which silos? Give --silos, or set %s, to the address of one or to where they are found", silosVariable)
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	r, err := p.inspect(ctx, cluster.Config{Silos: o.silos, Listen: o.listen, Logger: slog.New(slog.DiscardHandler)}, c.what)
+	if wrong := new(*cluster.ConfigError); errors.As(err, wrong) {
+		return p.misused("--%s: %s", strings.ToLower((*wrong).Field), (*wrong).Reason)
+	}
+	if err != nil {
+		fmt.Fprintln(p.stderr, unreachable(err))
+		return exitUnreachable
+	}
+	return p.tell(c, o, r)
+}
+
+// tell prints the report, and what is wrong.
+func (p program) tell(c command, o options, r *cluster.Report) int {
+	var out bytes.Buffer
+	if o.json {
+		e := json.NewEncoder(&out)
+		e.SetIndent("", "  ")
+		if err := e.Encode(r); err != nil {
+			fmt.Fprintln(p.stderr, "siloctl:", err)
+			return exitUnreachable
+		}
+	} else {
+		c.print(&out, r)
+	}
+	if _, err := p.stdout.Write(out.Bytes()); err != nil {
+		fmt.Fprintln(p.stderr, "siloctl: standard output:", err)
+		return exitUnreachable
+	}
+	if r.Healthy() {
+		return exitHealthy
+	}
+	for _, problem := range r.Problems {
+		fmt.Fprintln(p.stderr, "siloctl:", printable(problem))
+	}
+	return exitUnhealthy
+}
+
+func (p program) misused(format string, args ...any) int {
+	fmt.Fprintf(p.stderr, "siloctl: %s\n(siloctl help says more)\n", printable(fmt.Sprintf(format, args...)))
+	return exitUsage
+}
+
+// unreachable says who did not answer, and what to look at.
+func unreachable(err error) string {
+	none := new(*cluster.NoSilo)
+	if !errors.As(err, none) {
+		return "siloctl: " + printable(err.Error())
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "siloctl: no silo answered (%v):", (*none).Cause)
+	for _, addr := range sorted((*none).Reasons) {
+		fmt.Fprintf(&b, "\n  %s: %s", printable(addr), printable((*none).Reasons[addr]))
+	}
+	b.WriteString("\nCheck that a silo runs there, and that --silos has the address that it advertises. Silos connect back to this command: give --listen an address of this machine that they reach, if it has several.")
+	return b.String()
+}
+
+func newFlags(name string, o *options) *flag.FlagSet {
+	f := flag.NewFlagSet(name, flag.ContinueOnError)
+	f.SetOutput(io.Discard) // errors and help are printed by who parses
+	f.StringVar(&o.silos, "silos", "", "`where` silos are found, one that answers is enough: host:port,host:port or dns:name:port,\ndns+srv:_service._tcp.name, file:/path, nats://host:port/name (default $"+silosVariable+")")
+	f.StringVar(&o.listen, "listen", "", "`host:port` of this machine where silos reach this command (default: the address that faces\nthem, any free port)")
+	f.DurationVar(&o.timeout, "timeout", 10*time.Second, "`duration` to wait for answers, in all")
+	f.BoolVar(&o.json, "json", false, "print one JSON document in place of tables")
+	return f
+}
+
+func flagUsage(f *flag.FlagSet) string {
+	var b strings.Builder
+	b.WriteString("Flags:\n")
+	f.SetOutput(&b)
+	f.PrintDefaults()
+	return strings.ReplaceAll(b.String(), "\n  -", "\n  --")
+}
+
+const codes = `
+Exit codes:
+  0  the cluster is healthy
+  1  it is not; standard error says why
+  2  the command line is wrong
+  3  no silo answered
+`
+
+func usage() string {
+	var b strings.Builder
+	b.WriteString("siloctl tells how a cluster of silos is. It changes nothing.\n\n  siloctl COMMAND --silos WHERE [flags]\n\nCommands:\n")
+	for _, c := range commands {
+		fmt.Fprintf(&b, "  %-8s %s\n", c.name, c.about)
+	}
+	return b.String() + "\n" + flagUsage(newFlags("siloctl", new(options))) + codes
+}
