@@ -3,6 +3,8 @@ package cluster_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -109,7 +111,22 @@ func TestInspectNobody(t *testing.T) {
 	_, err = cluster.Inspect(t.Context(), cluster.Config{Silos: "nobody"}, cluster.Inspection{})
 	require.ErrorAs(t, err, &wrong)
 	require.Equal(t, "Silos", wrong.Field)
-	_, err = cluster.Inspect(t.Context(), cluster.Config{Silos: "127.0.0.1:1", Listen: "nowhere"}, cluster.Inspection{})
+	_, err = cluster.Inspect(t.Context(), cluster.Config{Silos: "127.0.0.1:1", Listen: "nowhere", TrustNetwork: true}, cluster.Inspection{})
 	require.ErrorAs(t, err, &wrong)
 	require.Equal(t, "Listen", wrong.Field)
+}
+
+// What a source yields is no more trusted than what is written: without TLS, this machine's addresses only.
+func TestSeedsOfOtherMachinesNeedTLS(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "silos")
+	require.NoError(t, os.WriteFile(file, []byte("192.0.2.1:7000\n"), 0o644))
+	var wrong *cluster.ConfigError
+	_, err := cluster.Inspect(within(t, 10*time.Second), cluster.Config{Silos: "file:" + file, Listen: "127.0.0.1:0"}, cluster.Inspection{})
+	require.ErrorAs(t, err, &wrong)
+	require.Equal(t, "TLS", wrong.Field)
+	_, err = cluster.Connect(within(t, 10*time.Second), cluster.Config{Silos: "file:" + file})
+	require.ErrorAs(t, err, &wrong)
+	require.Equal(t, "TLS", wrong.Field)
+	require.ErrorContains(t, err, "192.0.2.1:7000")
 }

@@ -74,6 +74,8 @@ var commands = []command{
 // options are the flags, the same for all commands.
 type options struct {
 	silos, listen string
+	tls           cluster.TLS
+	trust         bool
 	timeout       time.Duration
 	json          bool
 }
@@ -119,9 +121,9 @@ func (p program) command(ctx context.Context, c command, args []string) int {
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	r, err := p.inspect(ctx, cluster.Config{Silos: o.silos, Listen: o.listen, Logger: slog.New(slog.DiscardHandler)}, c.what)
+	r, err := p.inspect(ctx, cluster.Config{Silos: o.silos, Listen: o.listen, TLS: o.tls, TrustNetwork: o.trust, Logger: slog.New(slog.DiscardHandler)}, c.what)
 	if wrong := new(*cluster.ConfigError); errors.As(err, wrong) {
-		return p.misused("--%s: %s", strings.ToLower((*wrong).Field), (*wrong).Reason)
+		return p.misused("%s: %s", flagsOf[(*wrong).Field], (*wrong).Reason)
 	}
 	if err != nil {
 		fmt.Fprintln(p.stderr, unreachable(err))
@@ -129,6 +131,9 @@ func (p program) command(ctx context.Context, c command, args []string) int {
 	}
 	return p.tell(c, o, r)
 }
+
+// flagsOf are the flags by the field of a Config that they set.
+var flagsOf = map[string]string{"Silos": "--silos", "Listen": "--listen", "TLS": "--cert, --key, --ca (or --trust-network)"}
 
 // tell prints the report, and what is wrong.
 func (p program) tell(c command, o options, r *cluster.Report) int {
@@ -181,6 +186,11 @@ func newFlags(name string, o *options) *flag.FlagSet {
 	f.SetOutput(io.Discard) // errors and help are printed by who parses
 	f.StringVar(&o.silos, "silos", "", "`where` silos are found, one that answers is enough: host:port,host:port or dns:name:port,\ndns+srv:_service._tcp.name, file:/path, nats://host:port/name (default $"+silosVariable+")")
 	f.StringVar(&o.listen, "listen", "", "`host:port` of this machine where silos reach this command (default: the address that faces\nthem, any free port)")
+	f.StringVar(&o.tls.Cert, "cert", "", "`file` of the certificate by which this command shows who it is, in PEM")
+	f.StringVar(&o.tls.Key, "key", "", "`file` of its private key")
+	f.StringVar(&o.tls.CA, "ca", "", "`file` of the certificates that those of all nodes derive from")
+	f.StringVar(&o.tls.SiloName, "silo-name", "", "the DNS `name` in the certificates of silos, where it is not the usual one")
+	f.BoolVar(&o.trust, "trust-network", false, "do without certificates although silos are on other machines")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Second, "`duration` to wait for answers, in all")
 	f.BoolVar(&o.json, "json", false, "print one JSON document in place of tables")
 	return f
