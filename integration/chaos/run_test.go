@@ -82,10 +82,11 @@ func TestSilosAreKilledPausedAndStarted(t *testing.T) {
 	victim := r.silos[leader-1]
 	at = r.locate(ctx)
 	require.NoError(t, victim.kill())
-	took := r.load.takeover(at, leader, time.Now(), takeoverWithin)
+	const bound = 30 * time.Second // how soon is for runs to measure
+	took := r.load.takeover(at, leader, time.Now(), bound)
 	require.NotEmpty(t, took)
 	for _, d := range took {
-		require.Less(t, d, takeoverWithin)
+		require.Less(t, d, bound)
 	}
 	require.Error(t, victim.kill(), "it is dead")
 	require.NoError(t, victim.start(ctx))
