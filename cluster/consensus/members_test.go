@@ -101,6 +101,8 @@ func TestTwoStoresJoinAtOnceUnderLoad(t *testing.T) {
 	t.Parallel()
 	c := newTrio(t, 3, calm)
 	l := c.leader()
+	d, e := c.spare(), c.spare()
+	g := c.groups[l]
 	var (
 		stop  atomic.Bool
 		wg    sync.WaitGroup
@@ -109,7 +111,7 @@ func TestTwoStoresJoinAtOnceUnderLoad(t *testing.T) {
 	for w := range 4 {
 		wg.Go(func() {
 			for k := 0; !stop.Load(); k++ {
-				_, err := c.groups[l].Propose(t.Context(), fmt.Appendf(nil, "%d/%d", w, k))
+				_, err := g.Propose(t.Context(), fmt.Appendf(nil, "%d/%d", w, k))
 				if err != nil {
 					t.Errorf("a proposal failed while stores joined: %v", err)
 					return
@@ -118,7 +120,6 @@ func TestTwoStoresJoinAtOnceUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	d, e := c.spare(), c.spare()
 	leader := []*Group{c.groups[l]}
 	var joins sync.WaitGroup
 	for _, i := range []int{d, e} {
@@ -244,7 +245,6 @@ func TestLeaderThatRemovesItselfStepsDown(t *testing.T) {
 	require.NotErrorIs(t, err, ErrInDoubt)
 	_, err = g.AwaitLeader(within(t, patienceOfTests))
 	require.ErrorIs(t, err, ErrRemoved)
-	require.Empty(t, membersOn(g).List[0].LastContact)
 
 	c.kill(old)
 	err = c.open(old)
