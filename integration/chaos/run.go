@@ -8,16 +8,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/martinelli-go/martinelli/actor"
-	"github.com/martinelli-go/martinelli/cluster/link"
-	"github.com/martinelli-go/martinelli/grains/wire"
+	"github.com/martinelli-go/martinelli/cluster"
 	"github.com/martinelli-go/martinelli/integration/chaos/register"
-	"github.com/martinelli-go/martinelli/txn/commit"
 )
 
 const silos = 3
@@ -49,7 +47,6 @@ type run struct {
 	fabric  *fabric
 	silos   []*member
 	addrs   []string // by name
-	node    *actor.Node
 	history *history
 	load    *load
 	began   time.Time
@@ -149,9 +146,6 @@ func (r *run) start(ctx context.Context) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	if r.node, err = actor.Start(actor.Config{Addr: net.JoinHostPort(direct.String(), "0"), Logger: quiet(os.Stderr)}); err != nil {
-		return err
-	}
 	bounded, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
 	if r.load, err = connect(bounded, join, r.history); err != nil {
@@ -194,11 +188,6 @@ func freePorts(n int) (ports [][]int, err error) {
 func (r *run) close() (errs []error) {
 	if r.load != nil {
 		r.load.close()
-	}
-	if r.node != nil {
-		bounded, cancel := context.WithTimeout(context.Background(), stopWithin)
-		_ = r.node.Stop(bounded) // it has only asked
-		cancel()
 	}
 	// All at once: those that are left have no majority to wait for.
 	var mu sync.Mutex
@@ -398,18 +387,11 @@ func (r *run) locate(ctx context.Context) map[register.Key]int64 {
 
 // leader asks the silos who leads the log.
 func (r *run) leader(ctx context.Context) (int, error) {
-	ask := (&link.LeaderRequest{Op: link.OpLoad, Key: commit.StateKey{Grain: wire.NewID("register.Register", "nobody")}}).Append(nil)
 	bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	for bounded.Err() == nil {
-		for i, addr := range r.addrs {
-			one, stop := context.WithTimeout(bounded, 300*time.Millisecond)
-			b, err := r.node.Request(one, addr, link.ServicePropose, ask)
-			stop()
-			if err != nil {
-				continue
-			}
-			if reply, err := link.DecodeLeaderReply(b); err == nil && reply.Status == link.LeaderOK {
+		if report, err := r.load.clients[0].Inspect(bounded, cluster.Inspection{}); err == nil {
+			if i := slices.Index(r.addrs, report.Leader); i >= 0 {
 				return i + 1, nil
 			}
 		}
