@@ -267,3 +267,34 @@ func TestNobodySpeaksForASilo(t *testing.T) {
 	a.receive(reply, origin{identity{silo: true}, Calls})
 	require.NoError(t, (<-c.answer).err)
 }
+
+// Who answers as a silo must know the secret too: neither nothing nor the
+// dialler's own proof sent back will do.
+func TestAcceptorsProveThemselves(t *testing.T) {
+	t.Parallel()
+	for what, answer := range map[string]func(proof []byte) []byte{
+		"nothing":   func(p []byte) []byte { return make([]byte, len(p)) },
+		"reflected": func(p []byte) []byte { return p },
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer l.Close()
+		go func() {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			_, _ = io.ReadFull(conn, make([]byte, len(greeting)+2+nonceSize))
+			_, _ = conn.Write(append([]byte{verdictWelcome, roleSilo}, make([]byte, nonceSize)...))
+			proof := make([]byte, 32)
+			_, _ = io.ReadFull(conn, proof)
+			_, _ = conn.Write(append([]byte{verdictWelcome}, answer(proof)...))
+		}()
+		conn, err := net.Dial("tcp", l.Addr().String())
+		require.NoError(t, err)
+		defer conn.Close()
+		_, _, err = guardOf(t, Config{Silo: true, Secret: "s"}).dial(conn, byte(Calls), time.Now().Add(3*time.Second))
+		require.ErrorAs(t, err, new(*Foreign), what)
+	}
+}
