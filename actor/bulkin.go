@@ -54,12 +54,12 @@ func (t *tcp) serveBulk(conn net.Conn, who identity) {
 			t.node.callerLost(in.sender, Bulk)
 		}
 	}()
-	if err := in.read(); err != nil && !t.closed.Load() {
+	if err := in.read(); !t.closed.Load() {
 		t.node.cfg.Logger.Debug("a bulk connection ended", slog.String("node", t.node.addr), slog.String("from", in.sender), slog.Any("error", err))
 	}
 }
 
-// read returns when the connection ends or breaks the rules.
+// read returns when the connection ends or breaks the rules, with the reason.
 func (in *bulkIn) read() error {
 	var head [frameHead]byte
 	for {

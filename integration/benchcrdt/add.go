@@ -21,30 +21,26 @@ func (a *add) ratio(figure func(report.Cost) float64) float64 {
 // more is what an element holds beyond what it would in a map[K]struct{}.
 func (a *add) more() float64 { return a.setHeld - a.bareHeld }
 
-// last keeps the compiler from leaving out what is measured.
-var last any
-
 // measureAdd lets a bare map and a set grow from empty to the keys, in turns.
 func measureAdd[K comparable](ctx context.Context, keys []K, rounds, times int) (a add, err error) {
 	costs, err := report.Alternate(ctx, rounds,
 		func() report.Cost {
 			return report.Timed(len(keys)*times, func() {
 				for range times {
-					last = fillMap(keys)
+					runtime.KeepAlive(fillMap(keys))
 				}
 			})
 		},
 		func() report.Cost {
 			return report.Timed(len(keys)*times, func() {
 				for range times {
-					last = fillSet(keys)
+					runtime.KeepAlive(fillSet(keys))
 				}
 			})
 		})
 	if err != nil {
 		return a, err
 	}
-	last = nil
 	a.bare, a.set = costs[0], costs[1]
 	members, held := report.Held(func() map[K]struct{} {
 		m := map[K]struct{}{}

@@ -116,9 +116,8 @@ func (s *subject) measure(ctx context.Context, p plan) (*result, error) {
 	costs, err := report.Alternate(ctx, p.rounds,
 		func() report.Cost { return s.inserts(p.changes) },
 		func() report.Cost { return s.changes(run, p.changes) },
-		func() report.Cost { return report.Timed(1, func() { last = s.naive(in, s.other) }) },
+		func() report.Cost { return report.Timed(1, func() { runtime.KeepAlive(s.naive(in, s.other)) }) },
 	)
-	last = nil
 	if err = errors.Join(err, run.err); err != nil {
 		return nil, err
 	}
@@ -126,9 +125,6 @@ func (s *subject) measure(ctx context.Context, p plan) (*result, error) {
 	r.bare, r.change, r.naive = costs[0], costs[1], costs[2]
 	return r, nil
 }
-
-// last keeps the compiler from leaving out what is measured.
-var last any
 
 // count counts the work of changes, which are the same ones whatever the number of elements.
 func (r *result) count(s *subject, run *running) {

@@ -24,9 +24,6 @@ const (
 type (
 	set     = map[uint64]struct{}
 	values  = map[uint64]uint64
-	entry   = flow.Entry[uint64, uint64]
-	counted = flow.Entry[uint64, int64]
-	mean    = flow.Entry[uint64, flow.Average]
 	couple  = flow.Pair[uint64, uint64]
 )
 
