@@ -22,9 +22,9 @@ const (
 )
 
 type (
-	set     = map[uint64]struct{}
-	values  = map[uint64]uint64
-	couple  = flow.Pair[uint64, uint64]
+	set    = map[uint64]struct{}
+	values = map[uint64]uint64
+	couple = flow.Pair[uint64, uint64]
 )
 
 var (
