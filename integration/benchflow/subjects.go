@@ -72,7 +72,7 @@ func fresh(n int) func(int) uint64 {
 // graph binds the sources and nodes of n elements, and makes the operators of some of the nodes.
 func graph(names []string, nodes ...flow.Bound) func() ([]*flow.Operator, error) {
 	return func() ([]*flow.Operator, error) {
-		g, err := flow.Compile(append([]flow.Bound{flow.Bind(left, codec, 1), flow.Bind(right, codec, 1)}, nodes...))
+		g, err := flow.Compile(append([]flow.Bound{flow.Bind(inputs[0], codec, 1), flow.Bind(inputs[1], codec, 1)}, nodes...))
 		if err != nil {
 			return nil, err
 		}
@@ -88,7 +88,8 @@ func graph(names []string, nodes ...flow.Bound) func() ([]*flow.Operator, error)
 	}
 }
 
-var left, right = flow.Input[uint64]("left"), flow.Input[uint64]("right")
+// inputs are the graphs' sources; not variables of their own, for which the generator would write codecs.
+var inputs = [...]flow.Node[uint64]{flow.Input[uint64]("left"), flow.Input[uint64]("right")}
 
 // one is a subject of one operator, which bears its node's name.
 func one[B comparable](n int, node flow.Node[B], out crdt.Codec[B], naive func(set, []uint64) any) subject {
@@ -136,7 +137,7 @@ func contents(other []uint64) set {
 // subjects make what is measured, for n elements.
 var subjects = []func(n int) subject{
 	func(n int) subject {
-		kept := flow.Filter("keep", left, keep)
+		kept := flow.Filter("keep", inputs[0], keep)
 		mapped := flow.Map("triple", kept, triple)
 		group := by(n, foldGroup)
 		sum := flow.SumBy("sum", mapped, group, func(e uint64) uint64 { return e })
@@ -155,7 +156,7 @@ var subjects = []func(n int) subject{
 		}
 	},
 	func(n int) subject {
-		return one(n, flow.Filter("filter", left, keep), codec, func(in set, _ []uint64) any {
+		return one(n, flow.Filter("filter", inputs[0], keep), codec, func(in set, _ []uint64) any {
 			return collected(in, func(e uint64, put func(uint64)) {
 				if keep(e) {
 					put(e)
@@ -164,12 +165,12 @@ var subjects = []func(n int) subject{
 		})
 	},
 	func(n int) subject {
-		return one(n, flow.Map("map", left, triple), codec, func(in set, _ []uint64) any {
+		return one(n, flow.Map("map", inputs[0], triple), codec, func(in set, _ []uint64) any {
 			return collected(in, func(e uint64, put func(uint64)) { put(triple(e)) })
 		})
 	},
 	func(n int) subject {
-		return one(n, flow.FlatMap("flat-map", left, twice), codec, func(in set, _ []uint64) any {
+		return one(n, flow.FlatMap("flat-map", inputs[0], twice), codec, func(in set, _ []uint64) any {
 			return collected(in, func(e uint64, put func(uint64)) {
 				for o := range twice(e) {
 					put(o)
@@ -178,7 +179,7 @@ var subjects = []func(n int) subject{
 		})
 	},
 	func(n int) subject {
-		return one(n, flow.Union("union", left, right), codec, func(in set, other []uint64) any {
+		return one(n, flow.Union("union", inputs[0], inputs[1]), codec, func(in set, other []uint64) any {
 			out := contents(other)
 			for e := range in {
 				out[e] = struct{}{}
@@ -187,12 +188,12 @@ var subjects = []func(n int) subject{
 		}).beside(n)
 	},
 	func(n int) subject {
-		return one(n, flow.Distinct("distinct", left), codec, func(in set, _ []uint64) any {
+		return one(n, flow.Distinct("distinct", inputs[0]), codec, func(in set, _ []uint64) any {
 			return collected(in, func(e uint64, put func(uint64)) { put(e) })
 		})
 	},
 	func(n int) subject {
-		s := one(n, flow.Intersection("intersection", left, right), codec, func(in set, other []uint64) any {
+		s := one(n, flow.Intersection("intersection", inputs[0], inputs[1]), codec, func(in set, other []uint64) any {
 			also := contents(other)
 			return collected(in, func(e uint64, put func(uint64)) {
 				if _, ok := also[e]; ok {
@@ -206,7 +207,7 @@ var subjects = []func(n int) subject{
 		return s
 	},
 	func(n int) subject {
-		return one(n, flow.DifferenceNonMonotone("difference", left, right), codec, func(in set, other []uint64) any {
+		return one(n, flow.DifferenceNonMonotone("difference", inputs[0], inputs[1]), codec, func(in set, other []uint64) any {
 			also := contents(other)
 			return collected(in, func(e uint64, put func(uint64)) {
 				if _, ok := also[e]; !ok {
@@ -217,19 +218,19 @@ var subjects = []func(n int) subject{
 	},
 	func(n int) subject {
 		group := by(n, foldGroup)
-		return one(n, flow.CountBy("count by group", left, group), counteds, func(in set, _ []uint64) any {
+		return one(n, flow.CountBy("count by group", inputs[0], group), counteds, func(in set, _ []uint64) any {
 			return sums(in, group, func(sum, _ uint64) uint64 { return sum + 1 })
 		})
 	},
 	func(n int) subject {
 		group := by(n, foldGroup)
-		return one(n, flow.SumBy("sum by group", left, group, func(e uint64) uint64 { return e }), entries, func(in set, _ []uint64) any {
+		return one(n, flow.SumBy("sum by group", inputs[0], group, func(e uint64) uint64 { return e }), entries, func(in set, _ []uint64) any {
 			return sums(in, group, plus)
 		})
 	},
 	func(n int) subject {
 		group := by(n, foldGroup)
-		return one(n, flow.AverageBy("average by group", left, group, func(e uint64) uint64 { return e }), means, func(in set, _ []uint64) any {
+		return one(n, flow.AverageBy("average by group", inputs[0], group, func(e uint64) uint64 { return e }), means, func(in set, _ []uint64) any {
 			out := map[uint64]flow.Average{}
 			for e := range in {
 				a := out[group(e)]
@@ -240,7 +241,7 @@ var subjects = []func(n int) subject{
 	},
 	func(n int) subject {
 		group := by(n, foldGroup)
-		return one(n, flow.MinBy("min by group", left, group, cmp.Compare[uint64]), entries, func(in set, _ []uint64) any {
+		return one(n, flow.MinBy("min by group", inputs[0], group, cmp.Compare[uint64]), entries, func(in set, _ []uint64) any {
 			out := values{}
 			for e := range in {
 				if least, ok := out[group(e)]; !ok || e < least {
@@ -252,13 +253,13 @@ var subjects = []func(n int) subject{
 	},
 	func(n int) subject {
 		group := by(n, foldGroup)
-		return one(n, flow.MaxBy("max by group", left, group, cmp.Compare[uint64]), entries, func(in set, _ []uint64) any {
+		return one(n, flow.MaxBy("max by group", inputs[0], group, cmp.Compare[uint64]), entries, func(in set, _ []uint64) any {
 			return sums(in, group, func(most, e uint64) uint64 { return max(most, e) })
 		})
 	},
 	func(n int) subject {
 		group := by(n, foldGroup)
-		return one(n, flow.TopBy("top 10 by group", left, group, 10, cmp.Compare[uint64]), entries, func(in set, _ []uint64) any {
+		return one(n, flow.TopBy("top 10 by group", inputs[0], group, 10, cmp.Compare[uint64]), entries, func(in set, _ []uint64) any {
 			out := map[uint64][]uint64{}
 			for e := range in {
 				out[group(e)] = append(out[group(e)], e)
@@ -273,13 +274,13 @@ var subjects = []func(n int) subject{
 	func(n int) subject {
 		group := by(n, foldGroup)
 		most := func(a, b uint64) uint64 { return max(a, b) }
-		return one(n, flow.FoldBy("fold by group, in a tree", left, group, func(e uint64) uint64 { return e }, most), entries, func(in set, _ []uint64) any {
+		return one(n, flow.FoldBy("fold by group, in a tree", inputs[0], group, func(e uint64) uint64 { return e }, most), entries, func(in set, _ []uint64) any {
 			return sums(in, group, most)
 		})
 	},
 	func(n int) subject {
 		key := by(n, joinGroup)
-		return one(n, flow.Join(joinName, left, key, right, key), couples, func(in set, other []uint64) any {
+		return one(n, flow.Join(joinName, inputs[0], key, inputs[1], key), couples, func(in set, other []uint64) any {
 			at := map[uint64][]uint64{}
 			for _, e := range other {
 				at[key(e)] = append(at[key(e)], e)
@@ -294,7 +295,7 @@ var subjects = []func(n int) subject{
 		}).beside(n)
 	},
 	func(n int) subject {
-		return one(n, flow.Product(productName, left, right), couples, func(in set, other []uint64) any {
+		return one(n, flow.Product(productName, inputs[0], inputs[1]), couples, func(in set, other []uint64) any {
 			var out []couple
 			for e := range in {
 				for _, o := range other {
