@@ -83,7 +83,7 @@ func TestKindsThatDoNotFit(t *testing.T) {
 	var wrong *silo.ConfigError
 	require.ErrorAs(t, err, &wrong)
 	require.ErrorContains(t, err, `"bank.journal" is there twice`)
-	_, err = cluster.Connect(ctx, cluster.Config{Silos: "a:1", Grains: append(bank.Shared(), bank.Shared()...)})
+	_, err = cluster.Connect(ctx, cluster.Config{Silos: "127.0.0.1:1", Grains: append(bank.Shared(), bank.Shared()...)})
 	require.ErrorContains(t, err, `"bank.journal" is there twice`)
 
 	// A grain, a variable and a view that nobody was given.

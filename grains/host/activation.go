@@ -35,7 +35,7 @@ type activation struct {
 	impl      any             // nil before the first turn
 	cells     []*cell
 	ended     bool
-	outwaited bool // it has ended, and a block waits until it is gone
+	outwaited bool // it has ended, and a block waits until younger ones here are gone
 	stopping  bool // somebody waits for the turns that are left, to deactivate it
 	used      time.Time
 
@@ -142,8 +142,9 @@ func (a *activation) enter(ctx context.Context, t *turn, within commit.CallID, m
 	if a.ended {
 		var wounds []commit.Attempt
 		if !a.host.faults.endInPeace {
-			a.outwaited = a.outwaited || t.in != nil
-			wounds = a.signal(a.turnstile.Outwait(by))
+			younger, out := a.turnstile.Outwait(by)
+			a.outwaited = a.outwaited || younger
+			wounds = a.signal(out)
 		}
 		a.mu.Unlock()
 		a.act(wounds)

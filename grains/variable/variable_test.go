@@ -81,7 +81,7 @@ func TestFamiliesOfTypesThatAreNoKeys(t *testing.T) {
 	var refused *silo.ConfigError
 	require.ErrorAs(t, err, &refused)
 	require.EqualError(t, err, `silo: Config.Grains: variable "test.wrong": float64 cannot be a key: a key is a string, an int64, a [16]byte, a type made of one of them, or a struct of them`)
-	_, err = cluster.Connect(t.Context(), cluster.Config{Silos: "silo:1", Grains: []grains.Kind{kind}, Logger: quiet})
+	_, err = cluster.Connect(t.Context(), cluster.Config{Silos: "127.0.0.1:1", Grains: []grains.Kind{kind}, Logger: quiet})
 	require.ErrorContains(t, err, "float64 cannot be a key")
 
 	n := newNode(1)

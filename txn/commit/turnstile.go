@@ -287,11 +287,11 @@ func (t *Turnstile) Drop(client uint64) []Signal {
 }
 
 // Outwait says that a block's call, which is not let in any more, waits until what is here has ended. It
-// wounds what is younger, as a call in the queue does.
-func (t *Turnstile) Outwait(by Holder) []Signal {
+// wounds what is younger, as a call in the queue does, and says whether anything is.
+func (t *Turnstile) Outwait(by Holder) (younger bool, out []Signal) {
 	t.out = t.out[:0]
 	t.woundFor(by, true)
-	return t.out
+	return t.lockHit || t.turn.hit, t.out
 }
 
 // Close refuses all that wait and all that come. What runs goes on until it leaves.

@@ -348,13 +348,19 @@ func TestClosedTurnstileRefuses(t *testing.T) {
 func TestOutwaitWoundsTheYounger(t *testing.T) {
 	t.Parallel()
 	c := turnstileCheck{T: t}
+	outwait := func(by Holder, younger bool, want ...Signal) {
+		t.Helper()
+		got, out := c.Outwait(by)
+		require.Equal(t, younger, got)
+		c.signals(out, want...)
+	}
 	c.arrive(true, 1, Holder{})
-	c.signals(c.Outwait(block(1, 1))) // a plain turn takes no part
+	outwait(block(1, 1), false) // a plain turn takes no part
 	c.signals(c.OpenBlock(1, block(3, 1)))
-	c.signals(c.Outwait(Holder{}))
-	c.signals(c.Outwait(block(5, 1)))
-	c.signals(c.Outwait(block(2, 1)), wound(block(3, 1)))
-	c.signals(c.Outwait(block(2, 1))) // once
+	outwait(Holder{}, false)
+	outwait(block(5, 1), false)
+	outwait(block(2, 1), true, wound(block(3, 1)))
+	outwait(block(2, 1), true) // wounded once
 	c.signals(c.Leave(1))
 	require.True(t, c.Idle())
 }
