@@ -17,7 +17,9 @@
 //     user, it makes the grain, and its parameters become those of Grains: one for each name and type.
 //   - A struct that is marked //crdt:lattice, directly above it, is a lattice: its fields are lattices, those
 //     of package crdt, other marked structs, or one's own. Of one's own T there are the methods of
-//     crdt.Lattice[*T], Append(b []byte) []byte, and beside it func DecodeT(b []byte) (*T, error).
+//     crdt.Lattice[*T], Append(b []byte) []byte, and beside it func DecodeT(b []byte) (*T, error); and, to be
+//     a part of another, Effect(m *crdt.Minter, own *T) (*T, error) of crdt.Operation, which returns the
+//     receiver if its deltas need no identity.
 //   - Package-level variables of type variable.Var, variable.Family, flow.Node and dataflow.Rule.
 //   - Exported errors of a package with grain interfaces: variables Err… of type error, and structs that
 //     are errors, by value or by pointer.
@@ -35,9 +37,18 @@
 //	                                           EncodedSize, and, unless they are there, String and MarshalJSON
 //
 // and, unexported: the stub xRef; a wire.Method for each method; encoders append…, decode…, clone… and
-// codec… for each type that travels or is stored; errorTable. Compile-time assertions tie the file to
-// the package (stub and implementation fit the interface) and to the module (a constant of package wire,
-// whose name says what to do when it is missing).
+// codec… for each type that travels or is stored; layoutS, by which the methods of a lattice are a line each;
+// errorTable. Compile-time assertions tie the file to the package (stub and implementation fit the interface)
+// and to the module (a constant of package wire, whose name says what to do when it is missing).
+//
+// The package may use GetX, Key, Grains, Shared, NewS, DecodeS and the methods of S from the first run on, before
+// there is a file that declares them, and no other name of the file. So this is a mutator of a struct of
+// lattices: it changes a field, and puts the field's delta into an otherwise empty struct. A delta that says
+// nothing is as good as nil.
+//
+//	func (s *S) Tag(as *crdt.Minter, tag string) *S { return &S{Tags: s.Tags.Add(as, tag)} }
+//
+//	err := Notes.At(c, key).Mutate(ctx, func(s *S, as *crdt.Minter) (*S, error) { return s.Tag(as, "new"), nil })
 //
 // A kind is called package.Interface; of a command, the last element of its path takes the package's
 // place. Renaming either makes other grains of it: their state does not follow.
@@ -119,15 +130,20 @@
 //	a function of a graph that captures              a constant, a function, or data
 //	a changed type of a locked field, method, state  add another
 //	  or error
-//	//grain: or //crdt: with an unknown word, or     the nearest word
-//	  out of place
+//	//grain: or //crdt: with an unknown word, with   the nearest word, or how it is written
+//	  spaces, capitals or more words, or out of
+//	  place
 //	//crdt:lattice above what is no struct, is       a struct of lattices
 //	  generic, or has no fields
-//	a field of a lattice that is no lattice, has no  the type that serves
-//	  name, or is gone
+//	a field of a lattice that is no lattice, has no  the type that serves; another name
+//	  name or that of a method, or is gone
+//	a tag crdt:"…" on a field of a lattice           remove it: numbers are in the lock file
 //	a lattice that contains itself                   keys, and a family of variables
 //	a lattice of one's own without a method or a     its signature is printed
-//	  decoder
+//	  decoder, or inside of another without Effect
 //	a method by hand that is written for the struct  remove it
 //	a name of the package that grainc declares too   rename it
+//	a name of the generated file that is for         do without it
+//	  generated code alone
+//	variable.Replicas of less than 1                 1 or more, or variable.Everywhere
 package main

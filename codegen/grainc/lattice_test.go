@@ -35,7 +35,7 @@ func TestGeneratedLatticeObeysTheLaws(t *testing.T) {
 				case 0:
 					d.Name = m.Name.Set(now, as.Actor, name)
 				case 1:
-					d.Badges = m.Badges.Add(as, club.Badge{Name: name, Year: n})
+					d = m.Award(as, club.Badge{Name: name, Year: n})
 				case 2:
 					d.Visits = m.Visits.Add(as.Actor, int64(n))
 				case 3:
@@ -102,6 +102,25 @@ func mustPeak(t *testing.T, text string) *club.Peak {
 	p, err := club.DecodePeak([]byte(text))
 	require.NoError(t, err)
 	return p
+}
+
+// own declares a lattice of one's own called name, which has no Effect.
+func own(name string) string {
+	return strings.NewReplacer("*P", "*"+name, "type P", "type "+name, "DecodeP", "Decode"+name).Replace(`type P struct{}
+func (*P) Join(*P) *P { return nil }
+func (*P) LessOrEqual(*P) bool { return true }
+func (*P) Equal(*P) bool { return true }
+func (*P) Clone() *P { return nil }
+func (*P) IsEmpty() bool { return true }
+func (*P) Size() int { return 0 }
+func (*P) Hash() uint64 { return 0 }
+func (*P) Digest() []byte { return nil }
+func (*P) Since([]byte) (*P, error) { return nil, nil }
+func (*P) Parts() []*P { return nil }
+func (*P) String() string { return "" }
+func (*P) Append(b []byte) []byte { return b }
+func DecodeP([]byte) (*P, error) { return nil, nil }
+`)
 }
 
 // latticeRefusals holds a package for each thing that is refused of lattices.
@@ -175,6 +194,96 @@ type E struct { C *crdt.Counter }`,
 			"//crdt:lattice belongs directly above a struct whose fields are lattices",
 			"13:1: //crdt:lattice belongs directly above a struct",
 			"//grain:lattice is not known: did you mean //grain:was?",
+		}},
+	{"latticespelling", `import "github.com/martinelli-go/martinelli/crdt"
+// crdt:lattice
+type A struct { C *crdt.Counter }
+//crdt: lattice
+type B struct { C *crdt.Counter }
+//CRDT:Lattice
+type D struct { C *crdt.Counter }
+//crdt:lattice foo
+type E struct { C *crdt.Counter }
+// crdt: lattice joins what others would lock
+type F struct { C *crdt.Counter }
+//crdt: latice
+type G struct { C *crdt.Counter }
+//crdt:lattice
+type H struct {
+	// grain:was Old
+	C *crdt.Counter
+	//grain:was D or so
+	E *crdt.Counter
+}`,
+		[]string{
+			"// crdt:lattice is a plain comment to grainc: write //crdt:lattice",
+			"//crdt: lattice is a plain comment to grainc: write //crdt:lattice",
+			"//CRDT:Lattice is a plain comment to grainc: write //crdt:lattice",
+			`//crdt:lattice takes nothing after it: remove "foo"`,
+			"//crdt:latice is not known: did you mean //crdt:lattice?",
+			"// grain:was Old is a plain comment to grainc: write //grain:was Old",
+			"//grain:was needs the old name, and nothing else: //grain:was Old",
+		}},
+	{"latticetags", `import "github.com/martinelli-go/martinelli/crdt"
+//crdt:lattice
+type A struct {
+	C *crdt.Counter "json:\"c\""
+	D *crdt.Counter "json:\"d\" crdt:\"2\""
+}`,
+		[]string{`6:2: the tag crdt:"2" of field D of the lattice A means nothing: remove it; fields have their numbers from the lock file`}},
+	{"latticefieldnames", `import "github.com/martinelli-go/martinelli/crdt"
+//crdt:lattice
+type A struct {
+	Size, Join *crdt.Counter
+	Effect *crdt.Counter
+	String *crdt.Register[string]
+	Kind *crdt.Register[string]
+}`,
+		[]string{
+			"5:2: field Size of the lattice A has the name of a method that grainc writes for it: give the field another name",
+			"5:8: field Join of the lattice A has the name of a method",
+			"6:2: field Effect of the lattice A has the name of a method",
+			"7:2: field String of the lattice A has the name of a method",
+		}},
+	{"latticenoeffect", `import "github.com/martinelli-go/martinelli/crdt"
+import "github.com/martinelli-go/martinelli/grains/variable"
+` + own("P") + own("Q") + own("R") + `
+func (*Q) Effect(*crdt.Minter, *Q) *Q { return nil }
+func (*R) Effect(*crdt.Minter, *R) (*R, error) { return nil, nil }
+var Alone = variable.Of[*P]("alone")
+var Each = variable.Of[*crdt.GMap[string, *P]]("each")
+//crdt:lattice
+type S struct { P *P; Q *Q; R *R; L *crdt.LexPair[*crdt.Counter, *P] }`,
+		[]string{
+			"the type of Each, in crdt.GMap[string, *P] (*P) does not say what its changes are in another's name",
+			"field P of the lattice S (*P) does not say what its changes are in another's name, so it could not be changed: add func (*P) Effect(m *crdt.Minter, own *P) (*P, error), which may return the receiver if its deltas need no identity",
+			"field Q of the lattice S (*Q) does not say what its changes are in another's name",
+			"field L of the lattice S, in crdt.LexPair[*crdt.Counter, *P] (*P) does not say",
+		}},
+	{"generatednames", `import "github.com/martinelli-go/martinelli/crdt"
+//crdt:lattice
+type A struct { G *crdt.Counter }
+func (a *A) Foo() *A { return layoutA.Delta(&A{G: a.G.Add(1, 1)}) }
+type X interface { grains.Keyed[string]; F(ctx context.Context, n int) error }
+var ref = xRef{}
+var codec = codecInt
+var methods = XMethods
+var other = appendix`,
+		[]string{
+			"undefined: layoutA: a name of grain_gen.go, which grainc does not read: do without it; a mutator returns &A{…} with the deltas of its fields",
+			"undefined: xRef: a name of grain_gen.go, which grainc does not read: do without it, or declare what you need under another name",
+			"undefined: codecInt: a name of grain_gen.go",
+			"undefined: XMethods: a name of grain_gen.go",
+			"undefined: appendix",
+		}},
+	{"replicas", `import "github.com/martinelli-go/martinelli/grains/variable"
+const none = 0
+var few = variable.Replicas(none)
+var A = variable.Set[string]("a", variable.Replicas(-3))
+var B = variable.Set[string]("b", few, variable.Replicas(1))`,
+		[]string{
+			"variable.Replicas(0) would keep a variable nowhere: say on how many silos it is, 1 or more, or variable.Everywhere",
+			"variable.Replicas(-3) would keep a variable nowhere",
 		}},
 	{"latticecycle", `import "github.com/martinelli-go/martinelli/crdt"
 //crdt:lattice

@@ -54,15 +54,52 @@ func Check(program *load.Program, p *load.Package) (*Model, []load.Problem) {
 	}
 	c.latticeStructs()
 	c.variables()
+	c.replicas()
 	c.constructors()
 	c.m.Types.finish()
 	c.fingerprints()
 	c.notes.unused(c)
 	if !c.m.Empty() || len(c.problems) > 0 {
-		c.problems = append(c.problems, p.TypeErrors...)
+		for _, e := range p.TypeErrors {
+			c.problems = append(c.problems, c.explained(e))
+		}
 	}
 	c.sort()
 	return c.m, c.problems
+}
+
+// explained adds to the type-checker's error about a name that is not declared why it is not, where the name is
+// one that grainc writes for generated code alone.
+func (c *checker) explained(e load.Problem) load.Problem {
+	name, undefined := strings.CutPrefix(e.Text, "undefined: ")
+	if !undefined {
+		return e
+	}
+	for _, l := range c.m.Lattices {
+		if name == "layout"+load.Upper(l.Name) {
+			e.Text += fmt.Sprintf(": a name of %s, which grainc does not read: do without it; a mutator returns &%s{…} with the deltas of its fields, and one that says nothing is as good as nil", load.GeneratedFile, l.Name)
+			return e
+		}
+	}
+	if c.ownName(name) {
+		e.Text += fmt.Sprintf(": a name of %s, which grainc does not read: do without it, or declare what you need under another name", load.GeneratedFile)
+	}
+	return e
+}
+
+// ownName says whether the generated file declares that name, and its stub does not.
+func (c *checker) ownName(name string) bool {
+	for _, i := range c.m.Interfaces {
+		if name == load.Lower(i.Name)+"Ref" || name == i.Name+"Methods" {
+			return true
+		}
+	}
+	for _, t := range c.m.Types.All {
+		if prefix, ok := strings.CutSuffix(name, t.Name); ok && slices.Contains([]string{"append", "decode", "clone", "codec"}, prefix) {
+			return true
+		}
+	}
+	return name == "errorTable" && len(c.m.Errors) > 0
 }
 
 func (c *checker) report(pos token.Pos, format string, args ...any) {

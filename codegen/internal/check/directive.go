@@ -34,13 +34,35 @@ func directiveOf(line *ast.Comment) *directive {
 	return nil
 }
 
+// misspelt returns how a comment that is meant as a directive has to be written, "" for any other comment: a
+// directive has no capitals and no space before its word. A comment with more words is prose.
+func misspelt(text string) string {
+	line, isLine := strings.CutPrefix(text, "//")
+	head, rest, _ := strings.Cut(strings.TrimLeft(line, " \t"), ":")
+	words := strings.Fields(rest)
+	if !isLine || len(words) == 0 {
+		return ""
+	}
+	prefix, word, wants := "//"+strings.ToLower(head)+":", strings.ToLower(words[0]), 1
+	if word == "was" {
+		wants = 2
+	}
+	if len(words) != wants || !slices.Contains(knownDirectives[prefix], word) || strings.HasPrefix(text, prefix+word) {
+		return ""
+	}
+	words[0] = prefix + word
+	return strings.Join(words, " ")
+}
+
 func (c *checker) readDirectives() *directives {
 	d := &directives{at: map[token.Pos][]*directive{}}
 	byComment := map[token.Pos]*directive{}
 	for _, f := range c.p.Files {
 		for _, g := range f.Comments {
 			for _, line := range g.List {
-				if one := directiveOf(line); one != nil {
+				if right := misspelt(line.Text); right != "" {
+					c.report(line.Pos(), "%s is a plain comment to grainc: write %s", line.Text, right)
+				} else if one := directiveOf(line); one != nil {
 					byComment[line.Pos()] = one
 					d.all = append(d.all, one)
 				}
@@ -90,7 +112,7 @@ func (d *directives) attach(byComment map[token.Pos]*directive, name token.Pos, 
 // was returns the old name of what is declared at that position, "" for none.
 func (d *directives) was(name token.Pos) string {
 	for _, one := range d.at[name] {
-		if one.prefix == "//grain:" && one.word == "was" && one.arg != "" {
+		if one.prefix == "//grain:" && one.word == "was" && len(strings.Fields(one.arg)) == 1 {
 			one.used = true
 			return one.arg
 		}
@@ -105,7 +127,7 @@ func (d *directives) lattice(name token.Pos) bool { return d.has(name, "//crdt:"
 
 func (d *directives) has(name token.Pos, prefix, word string) bool {
 	for _, one := range d.at[name] {
-		if one.prefix == prefix && one.word == word {
+		if one.prefix == prefix && one.word == word && one.arg == "" {
 			one.used = true
 			return true
 		}
@@ -120,12 +142,14 @@ func (d *directives) unused(c *checker) {
 		case one.used:
 		case !slices.Contains(knownDirectives[one.prefix], one.word):
 			c.report(one.pos, "%s%s is not known: did you mean %s%s?", one.prefix, one.word, one.prefix, nearest(one.word, knownDirectives[one.prefix]))
+		case one.word != "was" && one.arg != "":
+			c.report(one.pos, "%s%s takes nothing after it: remove %q", one.prefix, one.word, one.arg)
 		case one.word == "lattice":
 			c.report(one.pos, "//crdt:lattice belongs directly above a struct whose fields are lattices")
 		case one.word == "readonly":
 			c.report(one.pos, "//grain:readonly belongs directly above a method of a grain interface")
-		case one.word == "was" && one.arg == "":
-			c.report(one.pos, "//grain:was needs the old name: //grain:was Old")
+		case one.word == "was" && len(strings.Fields(one.arg)) != 1:
+			c.report(one.pos, "//grain:was needs the old name, and nothing else: //grain:was Old")
 		default:
 			c.report(one.pos, "//grain:was belongs directly above what has a number: a method of a grain interface, a grain interface, an encoded struct, a struct of lattices or a field of one, a state, or an error")
 		}

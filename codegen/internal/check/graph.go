@@ -188,6 +188,26 @@ func (c *checker) variable(v *types.Var, call *ast.CallExpr) string {
 	return m.Called
 }
 
+// replicas refuses numbers of replicas that are none, wherever the package gives them.
+func (c *checker) replicas() {
+	for _, f := range c.p.Files {
+		ast.Inspect(f, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok || len(call.Args) != 1 {
+				return true
+			}
+			to := callee(c.p.Info, call)
+			if to == nil || to.Pkg() == nil || to.Pkg().Path() != variablePath || to.Name() != "Replicas" || to.Signature().Recv() != nil {
+				return true
+			}
+			if many := c.p.Info.Types[call.Args[0]].Value; many != nil && many.Kind() == constant.Int && constant.Sign(many) < 1 {
+				c.report(call.Args[0].Pos(), "variable.Replicas(%s) would keep a variable nowhere: say on how many silos it is, 1 or more, or variable.Everywhere", many)
+			}
+			return true
+		})
+	}
+}
+
 // lattices is a list of one, or none after a report.
 func (c *checker) lattices(l *Lattice) []*Lattice {
 	if l == nil {

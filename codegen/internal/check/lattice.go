@@ -5,6 +5,7 @@ import (
 	"go/token"
 	"go/types"
 	"path/filepath"
+	"reflect"
 	"strings"
 
 	"github.com/martinelli-go/martinelli/codegen/internal/load"
@@ -84,21 +85,62 @@ func (c *checker) latticeStructs() {
 		c.structs[named] = m
 	}
 	for _, m := range c.m.Lattices {
-		for f := range m.Type.Type().Underlying().(*types.Struct).Fields() {
-			if f.Name() == "_" || f.Embedded() {
-				c.report(f.Pos(), "a field of the lattice %s has no name of its own: give it one, by which it keeps its number", m.Name)
-				continue
-			}
-			if l := c.lattice(f.Pos(), fmt.Sprintf("field %s of the lattice %s", f.Name(), m.Name), f.Type()); l != nil {
-				m.Fields = append(m.Fields, &LatticeField{Name: f.Name(), Was: c.notes.was(f.Pos()), Var: f, Lattice: l})
-			}
-		}
+		c.latticeFields(m, m.Type.Type().Underlying().(*types.Struct))
 	}
 	for _, m := range c.m.Lattices {
 		if path := m.cycle(m, map[*LatticeStruct]bool{}); path != "" {
 			c.report(m.Type.Pos(), "the lattice %s contains itself, by %s: nothing would ever be its empty state; hold the keys of others, and a family of variables for them", m.Name, path)
 		}
 	}
+}
+
+// latticeFields reads the fields of a marked struct.
+func (c *checker) latticeFields(m *LatticeStruct, s *types.Struct) {
+	for i := range s.NumFields() {
+		f := s.Field(i)
+		if f.Name() == "_" || f.Embedded() {
+			c.report(f.Pos(), "a field of the lattice %s has no name of its own: give it one, by which it keeps its number", m.Name)
+			continue
+		}
+		for _, method := range load.LatticeMethods(m.Name, "crdt") {
+			if method.Name == f.Name() {
+				c.report(f.Pos(), "field %s of the lattice %s has the name of a method that grainc writes for it: give the field another name", f.Name(), m.Name)
+			}
+		}
+		if tag, ok := reflect.StructTag(s.Tag(i)).Lookup("crdt"); ok {
+			c.report(f.Pos(), "the tag crdt:%q of field %s of the lattice %s means nothing: remove it; fields have their numbers from the lock file, and keep them over a rename by //grain:was", tag, f.Name(), m.Name)
+		}
+		if l := c.part(f.Pos(), fmt.Sprintf("field %s of the lattice %s", f.Name(), m.Name), f.Type()); l != nil {
+			m.Fields = append(m.Fields, &LatticeField{Name: f.Name(), Was: c.notes.was(f.Pos()), Var: f, Lattice: l})
+		}
+	}
+}
+
+// part is lattice for what is inside of another. A change of that is made in the name of whoever makes the
+// other's, so it has to say what it is there; one that is a variable by itself is changed as it stands.
+func (c *checker) part(pos token.Pos, what string, t types.Type) *Lattice {
+	l := c.lattice(pos, what, t)
+	if l == nil || l.Struct != nil || hasEffect(types.Unalias(t)) {
+		return l
+	}
+	own := c.show(t)
+	c.report(pos, "%s (%s) does not say what its changes are in another's name, so it could not be changed: add func (%s) Effect(m *crdt.Minter, own %s) (%s, error), which may return the receiver if its deltas need no identity", what, own, own, own, own)
+	return nil
+}
+
+// hasEffect says whether t is a crdt.Operation[t].
+func hasEffect(t types.Type) bool {
+	o, _, _ := types.LookupFieldOrMethod(t, false, nil, "Effect")
+	f, ok := o.(*types.Func)
+	if !ok || f.Signature().Params().Len() != 2 {
+		return false
+	}
+	_, minter := pointed(types.Unalias(f.Signature().Params().At(0).Type()))
+	if minter == nil || minter.Obj().Pkg().Path() != crdtPath || minter.Obj().Name() != "Minter" {
+		return false
+	}
+	return types.Identical(f.Signature().Params().At(1).Type(), t) &&
+		same(f.Signature().Results(), []types.Type{t, types.Universe.Lookup("error").Type()})
 }
 
 // handwritten notes, or reports, methods that would be written.
@@ -227,7 +269,7 @@ func (c *checker) crdtLattice(pos token.Pos, what string, t types.Type, n *types
 		in := fmt.Sprintf("%s, in %s", what, c.show(n))
 		switch kind {
 		case 'l', 's':
-			read := c.lattice
+			read := c.part
 			if kind == 's' {
 				read = c.store
 			}

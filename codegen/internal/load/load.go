@@ -208,8 +208,11 @@ func (l *loader) check(listed *packages.Package, target bool) error {
 	}
 	var problems []Problem
 	p.Types, p.Info, problems = l.typeCheck(listed, files, false)
+	generated := false
 	for _, problem := range problems {
-		if filepath.Base(problem.Pos.Filename) != GeneratedFile {
+		// What goes on with an error before it, indented, goes where that went.
+		generated = filepath.Base(problem.Pos.Filename) == GeneratedFile || generated && strings.HasPrefix(problem.Text, "\t")
+		if !generated {
 			p.TypeErrors = append(p.TypeErrors, problem)
 		}
 	}

@@ -40,6 +40,11 @@ type Member struct {
 	Best    *Peak
 }
 
+// Award is a mutator: it changes a field of m, and puts the field's delta into an otherwise empty Member.
+func (m *Member) Award(as *crdt.Minter, b Badge) *Member {
+	return &Member{Badges: m.Badges.Add(as, b)}
+}
+
 // Circle is a part of it.
 //
 //crdt:lattice
