@@ -20,7 +20,8 @@ import (
 // A change is made here, on a copy of the state, as a draft (package crdt): a delta in nobody's name, which
 // is what travels. The replica that it reaches makes it its own. So a lattice whose deltas carry dots, rows
 // or timestamps is a [crdt.Operation]; all of package crdt are, and generated structs. One that is not can be
-// a variable as well, if its deltas need no identity, but not be changed in an atomic block: see [NotInBlock].
+// a variable as well, if its deltas need no identity, but neither be a part of another nor be changed in an
+// atomic block: see [crdt.NoEffect] and [NotInBlock].
 type Handle[L crdt.Lattice[L]] struct{ base }
 
 // Of declares a variable of the lattice L.
@@ -100,6 +101,10 @@ func (h *Handle[L]) Join(ctx context.Context, delta L) error {
 
 // NotInBlock is the error of changing a variable in an atomic block when its lattice does not say what its
 // changes are in another's name: a block's changes are made when it commits, by the log that decides it.
+//
+// errors.As finds it where the change was tried, and in what Atomic returns there. Out of a grain's method on
+// another silo comes its text alone, as of all errors but those of package grains and of the package of the
+// grain's interface.
 type NotInBlock struct {
 	Variable wire.ID
 	Type     string

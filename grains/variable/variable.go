@@ -20,7 +20,8 @@ type Option struct{ replicas int }
 var Everywhere = Option{wire.Everywhere}
 
 // Replicas keeps the variable on n silos, or on all if there are fewer. The default is 3: two may be lost
-// without losing what was acknowledged and has spread.
+// without losing what was acknowledged and has spread. An n below 1 stands for 1; grainc refuses constants
+// that are.
 func Replicas(n int) Option { return Option{max(n, 1)} }
 
 func replicas(options []Option) (n int) {
