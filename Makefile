@@ -5,7 +5,7 @@ DATA ?= ../shared/data/xwines
 
 .PHONY: help
 help: ## list what make can do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## three silos on this machine: ratings, recommendations, photographs, purchases, and a silo killed in the middle (under 90 s)
@@ -58,8 +58,6 @@ chaos: ## silos killed, paused and cut off under load, and what they did checked
 soak: ## the same with one seed, SEED (default 1), for 10 minutes
 	$(GO) run ./integration/chaos --seed $(or $(SEED),1) --duration 10m $(ARGS)
 
-# Minimising is kept short: which code an input reaches depends on the order of maps here and there, and by
-# default Go spends a minute on each input whose coverage it cannot reproduce, in which it tries no other.
 .PHONY: bench-channels
 bench-channels: ## small calls while 64 MiB transfers run between all pairs, on channels and on shared connections (about 3 minutes)
 	$(GO) run ./integration/benchchannels $(ARGS)
@@ -72,6 +70,8 @@ bench-crdt: ## an add-wins set of 10³ to 10⁷ elements beside a bare map and a
 bench-flow: ## operators of 10³ to 10⁶ elements beside a bare map and a recomputation, with their bars (about 3 minutes)
 	$(GO) run ./integration/benchflow $(ARGS)
 
+# Minimising is kept short: which code an input reaches depends on the order of maps here and there, and by
+# default Go spends a minute on each input whose coverage it cannot reproduce, in which it tries no other.
 .PHONY: fuzz
 fuzz: ## each decoder's fuzz target of PKG (default ./...) for FUZZTIME (default 20 s)
 	@for pkg in $$($(GO) list $(or $(PKG),./...)); do \
