@@ -105,19 +105,73 @@ func TestTracesOfRWSetTellWhatEntersAndLeaves(t *testing.T) {
 	})
 }
 
-// What only grows needs no trace: what enters is the novelty.
-func TestNoveltyOfGSetIsWhatEnters(t *testing.T) {
+func TestTracesOfGSetTellWhatEnters(t *testing.T) {
 	type set = *crdt.GSet[uint64]
 	requireTraces(t, tracing[set]{
 		new:    func() set { return crdt.NewGSet(Uints()) },
 		change: func(r *rand.Rand, _ int, s set) set { return s.Clone().Add(someOf(r)...) },
-		join: func(w *traced[set], delta set) set {
-			novelty := w.set.Join(delta)
-			for e := range novelty.All() {
-				w.enter(e)
-			}
-			return novelty
-		},
-		all: func(s set) []uint64 { return slices.Sorted(s.All()) },
+		join:   func(w *traced[set], delta set) set { return w.set.JoinTrace(delta, w.enter) },
+		all:    func(s set) []uint64 { return slices.Sorted(s.All()) },
 	})
+}
+
+// A grow-only map names each key that changes once, before it does.
+func TestTracesOfGMapTellWhichKeysChange(t *testing.T) {
+	t.Parallel()
+	for seed := range seeds.Of(t, 50) {
+		r := rand.New(rand.NewPCG(seed, 6))
+		m := crdt.NewGMap(Uints(), crdt.NewGCounter)
+		var deltas []*crdt.GMap[uint64, *crdt.GCounter]
+		for range 60 {
+			actor := crdt.Actor(1 + r.IntN(3))
+			deltas = append(deltas, m.Clone().Update(r.Uint64N(8), func(c *crdt.GCounter) *crdt.GCounter { return c.Add(actor, 1) }))
+			delta := deltas[r.IntN(len(deltas))].Clone()
+			delta.Join(deltas[r.IntN(len(deltas))])
+			before, told := m.Clone(), map[uint64]int{}
+			novelty := m.JoinTrace(delta, func(k uint64) {
+				require.True(t, m.Equal(before), "seed %d: nothing has changed yet", seed)
+				told[k]++
+			})
+			want := map[uint64]int{}
+			for k := range novelty.All() {
+				want[k] = 1
+			}
+			require.Equal(t, want, told, "seed %d", seed)
+		}
+		require.Nil(t, m.JoinTrace(m, func(uint64) { require.Fail(t, "it holds what it holds") }))
+		require.Nil(t, m.JoinTrace(nil, nil))
+	}
+}
+
+// A map of registers tells the values that come, then those that go.
+func TestTracesOfRegisterMapTellWhatComesAndGoes(t *testing.T) {
+	t.Parallel()
+	m := crdt.NewRegisterMap(Strings(), Uints())
+	var told []string
+	join := func(change func(*crdt.RegisterMap[string, uint64])) {
+		told = nil
+		delta := crdt.NewRegisterMap(Strings(), Uints())
+		change(delta)
+		note := func(sign string) func(string, uint64) {
+			return func(k string, v uint64) {
+				now, ok := m.Get(k)
+				told = append(told, fmt.Sprintf("%s%s%d now %d%t", sign, k, v, now, ok))
+			}
+		}
+		novelty := m.JoinTrace(delta, note("+"), note("-"))
+		require.True(t, m.Clone().Join(novelty).IsEmpty())
+		require.Nil(t, m.JoinTrace(delta, note("again +"), note("again -")))
+	}
+	join(func(d *crdt.RegisterMap[string, uint64]) { d.Set(2, 1, "a", 1) })
+	require.Equal(t, []string{"+a1 now 1true"}, told)
+	join(func(d *crdt.RegisterMap[string, uint64]) { d.Set(3, 1, "a", 5) })
+	require.Equal(t, []string{"+a5 now 5true", "-a1 now 5true"}, told)
+	join(func(d *crdt.RegisterMap[string, uint64]) { d.Set(2, 9, "a", 7) })
+	require.Empty(t, told, "it was written over before it came")
+	join(func(d *crdt.RegisterMap[string, uint64]) { d.Remove(4, 1, "a"); d.Remove(4, 1, "b") })
+	require.Equal(t, []string{"-a5 now 0false"}, told)
+	join(func(d *crdt.RegisterMap[string, uint64]) { d.Set(1, 1, "b", 3) })
+	require.Empty(t, told)
+	require.Nil(t, m.JoinTrace(nil, nil, nil))
+	require.Nil(t, m.JoinTrace(m, nil, nil))
 }
