@@ -34,8 +34,8 @@ const (
 	minItem = 2 + 2 + 2
 )
 
-// maxWeight bounds the weight of one item. It is far above what can be stored, and so far below the
-// range of int64 that sums of honest weights cannot overflow.
+// maxWeight bounds the weight of one item. It is far above what can be stored, and far below the range of
+// int64; see maxHeld.
 const maxWeight = 1 << 48
 
 // BatchError says where and why bytes are not a batch.
@@ -194,6 +194,22 @@ func decodeBatch[E any](items []Weighted[E], b []byte, c crdt.Codec[E]) ([]Weigh
 		last, at = elem, next
 	}
 	return items, nil
+}
+
+// decodeInput is decodeBatch for those who must find the elements again.
+func decodeInput[E comparable](items []Weighted[E], b []byte, c crdt.Codec[E]) ([]Weighted[E], error) {
+	in, err := decodeBatch(items, b, c)
+	if err != nil {
+		return nil, err
+	}
+	if i, ok := itself(in); !ok {
+		at := 0
+		for range i {
+			_, _, at, _ = readItem(b, at)
+		}
+		return nil, &BatchError{Offset: at, Reason: "an element does not equal itself: it is a NaN, or holds one"}
+	}
+	return in, nil
 }
 
 // readItem reads the item that starts at b[at]; elem aliases b.

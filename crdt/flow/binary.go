@@ -11,9 +11,10 @@ import (
 // inputs as they are now, so it does not matter which of them a change came from first.
 type pairing[A, B, C comparable] interface {
 	// left and right take a change of an input, of which they keep nothing but elements, and return the
-	// change of the output; equal elements may repeat in it.
-	left(in []Weighted[A], steps *int64) []Weighted[C]
-	right(in []Weighted[B], steps *int64) []Weighted[C]
+	// change of the output; equal elements may repeat in it. After an error, a *WeightError, nothing has
+	// changed.
+	left(in []Weighted[A], steps *int64) ([]Weighted[C], error)
+	right(in []Weighted[B], steps *int64) ([]Weighted[C], error)
 	// quiet says whether changes are only held: left and right then return nothing, and look at no pair.
 	quiet(bool)
 	// has says whether c is in the output; the weight of what is there is 1.
@@ -66,30 +67,34 @@ func (d *duo[A, B, C]) ports() int { return 2 }
 // feed decodes a change of one input and gives it to core; after an error core is what it was.
 func (d *duo[A, B, C]) feed(core pairing[A, B, C], port int, batch []byte, done *Work) ([]Weighted[C], error) {
 	if port == 0 {
-		in, err := decodeBatch(d.lefts, batch, d.a)
+		in, err := decodeInput(d.lefts, batch, d.a)
 		if err != nil {
 			return nil, err
 		}
-		done.In += int64(len(in))
-		out := core.left(in, &done.Steps)
+		out, err := core.left(in, &done.Steps)
+		if err == nil {
+			done.In += int64(len(in))
+		}
 		d.lefts = emptied(in)
-		return out, nil
+		return out, err
 	}
-	in, err := decodeBatch(d.rights, batch, d.b)
+	in, err := decodeInput(d.rights, batch, d.b)
 	if err != nil {
 		return nil, err
 	}
-	done.In += int64(len(in))
-	out := core.right(in, &done.Steps)
+	out, err := core.right(in, &done.Steps)
+	if err == nil {
+		done.In += int64(len(in))
+	}
 	d.rights = emptied(in)
-	return out, nil
+	return out, err
 }
 
 func (d *duo[A, B, C]) check(port int, batch []byte) (err error) {
 	if port == 0 {
-		_, err = DecodeBatch(batch, d.a)
+		_, err = decodeInput(nil, batch, d.a)
 	} else {
-		_, err = DecodeBatch(batch, d.b)
+		_, err = decodeInput(nil, batch, d.b)
 	}
 	return err
 }

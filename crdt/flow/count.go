@@ -4,6 +4,10 @@ import "iter"
 
 // CountBy groups the elements of in and counts each group's: one entry for every group that is not
 // empty. An element counts once, whatever its weight. by must be pure. A change costs O(1).
+//
+// A count is a distributive aggregate with an inverse, in the terms of "Data Cube" (Gray et al., Data Mining and
+// Knowledge Discovery 1, 1997), so it is kept by adding and subtracting; the old entry dies and the new one is
+// born, as aggregates do in "DBSP" (Budiu et al., VLDB 2023).
 func CountBy[K, E comparable](name string, in Node[E], by func(E) K) Node[Entry[K, int64]] {
 	s := declare("count-by", name, in.spec)
 	s.refuse(by == nil, "its function is nil")
@@ -19,7 +23,10 @@ type countBy[K, E comparable] struct {
 	counts map[K]int64 // positive only; the output is enumerated from it
 }
 
-func (c *countBy[K, E]) apply(in []Weighted[E], steps *int64) []Weighted[Entry[K, int64]] {
+func (c *countBy[K, E]) apply(in []Weighted[E], steps *int64) ([]Weighted[Entry[K, int64]], error) {
+	if err := c.seen.admit(in); err != nil {
+		return nil, err
+	}
 	before := make(map[K]int64) // of the groups that this batch touches
 	for _, it := range in {
 		*steps++
@@ -28,9 +35,11 @@ func (c *countBy[K, E]) apply(in []Weighted[E], steps *int64) []Weighted[Entry[K
 			continue
 		}
 		*steps++
-		bump(c.counts, before, c.by(it.Elem), int64(d))
+		k := c.by(it.Elem)
+		mustFind(k, "CountBy")
+		bump(c.counts, before, k, int64(d))
 	}
-	return replaced(c.counts, before, steps, func(k K) K { return k })
+	return replaced(c.counts, before, steps, func(k K) K { return k }), nil
 }
 
 // bump changes a count, which is absent while zero, and remembers what it was before the batch.

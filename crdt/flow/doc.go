@@ -13,7 +13,8 @@
 // Declaring does nothing and never panics; Compile reports what is wrong with a graph, all of it, with
 // the places of the declarations. Functions given to operators must be pure: the same result for the
 // same arguments, on every machine, and no effect. Elements are comparable by == and by the bytes of
-// their codec, which must agree.
+// their codec, which must agree; one that does not equal itself, a NaN, is refused where it comes in, and where
+// a function makes one the operator panics.
 //
 // # Operators
 //
@@ -46,7 +47,8 @@
 // What travels on an edge of the graph is a batch of weighted elements (Weighted), a Z-set. The weight
 // of an element is the number of its live supports: at a source the dots of the variable that support
 // it, +1 for each that is born and -1 for each that dies (Feed); further on, the sum over all ways in
-// which it is derived. An element is in a collection while its weight is positive.
+// which it is derived. An element is in a collection while its weight is positive. No weight that is held
+// leaves ±2^47: the change that would take it there is refused whole (WeightError).
 //
 // The alternative, to carry the dots themselves through the graph, asks of every operator to decide
 // which dots its output has seen, and goes wrong where two ways lead to one element. Weights have no
@@ -58,6 +60,12 @@
 // 1, and two weights that are negative for a moment never make a positive one. See Budiu, Chajed, McSherry, Ryzhyk and
 // Tannen, "DBSP: Automatic Incremental View Maintenance for Rich Query Languages", VLDB 2023; here
 // time is a sequence of batches for each edge, and sources see each birth and death exactly once.
+//
+// # Sources
+//
+// Elements says which collection a type of package crdt is, NewFeed and NewFeedBy make the feeds that turn its
+// deltas into batches: sets of all kinds (their elements), counters and registers (one element), maps (entries,
+// or keys). Where there is no cluster, an Input takes them; see the example of NewFeed.
 //
 // # Running
 //
@@ -110,7 +118,11 @@
 //	applied; bytes that cost memory             TestDecodeBatchRefuses, FuzzDecodeBatch,
 //	                                            TestDecodersAllocateInProportion
 //	state in doubt that goes on being used    TestOperatorWhoseFunctionPanickedIsNotUsedAgain,
-//	                                            TestImpureFunctionIsNotPassedOverInSilence
+//	                                            TestImpureFunctionIsNotPassedOverInSilence,
+//	                                            TestNetworkWhoseFunctionPanickedSaysSo
+//	an output that its reader refuses, a      TestWeightsOutOfRangeAreRefusedWhole,
+//	state that does not come back               TestNetworkRefusesWeightsOutOfRange
+//	what does not equal itself is put away    TestWhatDoesNotEqualItselfIsRefused
 //	work that grows with the collection       TestWorkIsProportionalToTheChange
 //	indexes that keep what is gone            history, sameAs: "history leaves nothing behind"
 //	views made by different code are mixed    TestFingerprintCoversWhatComesBefore

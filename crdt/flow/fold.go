@@ -20,6 +20,11 @@ import (
 // name: a sum of floats comes out the same, bit for bit, at every replica. (It is still rounded, and a
 // NaN, which does not equal itself, must not come up.)
 //
+// Partial aggregates in the nodes of a balanced tree are those of "General Incremental Sliding-Window
+// Aggregation" (Tangwongsan, Hirzel, Schneider, Wu, VLDB 2015). That a set decides its tree, by hashes, is from
+// "Incremental Computation via Function Caching" (Pugh and Teitelbaum, POPL 1989); the tree is the binary trie
+// without nodes of one child of "PATRICIA" (Morrison, JACM 15, 1968).
+//
 // by, of and join must be pure, and join must not change its arguments. The values, like all elements,
 // are comparable. Elements whose 64-bit hashes are equal stand in a list; who lets strangers choose
 // elements at will must expect them to make such.

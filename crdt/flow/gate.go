@@ -17,6 +17,7 @@ type Gate struct {
 	at       Frontier
 	ports    []port
 	repeated int64
+	broken   bool // a change was applied in part
 
 	eager bool // in tests: fire without waiting
 }
@@ -92,13 +93,18 @@ func (g *Gate) Repeated() int64 { return g.repeated }
 
 // Take takes a change of the input at port, and returns the change of the output when that made the
 // operator fire: then fired is true, also when the output's batch is empty. A change that was taken
-// before is dropped. The error is a *GapError, wraps a *BatchError, or says that the change does not fit;
-// nothing has changed then. The change must not be altered afterwards.
+// before is dropped. The error is a *GapError, wraps a *BatchError or a *WeightError, or says that the change
+// does not fit; nothing has changed then. Where several changes were to be applied as one and a later one
+// was refused, and after a panic of the operator (Panicked), the gate is broken, and every further Take
+// answers ErrBroken, wrapped. The change must not be altered afterwards.
 //
 // It costs what Operator.Apply costs, and O(waiting changes · sources).
 func (g *Gate) Take(at int, c Change) (out Change, fired bool, err error) {
 	if at < 0 || at >= len(g.ports) {
-		return Change{}, false, fmt.Errorf("flow: node %q has no port %d, only %d", g.op.node.Name, at, len(g.ports))
+		return Change{}, false, noPort(g.op.node.Name, at, len(g.ports))
+	}
+	if g.broken {
+		return Change{}, false, fmt.Errorf("flow: node %q: %w", g.op.node.Name, ErrBroken)
 	}
 	p := &g.ports[at]
 	reached := p.reach(len(p.waiting))
@@ -118,7 +124,11 @@ func (g *Gate) Take(at int, c Change) (out Change, fired bool, err error) {
 		return Change{}, false, fmt.Errorf("flow: node %q, port %d: %w", g.op.node.Name, at, err)
 	}
 	p.waiting = append(p.waiting, c)
-	return g.fire()
+	out, fired, err = g.fire()
+	if err != nil && !g.broken {
+		p.waiting = p.waiting[:len(p.waiting)-1]
+	}
+	return out, fired, err
 }
 
 func sameSources(f, g Frontier) bool {
@@ -133,7 +143,8 @@ func sameSources(f, g Frontier) bool {
 	return true
 }
 
-// fire applies all that can be brought to a common frontier.
+// fire applies all that can be brought to a common frontier. After an error either nothing was applied or
+// the gate is broken.
 func (g *Gate) fire() (out Change, fired bool, err error) {
 	take := g.common()
 	if !slices.ContainsFunc(take, func(n int) bool { return n > 0 }) {
@@ -141,13 +152,17 @@ func (g *Gate) fire() (out Change, fired bool, err error) {
 	}
 	out = Change{From: g.at, To: make(Frontier, len(g.at))}
 	var batches [][]byte
+	applied := 0
+	g.broken = true // until it is seen that all went well
 	for i, n := range take {
 		p := &g.ports[i]
 		for _, c := range p.waiting[:n] {
 			batch, err := g.op.Apply(i, c.Batch)
 			if err != nil {
+				g.broken = applied > 0
 				return Change{}, false, err
 			}
+			applied++
 			if len(batch) > 0 {
 				batches = append(batches, batch)
 			}
@@ -161,7 +176,7 @@ func (g *Gate) fire() (out Change, fired bool, err error) {
 	if out.Batch, err = sumBatches(batches); err != nil {
 		return Change{}, false, fmt.Errorf("flow: node %q: its own output: %w", g.op.node.Name, err)
 	}
-	g.at = out.To
+	g.at, g.broken = out.To, false
 	return out, true, nil
 }
 

@@ -171,7 +171,11 @@ func (c *compiler) visit(s *Spec) *vertex {
 	}
 	b, ok := c.bound[s]
 	if !ok {
-		c.report(s, "it has no codec; assign it to a package-level variable and run the generator")
+		what := "it has no codec; assign it to a package-level variable and run the generator"
+		if s.Source != "" {
+			what = "the variable that it reads is no source here: either its type is no collection that graphs read (sets, counters, registers and maps are), or this node was not given the kinds of its package"
+		}
+		c.report(s, what)
 		whole = false
 	}
 	v := &vertex{spec: s, codec: b.codec, info: NodeInfo{

@@ -42,7 +42,10 @@ type valueBefore[V any] struct {
 	was   bool
 }
 
-func (f *groupFold[K, E, V]) apply(in []Weighted[E], steps *int64) []Weighted[Entry[K, V]] {
+func (f *groupFold[K, E, V]) apply(in []Weighted[E], steps *int64) ([]Weighted[Entry[K, V]], error) {
+	if err := f.seen.admit(in); err != nil {
+		return nil, err
+	}
 	before := make(map[K]valueBefore[V]) // of the groups that this batch touches
 	for _, it := range in {
 		*steps++
@@ -62,6 +65,7 @@ func (f *groupFold[K, E, V]) apply(in []Weighted[E], steps *int64) []Weighted[En
 		}
 		if d > 0 {
 			if !ok {
+				mustFind(k, f.op)
 				g = f.fresh(f)
 				f.groups[k] = g
 			}
@@ -75,7 +79,7 @@ func (f *groupFold[K, E, V]) apply(in []Weighted[E], steps *int64) []Weighted[En
 			delete(f.groups, k)
 		}
 	}
-	return f.replaced(before, steps)
+	return f.replaced(before, steps), nil
 }
 
 // replaced gives the old entry of each group that changed to death and the new one to birth.

@@ -98,7 +98,9 @@ func TestTogetherGivesNumbersAgain(t *testing.T) {
 		for _, i := range items {
 			in = append(in, Weighted[fact]{fact{"g", i}, weight})
 		}
-		return op.apply(in, &steps)
+		out, err := op.apply(in, &steps)
+		require.NoError(t, err)
+		return out
 	}
 	put(+1, "stays")
 	for i := range 1000 {

@@ -21,7 +21,7 @@ func Join[K, A, B comparable](name string, a Node[A], ka func(A) K, b Node[B], k
 // Product is the collection of the pairs of an element of a and an element of b. A pair is there exactly
 // while both of its parts are; while one input is empty, the other is only held. An element that enters
 // or leaves costs O(size of the other input), which is the number of pairs that it makes or ends; no pair
-// is held.
+// is held. It is Join on a key that all share, with the same source.
 func Product[A, B comparable](name string, a Node[A], b Node[B]) Node[Pair[A, B]] {
 	s := declare("product", name, a.spec, b.spec)
 	s.build = buildDuo(func() pairing[A, B, Pair[A, B]] {
@@ -43,7 +43,10 @@ type join[K, A, B comparable] struct {
 	needBoth bool // in tests: an element that meets nobody is forgotten
 }
 
-func (j *join[K, A, B]) left(in []Weighted[A], steps *int64) (out []Weighted[Pair[A, B]]) {
+func (j *join[K, A, B]) left(in []Weighted[A], steps *int64) (out []Weighted[Pair[A, B]], err error) {
+	if err := j.a.admit(in); err != nil {
+		return nil, err
+	}
 	for _, it := range in {
 		k, d := j.a.cross(it, steps)
 		if d == 0 {
@@ -64,10 +67,13 @@ func (j *join[K, A, B]) left(in []Weighted[A], steps *int64) (out []Weighted[Pai
 			out = append(out, Weighted[Pair[A, B]]{Pair[A, B]{it.Elem, b}, int64(d)})
 		}
 	}
-	return out
+	return out, nil
 }
 
-func (j *join[K, A, B]) right(in []Weighted[B], steps *int64) (out []Weighted[Pair[A, B]]) {
+func (j *join[K, A, B]) right(in []Weighted[B], steps *int64) (out []Weighted[Pair[A, B]], err error) {
+	if err := j.b.admit(in); err != nil {
+		return nil, err
+	}
 	for _, it := range in {
 		k, d := j.b.cross(it, steps)
 		if d == 0 {
@@ -88,7 +94,7 @@ func (j *join[K, A, B]) right(in []Weighted[B], steps *int64) (out []Weighted[Pa
 			out = append(out, Weighted[Pair[A, B]]{Pair[A, B]{a, it.Elem}, int64(d)})
 		}
 	}
-	return out
+	return out, nil
 }
 
 func (j *join[K, A, B]) quiet(on bool) { j.held = on }
@@ -126,6 +132,8 @@ type side[K, E comparable] struct {
 	held   map[E]seat
 	groups map[K][]E // present elements, in no order; none is empty
 	n      int       // present elements
+
+	changed changes
 }
 
 // seat is an element's weight and, while that is positive, its place in its group.
@@ -138,6 +146,11 @@ func newSide[K, E comparable](op string, by func(E) K) *side[K, E] {
 	return &side[K, E]{op: op, by: by, held: make(map[E]seat), groups: make(map[K][]E)}
 }
 
+// admit is weights.admit.
+func (s *side[K, E]) admit(in []Weighted[E]) error {
+	return admit(&s.changed, in, func(e E) int64 { return s.held[e].weight })
+}
+
 // cross takes a change of weight and returns +1 and the key when the element enters the collection, -1
 // and the key when it leaves, else 0.
 func (s *side[K, E]) cross(it Weighted[E], steps *int64) (k K, d int) {
@@ -148,6 +161,7 @@ func (s *side[K, E]) cross(it Weighted[E], steps *int64) (k K, d int) {
 	case was.weight <= 0 && is.weight > 0:
 		*steps++
 		k, d = s.by(it.Elem), +1
+		mustFind(k, s.op)
 		is.at = len(s.groups[k])
 		s.groups[k] = append(s.groups[k], it.Elem)
 		s.n++

@@ -5,6 +5,9 @@ import "iter"
 // Map is the collection of f(e) for the elements e of in. f need not be injective: an element of the
 // output has the weights of all that are mapped to it, and stays while one of them does. f must be pure.
 // A change costs O(1).
+//
+// It is projection with the counts of derivations of "Maintaining Views Incrementally" (Gupta, Mumick,
+// Subrahmanian, SIGMOD 1993), and a linear operator of "DBSP" (Budiu et al., VLDB 2023, section 4).
 func Map[A, B comparable](name string, in Node[A], f func(A) B) Node[B] {
 	s := declare("map", name, in.spec)
 	s.refuse(f == nil, "its function is nil")
@@ -16,7 +19,8 @@ func Map[A, B comparable](name string, in Node[A], f func(A) B) Node[B] {
 
 // FlatMap is the collection of what f(e) yields for the elements e of in. An element of the output has
 // the weights of all that yield it, as often as they do, and stays while one of them does. f must be
-// pure, and what it returns finite and the same each time. A change costs O(what f yields).
+// pure, and what it returns finite and the same each time. A change costs O(what f yields). It is a linear
+// operator of "DBSP", as Map is.
 func FlatMap[A, B comparable](name string, in Node[A], f func(A) iter.Seq[B]) Node[B] {
 	s := declare("flat-map", name, in.spec)
 	s.refuse(f == nil, "its function is nil")
@@ -25,7 +29,7 @@ func FlatMap[A, B comparable](name string, in Node[A], f func(A) iter.Seq[B]) No
 }
 
 // Filter is the collection of the elements of in that keep returns true for. keep must be pure. A change
-// costs O(1).
+// costs O(1). It is selection, a linear operator of "DBSP" (Budiu et al., VLDB 2023, section 4).
 func Filter[E comparable](name string, in Node[E], keep func(E) bool) Node[E] {
 	s := declare("filter", name, in.spec)
 	s.refuse(keep == nil, "its function is nil")
@@ -36,7 +40,8 @@ func Filter[E comparable](name string, in Node[E], keep func(E) bool) Node[E] {
 }
 
 // Union is the collection of the elements that are in any of ins. An element has the sum of its weights
-// there, so it stays while one of them holds it. A change costs O(1).
+// there, so it stays while one of them holds it. A change costs O(1). It is the sum of Z-sets in "DBSP" (Budiu
+// et al., VLDB 2023, section 4), without the distinct that ends it there.
 func Union[E comparable](name string, ins ...Node[E]) Node[E] {
 	specs := make([]*Spec, len(ins))
 	for i, in := range ins {
@@ -59,7 +64,7 @@ type linear[A, B comparable] struct {
 	view weights[B]
 }
 
-func (l *linear[A, B]) apply(in []Weighted[A], steps *int64) []Weighted[B] {
+func (l *linear[A, B]) apply(in []Weighted[A], steps *int64) ([]Weighted[B], error) {
 	out := make([]Weighted[B], 0, len(in))
 	for _, it := range in {
 		if e, ok := l.f(it.Elem); ok {
@@ -67,17 +72,18 @@ func (l *linear[A, B]) apply(in []Weighted[A], steps *int64) []Weighted[B] {
 		}
 	}
 	*steps += int64(len(in) + len(out))
-	for _, it := range out {
-		l.view.add(it.Elem, it.Weight)
-	}
-	return out
+	return out, l.load(out)
 }
 
-// load puts the elements of a view back.
-func (l *linear[A, B]) load(view []Weighted[B]) {
-	for _, it := range view {
+// load adds to the view; after an error, a *WeightError, it has not.
+func (l *linear[A, B]) load(more []Weighted[B]) error {
+	if err := l.view.admit(more); err != nil {
+		return err
+	}
+	for _, it := range more {
 		l.view.add(it.Elem, it.Weight)
 	}
+	return nil
 }
 
 func (l *linear[A, B]) all() iter.Seq[Weighted[B]] { return l.view.all() }
@@ -90,7 +96,7 @@ type flat[A, B comparable] struct {
 	f            func(A) iter.Seq[B]
 }
 
-func (l *flat[A, B]) apply(in []Weighted[A], steps *int64) []Weighted[B] {
+func (l *flat[A, B]) apply(in []Weighted[A], steps *int64) ([]Weighted[B], error) {
 	var out []Weighted[B]
 	for _, it := range in {
 		for e := range l.f(it.Elem) {
@@ -98,6 +104,5 @@ func (l *flat[A, B]) apply(in []Weighted[A], steps *int64) []Weighted[B] {
 		}
 	}
 	*steps += int64(len(in) + len(out))
-	l.load(out)
-	return out
+	return out, l.load(out)
 }

@@ -20,9 +20,13 @@ func NewMaterialized[E comparable](c crdt.Codec[E]) *Materialized[E] {
 }
 
 // Apply takes a change and returns the elements that came into the collection and those that left it,
-// each in the order of the batch. After an error, a *BatchError, nothing has changed. It costs O(change).
+// each in the order of the batch. After an error, a *BatchError or a *WeightError, nothing has changed. It
+// costs O(change).
 func (m *Materialized[E]) Apply(batch []byte) (born, died []E, err error) {
-	items, err := DecodeBatch(batch, m.codec)
+	items, err := decodeInput(nil, batch, m.codec)
+	if err == nil {
+		err = m.view.admit(items)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -39,11 +43,14 @@ func (m *Materialized[E]) Apply(batch []byte) (born, died []E, err error) {
 
 // Reset puts the collection that snapshots hold, as Operator.Snapshot gives them, in the place of what
 // was there, and returns the elements that came and those that left, each in the order of their
-// encodings. After an error, which wraps a *BatchError, nothing has changed.
+// encodings. After an error, which wraps a *BatchError or a *WeightError, nothing has changed.
 func (m *Materialized[E]) Reset(snapshots [][]byte) (born, died []E, err error) {
 	var next weights[E]
 	for i, batch := range snapshots {
-		items, err := DecodeBatch(batch, m.codec)
+		items, err := decodeInput(nil, batch, m.codec)
+		if err == nil {
+			err = next.admit(items)
+		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("flow: snapshot batch %d of %d: %w", i+1, len(snapshots), err)
 		}
@@ -68,7 +75,7 @@ func (m *Materialized[E]) missing(a, b weights[E]) []E {
 	return only
 }
 
-// All yields the elements, in no order. The collection must not change meanwhile.
+// All yields the elements, in no order; see Sorted. The collection must not change meanwhile.
 func (m *Materialized[E]) All() iter.Seq[E] {
 	return func(yield func(E) bool) {
 		for e, w := range m.view.of {
@@ -77,6 +84,17 @@ func (m *Materialized[E]) All() iter.Seq[E] {
 			}
 		}
 	}
+}
+
+// Sorted returns the elements in the order of their encodings, which equal collections share. It costs
+// O(n log n), and an encoding of each.
+func (m *Materialized[E]) Sorted() []E {
+	all := make([]E, 0, m.Len())
+	for e := range m.All() {
+		all = append(all, e)
+	}
+	sortByBytes(all, m.codec)
+	return all
 }
 
 // Len returns how many elements are in the collection.

@@ -4,7 +4,8 @@ import "iter"
 
 // Distinct is the collection of the elements of in, each with weight 1 however many supports it has. No
 // operator needs it before it: folds and joins count an element once by themselves. It is for those who
-// read weights, and to keep changes of weight from travelling on. A change costs O(1).
+// read weights, and to keep changes of weight from travelling on. A change costs O(1): it is the incremental
+// distinct of "DBSP" (Budiu et al., VLDB 2023, section 4), which tells crossings of zero alone.
 func Distinct[E comparable](name string, in Node[E]) Node[E] {
 	s := declare("distinct", name, in.spec)
 	s.build = buildStage(func() core[E, E] { return &distinct[E]{} })
@@ -13,7 +14,10 @@ func Distinct[E comparable](name string, in Node[E]) Node[E] {
 
 type distinct[E comparable] struct{ seen weights[E] }
 
-func (d *distinct[E]) apply(in []Weighted[E], steps *int64) []Weighted[E] {
+func (d *distinct[E]) apply(in []Weighted[E], steps *int64) ([]Weighted[E], error) {
+	if err := d.seen.admit(in); err != nil {
+		return nil, err
+	}
 	var out []Weighted[E]
 	for _, it := range in {
 		*steps++
@@ -21,7 +25,7 @@ func (d *distinct[E]) apply(in []Weighted[E], steps *int64) []Weighted[E] {
 			out = append(out, Weighted[E]{it.Elem, int64(c)})
 		}
 	}
-	return out
+	return out, nil
 }
 
 func (d *distinct[E]) kept() iter.Seq[Weighted[E]] { return d.seen.all() }
@@ -41,7 +45,9 @@ func (d *distinct[E]) entries() int { return len(d.seen.of) }
 
 // Intersection is the collection of the elements that are in both a and b, each with weight 1. An element
 // is there exactly while both hold it, whatever their supports: removing it on one side takes it out,
-// adding it there again brings it back. A change costs O(1).
+// adding it there again brings it back. A change costs O(1). In "DBSP" (Budiu et al., VLDB 2023, section 4) it
+// is a join on the whole element; here, as in DifferenceNonMonotone, both inputs are held with their weights
+// and only crossings are told, which needs no pairs.
 func Intersection[E comparable](name string, a, b Node[E]) Node[E] {
 	s := declare("intersection", name, a.spec, b.spec)
 	s.build = buildDuo(func() pairing[E, E, E] {
@@ -51,7 +57,8 @@ func Intersection[E comparable](name string, a, b Node[E]) Node[E] {
 }
 
 // DifferenceNonMonotone is the collection of the elements that are in a and not in b, each with weight 1.
-// A change costs O(1).
+// A change costs O(1). It is the difference of Z-sets followed by a distinct of "DBSP" (Budiu et al., VLDB
+// 2023, section 4), on inputs that are distinct themselves.
 //
 // It is not monotone: what is added to b takes elements out, and what is removed from b brings them in.
 // What it promises: its view is that of a and b as far as it was told of them, and nothing else, so
@@ -82,7 +89,10 @@ func newMeet[E comparable](in func(a, b bool) bool, size func(*meet[E]) int) *me
 	return &meet[E]{in: in, size: size}
 }
 
-func (m *meet[E]) left(in []Weighted[E], steps *int64) (out []Weighted[E]) {
+func (m *meet[E]) left(in []Weighted[E], steps *int64) (out []Weighted[E], err error) {
+	if err := m.a.admit(in); err != nil {
+		return nil, err
+	}
 	for _, it := range in {
 		*steps++
 		if d := m.a.cross(it.Elem, it.Weight); d != 0 {
@@ -91,10 +101,13 @@ func (m *meet[E]) left(in []Weighted[E], steps *int64) (out []Weighted[E]) {
 			out = m.crossed(out, it.Elem, d, there, m.in(false, there), m.in(true, there))
 		}
 	}
-	return out
+	return out, nil
 }
 
-func (m *meet[E]) right(in []Weighted[E], steps *int64) (out []Weighted[E]) {
+func (m *meet[E]) right(in []Weighted[E], steps *int64) (out []Weighted[E], err error) {
+	if err := m.b.admit(in); err != nil {
+		return nil, err
+	}
 	for _, it := range in {
 		*steps++
 		if d := m.b.cross(it.Elem, it.Weight); d != 0 {
@@ -103,7 +116,7 @@ func (m *meet[E]) right(in []Weighted[E], steps *int64) (out []Weighted[E]) {
 			out = m.crossed(out, it.Elem, d, there, m.in(there, false), m.in(there, true))
 		}
 	}
-	return out
+	return out, nil
 }
 
 // crossed appends what it means that e entered (d = +1) or left one side: absent and present say whether

@@ -18,6 +18,8 @@ type Network struct {
 	named map[string]*netNode
 	edges []*edge
 	fired []Fired // since they were last handed out
+	// broken is the node at which a change was lost on its way, empty while none was.
+	broken string
 }
 
 type netNode struct {
@@ -71,9 +73,13 @@ func (n *Network) Node(name string) *Gate {
 
 // Push gives the source its batch of that number, and lets nothing travel yet. An empty batch counts. A
 // number that the source has passed is a repetition: it is dropped and counted (Gate.Repeated). One that
-// is not the next is refused with a *GapError, bytes that are not a batch with a wrapped *BatchError;
-// nothing has changed then.
+// is not the next is refused with a *GapError, bytes that are not a batch with a wrapped *BatchError, and
+// weights out of range with a wrapped *WeightError; nothing has changed then. A broken network answers
+// ErrBroken, wrapped (Run).
 func (n *Network) Push(source string, number uint64, batch []byte) error {
+	if err := n.sound(); err != nil {
+		return err
+	}
 	node, ok := n.named[source]
 	if !ok || len(node.gate.op.node.Inputs) > 0 {
 		return fmt.Errorf("flow: the network has no source %q", source)
@@ -82,6 +88,27 @@ func (n *Network) Push(source string, number uint64, batch []byte) error {
 		return fmt.Errorf("flow: source %q: numbers begin at 1", source)
 	}
 	return n.take(node, 0, Change{Frontier{source: number - 1}, Frontier{source: number}, batch})
+}
+
+// sound returns ErrBroken, wrapped, when a change was lost.
+func (n *Network) sound() error {
+	if n.broken == "" {
+		return nil
+	}
+	return fmt.Errorf("flow: the network lost a change at node %q: %w", n.broken, ErrBroken)
+}
+
+// arrive takes the oldest change of an edge off it and gives it to the node that it leads to. When that
+// refuses it or panics, the change is lost and the network broken.
+func (n *Network) arrive(e *edge) error {
+	c := e.queue[0]
+	e.queue = e.queue[1:]
+	n.broken = e.to.gate.op.node.Name
+	if err := n.take(e.to, e.port, c); err != nil {
+		return err
+	}
+	n.broken = ""
+	return nil
 }
 
 func (n *Network) take(node *netNode, port int, c Change) error {
@@ -108,8 +135,11 @@ func (n *Network) Pending() int {
 }
 
 // Step lets the oldest change of the i-th of the pending edges arrive, and returns who fired since the
-// last Step or Run, in order. An error other than for i means that an operator is broken.
+// last Step or Run, in order. Errors other than for i, and panics, are those of Run.
 func (n *Network) Step(i int) ([]Fired, error) {
+	if err := n.sound(); err != nil {
+		return n.handOut(), err
+	}
 	for _, e := range n.edges {
 		if len(e.queue) == 0 {
 			continue
@@ -117,9 +147,7 @@ func (n *Network) Step(i int) ([]Fired, error) {
 		if i--; i >= 0 {
 			continue
 		}
-		c := e.queue[0]
-		e.queue = e.queue[1:]
-		err := n.take(e.to, e.port, c)
+		err := n.arrive(e)
 		return n.handOut(), err
 	}
 	return nil, fmt.Errorf("flow: Step asks for pending edge number %d of %d", i+n.Pending(), n.Pending())
@@ -127,13 +155,18 @@ func (n *Network) Step(i int) ([]Fired, error) {
 
 // Run lets everything arrive, and returns who fired since the last Step or Run, in order. Afterwards
 // every node is at the numbers that its sources were pushed, and nothing waits.
+//
+// When a node refuses what arrives (an error that wraps a *WeightError or a *BatchError), and when a function
+// of one panics, as Run then does with a *Panicked, the network is broken: what it holds is in doubt, and
+// everything but Restore answers ErrBroken, wrapped. Make a new one and push all again, or Restore a state.
 func (n *Network) Run() ([]Fired, error) {
+	if err := n.sound(); err != nil {
+		return n.handOut(), err
+	}
 	// Edges are in the order of the nodes that they lead to, so one pass is enough.
 	for _, e := range n.edges {
 		for len(e.queue) > 0 {
-			c := e.queue[0]
-			e.queue = e.queue[1:]
-			if err := n.take(e.to, e.port, c); err != nil {
+			if err := n.arrive(e); err != nil {
 				return n.handOut(), err
 			}
 		}
@@ -156,8 +189,11 @@ func (n *Network) handOut() []Fired {
 // with the nodes in the order of Graph.Nodes; number is a source's, and 0 for the others.
 
 // AppendState appends the state of every node to b. It answers ErrUnsettled while changes are on their
-// way. Equal states give equal bytes.
+// way, and ErrBroken, wrapped, after a change was lost. Equal states give equal bytes.
 func (n *Network) AppendState(b []byte) ([]byte, error) {
+	if err := n.sound(); err != nil {
+		return b, err
+	}
 	if n.Pending() > 0 {
 		return b, ErrUnsettled
 	}
@@ -183,7 +219,8 @@ func (n *Network) AppendState(b []byte) ([]byte, error) {
 	return append(b, whole...), nil
 }
 
-// Restore puts a state that AppendState made in the place of everything that n holds. It refuses, with a
+// Restore puts a state that AppendState made in the place of everything that n holds, and mends a network
+// that is broken. It refuses, with a
 // *StateError and without any change, what is malformed and what another graph or other code made.
 func (n *Network) Restore(state []byte) error {
 	r := reader{b: state}

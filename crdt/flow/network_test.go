@@ -294,7 +294,7 @@ func TestGateTakesEachChangeOnceAndInOrder(t *testing.T) {
 		require.ErrorContains(t, err, "is none of this input")
 	}
 	_, _, err = gate.Take(2, to(2, 3, nil))
-	require.ErrorContains(t, err, "has no port 2")
+	require.ErrorContains(t, err, "has no port 2: it has ports 0 and 1")
 	_, err = g.NewGate("nobody")
 	require.ErrorContains(t, err, `no node "nobody"`)
 	require.Equal(t, flow.Frontier{"source": 2}, gate.Frontier())

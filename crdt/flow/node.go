@@ -77,7 +77,9 @@ type source[H any] interface{ declared() (string, H) }
 type keyed[K, H any] interface{ family() (string, K, H) }
 
 // From is the collection that the variable v holds. Its name is the variable's; several nodes from one
-// variable are one source.
+// variable are one source. A variable whose handle is no Collection is refused by the compiler. What it puts
+// out is made by a Feed: births and deaths of dots as changes of weight, after the causal stores of "Delta State
+// Replicated Data Types" (Almeida, Shoker, Baquero, 2018), which say what a join makes live and dead.
 func From[H Collection[E], E comparable](v source[H]) Node[E] {
 	var name string
 	if v != nil {
@@ -91,7 +93,7 @@ func From[H Collection[E], E comparable](v source[H]) Node[E] {
 }
 
 // Each is the collection of what the variables of the family f hold, each element under its key. Its
-// name is the family's; several nodes from one family are one source.
+// name is the family's; several nodes from one family are one source, which is as in From.
 func Each[K comparable, H Collection[E], E comparable](f keyed[K, H]) Node[Entry[K, E]] {
 	var name string
 	if f != nil {
@@ -104,7 +106,8 @@ func Each[K comparable, H Collection[E], E comparable](f keyed[K, H]) Node[Entry
 	return Node[Entry[K, E]]{s}
 }
 
-// Input is a source that is no variable: a test, or a program without a cluster, feeds it.
+// Input is a source that is no variable: a test, or a program without a cluster, feeds it, with batches of its
+// own or with those that a Feed of a type of package crdt makes (NewFeed).
 func Input[E comparable](name string) Node[E] {
 	s := declare("input", name)
 	s.build = buildSource[E]

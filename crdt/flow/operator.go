@@ -8,9 +8,28 @@ import (
 	"github.com/martinelli-go/martinelli/crdt"
 )
 
-// ErrBroken is what an operator answers after one of its functions panicked in the middle of a change:
-// its state is in doubt. Make a new one with Graph.New and give it its inputs again, or Restore a state.
-var ErrBroken = errors.New("a function of the operator panicked in the middle of a change; make a new operator and give it its inputs again")
+// ErrBroken is what an operator, a gate and a network answer after a change that was not made whole, because
+// a function panicked (Panicked) or a node in the middle of the graph refused its input: what they hold is in
+// doubt. Make a new one and give it its inputs again, or Restore a state.
+var ErrBroken = errors.New("a function panicked, or a change was refused, in the middle of a change; make it anew and give it its inputs again, or restore a state")
+
+// Panicked is what an operator panics with when one of its functions did.
+type Panicked struct {
+	Node  string // whose function it was
+	Place string // file:line of the node's declaration
+	Value any    // what the function panicked with
+}
+
+// Error says which node it was; the stack is that of the panic.
+func (p *Panicked) Error() string {
+	return fmt.Sprintf("flow: a function of node %q at %s panicked: %v", p.Node, p.Place, p.Value)
+}
+
+// Unwrap returns the value of the panic when it is an error.
+func (p *Panicked) Unwrap() error {
+	err, _ := p.Value.(error)
+	return err
+}
 
 // Work counts what an operator has done since it was made. It is exact, not sampled, and the same for
 // the same sequence of calls up to the order in which groups are visited.
@@ -50,12 +69,15 @@ func (o *Operator) Ports() int { return o.e.ports() }
 
 // Apply takes a change of the input at port, encoded with that input's codec (a source's own), and
 // returns the change of the output, encoded with the node's codec, nil when nothing changed. After an
-// error, which wraps a *BatchError or ErrBroken, the state is what it was. The output does not alias the
-// batch. Its cost is O(change) index accesses; see the function that declared the node.
+// error that wraps a *BatchError or a *WeightError the state is what it was; ErrBroken, wrapped, says that
+// it is in doubt since an earlier change. When a function of the node panics, so does Apply, with a
+// *Panicked, and the operator is broken. The output does not alias the batch. Its cost is O(change) index
+// accesses; see the function that declared the node.
 func (o *Operator) Apply(port int, batch []byte) ([]byte, error) {
 	if port < 0 || port >= o.e.ports() {
-		return nil, fmt.Errorf("flow: node %q has no port %d, only %d", o.node.Name, port, o.e.ports())
+		return nil, noPort(o.node.Name, port, o.e.ports())
 	}
+	defer o.named()
 	out, err := o.e.apply(port, batch)
 	if err != nil {
 		return nil, fmt.Errorf("flow: node %q, port %d: %w", o.node.Name, port, err)
@@ -65,17 +87,37 @@ func (o *Operator) Apply(port int, batch []byte) ([]byte, error) {
 
 // Replace puts new inputs in the place of all that came before, because an upstream was reset:
 // inputs[port] holds the batches of that port's snapshot. It returns the difference between the new and
-// the old output as one batch (see SplitBatch), nil when there is none. After an error the state is what
-// it was. It costs O(inputs + old output).
+// the old output as one batch (see SplitBatch), nil when there is none. Errors and panics are those of
+// Apply; after a panic, too, the state is what it was. It costs O(inputs + old output).
 func (o *Operator) Replace(inputs [][][]byte) ([]byte, error) {
 	if len(inputs) != o.e.ports() {
 		return nil, fmt.Errorf("flow: node %q has %d ports, %d inputs are given", o.node.Name, o.e.ports(), len(inputs))
 	}
+	defer o.named()
 	out, err := o.e.replace(inputs)
 	if err != nil {
 		return nil, fmt.Errorf("flow: node %q, replacing inputs: %w", o.node.Name, err)
 	}
 	return out, nil
+}
+
+// named gives a panic the name of the node.
+func (o *Operator) named() {
+	if p := recover(); p != nil {
+		panic(&Panicked{o.node.Name, o.node.Place, p})
+	}
+}
+
+// noPort says which ports a node has.
+func noPort(node string, port, ports int) error {
+	has := "it has port 0 alone"
+	if ports > 1 {
+		has = fmt.Sprintf("it has ports 0 to %d", ports-1)
+	}
+	if ports == 2 {
+		has = "it has ports 0 and 1"
+	}
+	return fmt.Errorf("flow: node %q has no port %d: %s", node, port, has)
 }
 
 // Len returns how many elements are in the output.
@@ -96,8 +138,8 @@ func (o *Operator) Work() Work { return o.e.work() }
 // which it then yields (kept), or its view, which it then takes (load).
 type core[A, B comparable] interface {
 	// apply takes a change, of which it keeps nothing but elements, and returns the change of the output;
-	// equal elements may repeat in it.
-	apply(in []Weighted[A], steps *int64) []Weighted[B]
+	// equal elements may repeat in it. After an error, a *WeightError, nothing has changed.
+	apply(in []Weighted[A], steps *int64) ([]Weighted[B], error)
 	all() iter.Seq[Weighted[B]]
 	len() int
 	entries() int
@@ -163,13 +205,19 @@ func (s *stage[A, B]) apply(port int, batch []byte) ([]byte, error) {
 	if s.broken {
 		return nil, ErrBroken
 	}
-	in, err := decodeBatch(s.items, batch, s.in[port])
+	in, err := decodeInput(s.items, batch, s.in[port])
 	if err != nil {
 		return nil, err
 	}
 	s.broken = true
-	out := s.core.apply(in, &s.done.Steps)
+	out, err := s.core.apply(in, &s.done.Steps)
+	if _, ok := itself(out); !ok {
+		panic(notItself("the operator"))
+	}
 	s.broken = false
+	if err != nil {
+		return nil, err
+	}
 	encoded, n := appendBatch(nil, out, s.out, &s.room)
 	s.done.In += int64(len(in))
 	s.done.Out += int64(n)
@@ -195,17 +243,22 @@ func (s *stage[A, B]) replace(inputs [][][]byte) ([]byte, error) {
 	done := s.done
 	for port, batches := range inputs {
 		for i, batch := range batches {
-			in, err := DecodeBatch(batch, s.in[port])
+			in, err := decodeInput(nil, batch, s.in[port])
+			if err == nil {
+				_, err = next.apply(in, &done.Steps)
+			}
 			if err != nil {
 				return nil, fmt.Errorf("port %d, batch %d: %w", port, i, err)
 			}
 			done.In += int64(len(in))
-			next.apply(in, &done.Steps)
 		}
 	}
 	diff := make([]Weighted[B], 0, next.entries())
 	for it := range next.all() {
 		diff = append(diff, it)
+	}
+	if _, ok := itself(diff); !ok {
+		panic(notItself("the operator"))
 	}
 	for it := range s.core.all() {
 		diff = append(diff, Weighted[B]{it.Elem, -it.Weight})
@@ -219,7 +272,7 @@ func (s *stage[A, B]) replace(inputs [][][]byte) ([]byte, error) {
 func (s *stage[A, B]) snapshot() []byte { return encodeAll(s.core.all(), s.out) }
 
 func (s *stage[A, B]) check(port int, batch []byte) error {
-	_, err := DecodeBatch(batch, s.in[port])
+	_, err := decodeInput(nil, batch, s.in[port])
 	return err
 }
 
@@ -239,18 +292,22 @@ func (s *stage[A, B]) restore(state [][]byte) error {
 	}
 	next, done := s.fresh(), s.done
 	s.bind(next)
-	if l, ok := next.(interface{ load([]Weighted[B]) }); ok {
-		view, err := DecodeBatch(state[0], s.out)
+	if l, ok := next.(interface{ load([]Weighted[B]) error }); ok {
+		view, err := decodeInput(nil, state[0], s.out)
+		if err == nil {
+			err = l.load(view)
+		}
 		if err != nil {
 			return fmt.Errorf("the view: %w", err)
 		}
-		l.load(view)
 	} else {
-		in, err := DecodeBatch(state[0], s.in[0])
+		in, err := decodeInput(nil, state[0], s.in[0])
+		if err == nil {
+			_, err = next.apply(in, &done.Steps)
+		}
 		if err != nil {
 			return fmt.Errorf("the input: %w", err)
 		}
-		next.apply(in, &done.Steps)
 	}
 	s.core, s.done, s.broken = next, done, false
 	return nil

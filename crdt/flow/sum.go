@@ -18,7 +18,8 @@ type Integer interface {
 //
 // The sum is kept in 128 bits and is exact. While it is out of N's range the entry shows the end of the
 // range that is nearest, and it is exact again when the sum comes back; convert to a wider type in of
-// where that may happen. by and of must be pure. A change costs O(1).
+// where that may happen. by and of must be pure. A change costs O(1). It is a distributive aggregate with an
+// inverse, as CountBy is, whose source it shares.
 func SumBy[K, E comparable, N Integer](name string, in Node[E], by func(E) K, of func(E) N) Node[Entry[K, N]] {
 	s := declare("sum-by", name, in.spec)
 	s.refuse(by == nil || of == nil, "one of its functions is nil")
@@ -49,7 +50,8 @@ func (a Average) Float64() float64 {
 // AverageBy groups the elements of in and takes the mean of of(e) over each group: one entry for every
 // group that is not empty. An element counts once, whatever its weight. The mean is an exact fraction, so
 // it does not depend on the order of arrival; a sum out of the range of int64 shows as with SumBy. by and
-// of must be pure. A change costs O(1).
+// of must be pure. A change costs O(1). It is an algebraic aggregate, made of a sum and a count ("Data Cube",
+// Gray et al., 1997).
 func AverageBy[K, E comparable, N Integer](name string, in Node[E], by func(E) K, of func(E) N) Node[Entry[K, Average]] {
 	s := declare("average-by", name, in.spec)
 	s.refuse(by == nil || of == nil, "one of its functions is nil")

@@ -16,7 +16,9 @@ import (
 //
 // It is the join of in with itself on the group, followed by a count by pair, in one operator, so that
 // the pairs of each group are never stored, only their sums. An item that enters or leaves a group of g
-// items costs O(g), which is the number of counts that it changes.
+// items costs O(g), which is the number of counts that it changes. Such counts are what recommendations from
+// item to item begin with ("Amazon.com Recommendations", Linden, Smith, York, IEEE Internet Computing 7, 2003);
+// join and count are those of "DBSP" (Budiu et al., VLDB 2023), with the distinct before them.
 func CountTogether[G, I, E comparable](name string, in Node[E], group func(E) G, item func(E) I, cmp func(a, b I) int) Node[Entry[Pair[I, I], int64]] {
 	s := declare("count-together", name, in.spec)
 	s.refuse(group == nil || item == nil || cmp == nil, "one of its functions is nil")
@@ -63,7 +65,10 @@ func (t *together[G, I, E]) bind(_ crdt.Codec[E], out crdt.Codec[Entry[Pair[I, I
 	t.codec = out
 }
 
-func (t *together[G, I, E]) apply(in []Weighted[E], steps *int64) []Weighted[Entry[Pair[I, I], int64]] {
+func (t *together[G, I, E]) apply(in []Weighted[E], steps *int64) ([]Weighted[Entry[Pair[I, I], int64]], error) {
+	if err := t.seen.admit(in); err != nil {
+		return nil, err
+	}
 	before := make(map[uint64]int64) // of the pairs that this batch touches
 	var gone []uint32                // items that left their last group, at least for a while
 	for _, it := range in {
@@ -80,12 +85,15 @@ func (t *together[G, I, E]) apply(in []Weighted[E], steps *int64) []Weighted[Ent
 	for _, n := range gone {
 		t.release(n)
 	}
-	return out
+	return out, nil
 }
 
 func (t *together[G, I, E]) enter(e E, before map[uint64]int64, steps *int64) {
 	*steps += 2
-	g, n := t.group(e), t.number(t.item(e))
+	g, i := t.group(e), t.item(e)
+	mustFind(g, "CountTogether")
+	mustFind(i, "CountTogether")
+	n := t.number(i)
 	members := t.groups[g]
 	at, found := find(members, n)
 	if found {

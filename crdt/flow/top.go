@@ -12,6 +12,10 @@ import (
 // cmp returns 0, the one with the lesser encoding comes first. An element counts once, whatever its
 // weight. by and cmp must be pure, and cmp a weak order. A change costs O(log g) in a group of g, and
 // moves at most one other element in or out.
+//
+// Such an aggregate has no inverse ("Data Cube", Gray et al., 1997, on deletes and holistic functions), so all
+// of a group is held, in two AVL trees ("An algorithm for the organization of information", Adelson-Velsky and
+// Landis, 1962): the n greatest, and the rest, whose greatest is next.
 func TopBy[K, E comparable](name string, in Node[E], by func(E) K, n int, cmp func(a, b E) int) Node[Entry[K, E]] {
 	s := declare("top-by", name, in.spec)
 	s.param = fmt.Sprintf("n=%d", n)
@@ -23,7 +27,7 @@ func TopBy[K, E comparable](name string, in Node[E], by func(E) K, n int, cmp fu
 
 // MaxBy groups the elements of in and keeps the greatest of each group by cmp; of several, the one with
 // the least encoding. An element counts once, whatever its weight. by and cmp must be pure, and cmp a
-// weak order. A change costs O(log g) in a group of g.
+// weak order. A change costs O(log g) in a group of g. It is TopBy of one, with the same source.
 func MaxBy[K, E comparable](name string, in Node[E], by func(E) K, cmp func(a, b E) int) Node[Entry[K, E]] {
 	s := declare("max-by", name, in.spec)
 	s.refuse(by == nil || cmp == nil, "one of its functions is nil")
@@ -77,7 +81,10 @@ func (t *topBy[K, E]) order(a, b E) int {
 	return bytes.Compare(t.b, t.a)
 }
 
-func (t *topBy[K, E]) apply(in []Weighted[E], steps *int64) []Weighted[Entry[K, E]] {
+func (t *topBy[K, E]) apply(in []Weighted[E], steps *int64) ([]Weighted[Entry[K, E]], error) {
+	if err := t.seen.admit(in); err != nil {
+		return nil, err
+	}
 	var out []Weighted[Entry[K, E]]
 	for _, it := range in {
 		*steps++
@@ -88,7 +95,7 @@ func (t *topBy[K, E]) apply(in []Weighted[E], steps *int64) []Weighted[Entry[K, 
 			out = t.leave(out, it.Elem, steps)
 		}
 	}
-	return out
+	return out, nil
 }
 
 func (t *topBy[K, E]) enter(out []Weighted[Entry[K, E]], e E, steps *int64) []Weighted[Entry[K, E]] {
@@ -96,6 +103,7 @@ func (t *topBy[K, E]) enter(out []Weighted[Entry[K, E]], e E, steps *int64) []We
 	k := t.by(e)
 	g := t.groups[k]
 	if g == nil {
+		mustFind(k, t.op)
 		g = new(ranked[E])
 		t.groups[k] = g
 	}

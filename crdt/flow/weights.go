@@ -9,8 +9,14 @@ import (
 type weights[E comparable] struct {
 	of       map[E]int64
 	positive int // elements that are in the collection
+	changed  changes
 
 	everySupport bool // in tests: cross tells of every change, as if there were no distinct
+}
+
+// admit is whether changes of weight may be made; after an error, a *WeightError, they must not be.
+func (s *weights[E]) admit(in []Weighted[E]) error {
+	return admit(&s.changed, in, func(e E) int64 { return s.of[e] })
 }
 
 // add changes the weight of e and returns what it was and what it is.
