@@ -14,7 +14,9 @@
 // by [Of].
 //
 // A declaration does nothing but name the variable and its type; grainc lists it among the package's
-// kinds. Handles are got by On (a variable) and At (one of a family) on any [Place]: a client, a silo, a
+// kinds. Graphs of package dataflow read [Set], [GSet] and [RWSet] as collections of elements, [Map] of
+// entries, [ORMap] of keys, and [Counter] and [Register] of one element; the rest is no source, and flow.From
+// of it is refused by the compiler. Handles are got by On (a variable) and At (one of a family) on any [Place]: a client, a silo, a
 // grain, the turn of a process. They make no call themselves, may be used from several goroutines, and
 // cost an allocation.
 //

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/martinelli-go/martinelli/crdt"
+	"github.com/martinelli-go/martinelli/crdt/flow"
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
@@ -114,21 +115,25 @@ func (h *MVRegisterHandle[V]) Values(ctx context.Context) (vs []V, err error) {
 }
 
 // GSetHandle is a grow-only set somewhere.
-type GSetHandle[E comparable] struct{ Handle[*crdt.GSet[E]] }
+type GSetHandle[E comparable] struct {
+	//lint:ignore U1000 staticcheck does not see that a generic alias is used by being embedded
+	of[E]
+	Handle[*crdt.GSet[E]]
+}
 
 // GSet declares a grow-only set.
 func GSet[E comparable](name string, options ...Option) Var[*GSetHandle[E]] {
-	return declare(name, options, func(h Handle[*crdt.GSet[E]]) *GSetHandle[E] { return &GSetHandle[E]{h} })
+	return declare(name, options, func(h Handle[*crdt.GSet[E]]) *GSetHandle[E] { return &GSetHandle[E]{Handle: h} })
 }
 
 // GSetKind returns the kind of a grow-only set, for generated code.
 func GSetKind[E comparable](v Var[*GSetHandle[E]], elem wire.Codec[E]) wire.Kind {
-	return kindOf(v, newDrafts(crdt.GSetCodec(elem)))
+	return source(v, newDrafts(crdt.GSetCodec(elem)), flow.GSetElements(elem))
 }
 
 // GSetKindBy returns the kind of a family of them, for generated code.
 func GSetKindBy[K, E comparable](f Family[K, *GSetHandle[E]], elem wire.Codec[E]) wire.Kind {
-	return kindBy(f, newDrafts(crdt.GSetCodec(elem)))
+	return sourceBy(f, newDrafts(crdt.GSetCodec(elem)), flow.GSetElements(elem))
 }
 
 // Add adds elements, for good. It does not read the set first.
@@ -150,23 +155,27 @@ func (h *GSetHandle[E]) Contains(ctx context.Context, e E) (held bool, err error
 }
 
 // RWSetHandle is a remove-wins set somewhere: an element that is added and removed at once is not in it.
-type RWSetHandle[E comparable] struct{ base }
+type RWSetHandle[E comparable] struct {
+	//lint:ignore U1000 staticcheck does not see that a generic alias is used by being embedded
+	of[E]
+	base
+}
 
 // RWSet declares a remove-wins set. What is removed costs as much as what is there; see [crdt.RWSet].
 func RWSet[E comparable](name string, options ...Option) Var[*RWSetHandle[E]] {
 	return Var[*RWSetHandle[E]]{declared[*RWSetHandle[E]]{Name: name}, replicas(options), func(p Place, id wire.ID) *RWSetHandle[E] {
-		return &RWSetHandle[E]{at(p, id)}
+		return &RWSetHandle[E]{base: at(p, id)}
 	}}
 }
 
 // RWSetKind returns the kind of a remove-wins set, for generated code.
 func RWSetKind[E comparable](v Var[*RWSetHandle[E]], elem wire.Codec[E]) wire.Kind {
-	return kindOf(v, newRWSetLattice(elem))
+	return source(v, newRWSetLattice(elem), flow.RWSetElements(elem))
 }
 
 // RWSetKindBy returns the kind of a family of them, for generated code.
 func RWSetKindBy[K, E comparable](f Family[K, *RWSetHandle[E]], elem wire.Codec[E]) wire.Kind {
-	return kindBy(f, newRWSetLattice(elem))
+	return sourceBy(f, newRWSetLattice(elem), flow.RWSetElements(elem))
 }
 
 type rwSetLattice[E comparable] = typed[*crdt.RWSet[E], crdt.RWSetOp[E]]
@@ -287,8 +296,12 @@ func (h *BoundedCounterHandle) Rights(ctx context.Context) (rights map[crdt.Acto
 }
 
 // ORMapHandle is an add-wins map of causal values somewhere; values are stores of package crdt, maps of
-// maps among them.
-type ORMapHandle[K comparable, S crdt.DotStore[S]] struct{ base }
+// maps among them. As a source of graphs it is the collection of its keys.
+type ORMapHandle[K comparable, S crdt.DotStore[S]] struct {
+	//lint:ignore U1000 staticcheck does not see that a generic alias is used by being embedded
+	of[K]
+	base
+}
 
 // ORMap declares an add-wins map:
 //
@@ -299,18 +312,18 @@ type ORMapHandle[K comparable, S crdt.DotStore[S]] struct{ base }
 //	})
 func ORMap[K comparable, S crdt.DotStore[S]](name string, options ...Option) Var[*ORMapHandle[K, S]] {
 	return Var[*ORMapHandle[K, S]]{declared[*ORMapHandle[K, S]]{Name: name}, replicas(options), func(p Place, id wire.ID) *ORMapHandle[K, S] {
-		return &ORMapHandle[K, S]{at(p, id)}
+		return &ORMapHandle[K, S]{base: at(p, id)}
 	}}
 }
 
 // ORMapKind returns the kind of an add-wins map, for generated code.
 func ORMapKind[K comparable, S crdt.DotStore[S]](v Var[*ORMapHandle[K, S]], keys wire.Codec[K], values wire.Codec[S]) wire.Kind {
-	return kindOf(v, newORMapLattice(keys, values))
+	return source(v, newORMapLattice(keys, values), flow.ORMapKeys(keys, values))
 }
 
 // ORMapKindBy returns the kind of a family of them, for generated code.
 func ORMapKindBy[F, K comparable, S crdt.DotStore[S]](f Family[F, *ORMapHandle[K, S]], keys wire.Codec[K], values wire.Codec[S]) wire.Kind {
-	return kindBy(f, newORMapLattice(keys, values))
+	return sourceBy(f, newORMapLattice(keys, values), flow.ORMapKeys(keys, values))
 }
 
 type ormapLattice[K comparable, S crdt.DotStore[S]] = typed[*crdt.ORMap[K, S], crdt.ORMapOp[K, S]]

@@ -27,21 +27,12 @@ func Register[V comparable](name string, options ...Option) Var[*RegisterHandle[
 
 // RegisterKind returns the kind of a register, for generated code.
 func RegisterKind[V comparable](v Var[*RegisterHandle[V]], value wire.Codec[V]) wire.Kind {
-	return wire.NewVariable(v.Name, wire.VariableKind{
-		Lattice: newRegisterLattice(value), Replicas: v.replicas,
-		Source:  wire.BindNode(flow.From(v), value, 0),
-		NewFeed: func() flow.Feed { return newValueFeed(registerFeed(value), value, single[V]) },
-	})
+	return source(v, newRegisterLattice(value), flow.RegisterElements(value))
 }
 
 // RegisterKindBy returns the kind of a family of registers, for generated code.
 func RegisterKindBy[K, V comparable](f Family[K, *RegisterHandle[V]], value wire.Codec[V]) wire.Kind {
-	entry := flow.EntryCodec(keyCodec(f.keys), value)
-	return wire.NewVariable(f.Name, wire.VariableKind{
-		Lattice: newRegisterLattice(value), Replicas: f.replicas, Family: true, Problem: f.problem,
-		Source:  wire.BindNode(flow.Each(f), entry, 0),
-		NewFeed: func() flow.Feed { return newValueFeed(registerFeed(value), entry, keyed[K, V](f.keys)) },
-	})
+	return sourceBy(f, newRegisterLattice(value), flow.RegisterElements(value))
 }
 
 // Set writes v, with a timestamp that is later than that of what the nearest replica holds, whatever that
@@ -76,25 +67,6 @@ func newRegisterLattice[V any](value wire.Codec[V]) *registerLattice[V] {
 	}
 }
 
-func registerFeed[V comparable](value wire.Codec[V]) func() state[V] {
-	return func() state[V] { return &registerState[V]{value, crdt.NewRegister(value)} }
-}
-
-type registerState[V any] struct {
-	codec    wire.Codec[V]
-	register *crdt.Register[V]
-}
-
-func (s *registerState[V]) join(delta []byte) error {
-	d, err := crdt.DecodeRegister(delta, s.codec)
-	if err == nil {
-		s.register.Join(d)
-	}
-	return err
-}
-
-func (s *registerState[V]) value() (V, bool) { return s.register.Get() }
-
 // MapHandle is a map of last-writer-wins registers somewhere: each key is decided by itself.
 type MapHandle[K, V comparable] struct {
 	//lint:ignore U1000 staticcheck does not see that a generic alias is used by being embedded
@@ -102,7 +74,7 @@ type MapHandle[K, V comparable] struct {
 	base
 }
 
-// Map declares a map of last-writer-wins registers. It is no source of graphs in this version.
+// Map declares a map of last-writer-wins registers. As a source of graphs it is the collection of its entries.
 func Map[K, V comparable](name string, options ...Option) Var[*MapHandle[K, V]] {
 	return Var[*MapHandle[K, V]]{declared[*MapHandle[K, V]]{Name: name}, replicas(options), func(p Place, id wire.ID) *MapHandle[K, V] {
 		return &MapHandle[K, V]{base: at(p, id)}
@@ -111,14 +83,12 @@ func Map[K, V comparable](name string, options ...Option) Var[*MapHandle[K, V]] 
 
 // MapKind returns the kind of a map, for generated code.
 func MapKind[K, V comparable](v Var[*MapHandle[K, V]], key wire.Codec[K], value wire.Codec[V]) wire.Kind {
-	return wire.NewVariable(v.Name, wire.VariableKind{Lattice: newMapLattice(key, value), Replicas: v.replicas})
+	return source(v, newMapLattice(key, value), flow.RegisterMapElements(key, value))
 }
 
 // MapKindBy returns the kind of a family of maps, for generated code.
 func MapKindBy[F, K, V comparable](f Family[F, *MapHandle[K, V]], key wire.Codec[K], value wire.Codec[V]) wire.Kind {
-	return wire.NewVariable(f.Name, wire.VariableKind{
-		Lattice: newMapLattice(key, value), Replicas: f.replicas, Family: true, Problem: f.problem,
-	})
+	return sourceBy(f, newMapLattice(key, value), flow.RegisterMapElements(key, value))
 }
 
 // Set writes v under k.

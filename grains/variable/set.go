@@ -31,21 +31,12 @@ func Set[E comparable](name string, options ...Option) Var[*SetHandle[E]] {
 
 // SetKind returns the kind of a set, for generated code.
 func SetKind[E comparable](v Var[*SetHandle[E]], elem wire.Codec[E]) wire.Kind {
-	return wire.NewVariable(v.Name, wire.VariableKind{
-		Lattice: newSetLattice(elem), Replicas: v.replicas,
-		Source:  wire.BindNode(flow.From(v), elem, 0),
-		NewFeed: func() flow.Feed { return newSetFeed(elem, elem, single[E]) },
-	})
+	return source(v, newSetLattice(elem), flow.SetElements(elem))
 }
 
 // SetKindBy returns the kind of a family of sets, for generated code.
 func SetKindBy[K, E comparable](f Family[K, *SetHandle[E]], elem wire.Codec[E]) wire.Kind {
-	entry := flow.EntryCodec(keyCodec(f.keys), elem)
-	return wire.NewVariable(f.Name, wire.VariableKind{
-		Lattice: newSetLattice(elem), Replicas: f.replicas, Family: true, Problem: f.problem,
-		Source:  wire.BindNode(flow.Each(f), entry, 0),
-		NewFeed: func() flow.Feed { return newSetFeed(elem, entry, keyed[K, E](f.keys)) },
-	})
+	return sourceBy(f, newSetLattice(elem), flow.SetElements(elem))
 }
 
 // Add adds elements; those that are there are added again, which a concurrent removal does not undo.
@@ -226,64 +217,4 @@ func newSetLattice[E comparable](elem wire.Codec[E]) *setLattice[E] {
 		prepare: func(s *crdt.Set[E], op crdt.SetOp[E], _ int64) crdt.SetOp[E] { return s.Prepare(op) },
 		effect:  minted(crdt.SetOp[E].Effect),
 	}, elem}
-}
-
-// setFeed follows the sets of a variable or family: an element's weight is how many dots support it.
-type setFeed[E, Out comparable] struct {
-	elem wire.Codec[E]
-	out  wire.Codec[Out]
-	make func(key string, e E) (Out, error)
-	sets map[string]*crdt.Set[E]
-}
-
-func newSetFeed[E, Out comparable](elem wire.Codec[E], out wire.Codec[Out], make func(string, E) (Out, error)) *setFeed[E, Out] {
-	return &setFeed[E, Out]{elem, out, make, map[string]*crdt.Set[E]{}}
-}
-
-func (f *setFeed[E, Out]) Join(key string, delta []byte) ([]byte, error) {
-	d, err := crdt.DecodeSet(delta, f.elem)
-	if err != nil {
-		return nil, err
-	}
-	s := f.sets[key]
-	if s == nil {
-		// The key is parsed before anything changes: one that does not parse spoils nothing.
-		var zero E
-		if _, err := f.make(key, zero); err != nil {
-			return nil, err
-		}
-		s = crdt.NewSet[E]()
-		f.sets[key] = s
-	}
-	var items []flow.Weighted[Out]
-	change := func(weight int64) func(E, crdt.Dot) {
-		return func(e E, _ crdt.Dot) {
-			out, _ := f.make(key, e) // the key parsed when it came
-			items = append(items, flow.Weighted[Out]{Elem: out, Weight: weight})
-		}
-	}
-	s.JoinTrace(d, change(1), change(-1))
-	if len(items) == 0 {
-		return nil, nil
-	}
-	return flow.AppendBatch(nil, items, f.out), nil
-}
-
-func (f *setFeed[E, Out]) Snapshot(limit int) iter.Seq[[]byte] {
-	var items []flow.Weighted[Out]
-	for key, s := range f.sets {
-		for e := range s.All() {
-			out, _ := f.make(key, e) // the key parsed when it came
-			items = append(items, flow.Weighted[Out]{Elem: out, Weight: int64(len(s.Dots(e)))})
-		}
-	}
-	return flow.SplitBatch(flow.AppendBatch(nil, items, f.out), limit)
-}
-
-// keyCodec encodes keys as elements of graphs, by their text.
-func keyCodec[K comparable](keys wire.KeyCodec[K]) wire.Codec[K] {
-	return wire.Codec[K]{
-		Append: func(b []byte, k K) []byte { return append(b, keys.Text(k)...) },
-		Decode: func(b []byte) (K, error) { return keys.Parse(string(b)) },
-	}
 }

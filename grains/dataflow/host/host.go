@@ -234,9 +234,13 @@ func (h *Host) begin(info flow.NodeInfo) (*station, error) {
 	ctx, s.end = context.WithCancel(h.life)
 	if info.Source != "" {
 		v := h.kinds[info.Source].Variable()
-		if v == nil || v.NewFeed == nil {
+		if v == nil {
 			s.end()
-			return nil, fmt.Errorf("source %q is no variable that this silo was given", info.Source)
+			return nil, fmt.Errorf("source %q (%s) is no variable that this silo was given: add the Shared() of its package to Config.Grains", info.Source, info.Place)
+		}
+		if v.NewFeed == nil {
+			s.end()
+			return nil, fmt.Errorf("source %q (%s) is a variable whose type is no collection that graphs read: sets, counters, registers and maps are", info.Source, info.Place)
 		}
 		s.source = v.NewFeed()
 		h.work.Go(func() { s.ingress(ctx, info.Source) })
