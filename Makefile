@@ -30,6 +30,17 @@ test-seeds: ## tests of crdt/... RUNS times (default 20), each from a seed of it
 		RAPID_SEED=$$seed $(GO) test -vet=off -count=1 ./crdt/... || exit 1; \
 	done
 
+# What crdt promises is tested partly from package crdttest, which is outside of it.
+.PHONY: cover
+cover: ## which part of the statements of crdt and of crdt/flow their tests run; less than 90 % of either fails
+	@mkdir -p bin
+	$(GO) test -coverpkg=./crdt -coverprofile=bin/crdt.cover ./crdt ./crdt/crdttest
+	$(GO) test -coverpkg=./crdt/flow -coverprofile=bin/flow.cover ./crdt/flow
+	@for of in crdt flow; do \
+		$(GO) tool cover -func=bin/$$of.cover | awk -v of=$$of '$$1 == "total:" { \
+			enough = $$3 + 0 >= 90; print of ": " $$3 " of statements, 90 % asked for" (enough ? "" : ": too few"); exit !enough }' || exit 1; \
+	done
+
 .PHONY: race
 race: ## all tests under the race detector (wants a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./...
