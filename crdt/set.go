@@ -7,7 +7,11 @@ import (
 	"strings"
 )
 
-// Set is an add-wins set: a remove takes out what it has seen, and an add that it had not seen stays.
+// Set is an add-wins set: a remove takes out what it has seen, and an add that it had not seen stays. It is
+// the OR-set of "A comprehensive study of Convergent and Commutative Replicated Data Types" (Shapiro,
+// Preguiça, Baquero, Zawirski, 2011), section 3.3.5, without tombstones as in "An Optimized Conflict-free
+// Replicated Set" (Bieniusa, Zawirski, Preguiça, Shapiro, Baquero, Balegas, Duarte, 2012), with the contexts
+// and deltas of "Delta State Replicated Data Types" (Almeida, Shoker, Baquero, 2018), section 7.
 //
 // An element is in the set while one of its dots is live. To each dot a state is one of unseen, live and
 // dead, in this order, and join takes the maximum dot by dot: so a set is a causal context (all seen dots)
@@ -16,8 +20,10 @@ import (
 //
 // The zero Set is empty and ready for use; a nil *Set may be read as an empty one. A Set is not safe for
 // concurrent use when anyone changes it; reading alone changes nothing. It costs, for each element, the
-// element itself and 16 to 32 bytes. Elements of a state that was changed, cloned or
-// decoded are found in O(1); in a delta they are found by scanning it.
+// element itself and 16 to 32 bytes; what the index of elements took is given back as they go. Elements of a
+// state that was changed, cloned or decoded are found in O(1); in a delta they are found by scanning it. An element
+// that is not equal to itself, as NaN, is another one each time that it is added: it is found by its dot
+// alone, and of the mutators only Clear takes it out.
 type Set[E comparable] struct {
 	ctx  Context
 	live store[E]
@@ -206,7 +212,7 @@ func (s *Set[E]) Clear() *Set[E] {
 	for d := range s.AllDots() {
 		delta.ctx.push(Run{d.Actor, d.Counter, d.Counter})
 	}
-	s.live = store[E]{}
+	s.live.reset()
 	return delta
 }
 
@@ -227,7 +233,7 @@ func (s *Set[E]) Equal(o *Set[E]) bool {
 		return false
 	}
 	for d, e := range s.AllDots() {
-		if other, ok := o.live.get(d); !ok || other != e {
+		if other, ok := o.live.get(d); !ok || other != e && (equalsItself(other) || equalsItself(e)) {
 			return false
 		}
 	}

@@ -93,7 +93,7 @@ func requireSoundRows[E comparable](t require.TestingT, x *indexed[E]) (blocks i
 
 // requireSoundSpots checks the directory and the tables of an index by element.
 func requireSoundSpots(t require.TestingT, p *spots, all hashed) {
-	n := 0
+	n, deepest := 0, 0
 	seen := map[*table]bool{}
 	for i, tab := range p.dir {
 		share := 1 << (64 - p.shift - tab.depth)
@@ -102,6 +102,7 @@ func requireSoundSpots(t require.TestingT, p *spots, all hashed) {
 			continue
 		}
 		seen[tab] = true
+		deepest += boolInt(share == 1)
 		used := 0
 		for i, s := range tab.slots {
 			if s == 0 {
@@ -117,6 +118,28 @@ func requireSoundSpots(t require.TestingT, p *spots, all hashed) {
 		n += used
 	}
 	require.Equal(t, p.n, n)
+	require.Equal(t, p.deepest, deepest)
+	require.True(t, deepest > 0 || len(p.dir) == 0, "the directory looks at no bit in vain")
+}
+
+// What changes have cost is counted on when a set is emptied, and a set tells how long its encoding is.
+func TestStepsAndSizeOfClearedSets(t *testing.T) {
+	t.Parallel()
+	s, m := NewSet[uint64](), &Minter{Actor: 1}
+	for e := range uint64(300) {
+		s.Add(m, e)
+	}
+	require.Equal(t, len(s.Append(nil, uintCodec())), s.EncodedSize(uintCodec()))
+	before := s.Steps()
+	require.Positive(t, before)
+	require.Equal(t, 1, s.Clear().Context().NumRuns(), "all of them")
+	require.GreaterOrEqual(t, s.Steps(), before)
+	require.Zero(t, s.Len())
+	requireSound(t, s)
+	s.Add(m, 1)
+	require.Greater(t, s.Steps(), before)
+	requireSound(t, s)
+	require.Nil(t, NewSet[uint64]().Clear())
 }
 
 // TestLargeSets runs sets of several blocks through everything, against maps.

@@ -22,15 +22,18 @@ func (p spot) several() bool { return p&severalDots != 0 }
 // something up compares with the element that stands there. It is extendible hashing (Fagin, Nievergelt,
 // Pippenger, Strong, "Extendible Hashing: A Fast Access Method for Dynamic Files", 1979): the first bits of
 // a hash choose one of many small tables, and a table that is full is split in two, so that an insertion
-// never moves more than a table's entries however many there are. It takes 8 bytes for each slot, and there
-// is no pointer in it that the garbage collector would follow.
+// never moves more than a table's entries however many there are. A table that becomes empty shrinks, and is
+// put together with the one that it was split from, in steps of the same size. It takes 8 bytes for each slot,
+// and there is no pointer in it that the garbage collector would follow.
 type spots struct {
-	dir   []*table // 2^n of them; a table stands there once for each value of the bits that it does not look at
-	shift uint8    // 64 - n
-	n     int
+	dir     []*table // 2^n of them; a table stands there once for each value of the bits that it does not look at
+	shift   uint8    // 64 - n
+	n       int
+	deepest int // tables of depth n; when there are none, half the directory says as much
 }
 
-// table is a hash table with linear probing, at most three quarters full.
+// table is a hash table with linear probing, at most three quarters full, and at least an eighth unless it is
+// of the least size.
 type table struct {
 	slots []slot
 	n     int
@@ -67,7 +70,17 @@ func (t *table) tag(hash uint64) uint32 {
 	return uint32(hash<<t.base>>(64-nextBits))<<homeBits | uint32(hash)&(1<<homeBits-1)
 }
 
-func (t *table) full() bool { return t.n >= len(t.slots)/4*3 }
+func (t *table) full() bool   { return t.n >= len(t.slots)/4*3 }
+func (t *table) sparse() bool { return t.n < len(t.slots)/8 }
+
+// slotsFor is how many slots a table of n entries gets that may grow as well as shrink.
+func slotsFor(n int) int {
+	slots := tableLeast
+	for slots < 4*n {
+		slots *= 2
+	}
+	return slots
+}
 
 // table returns the table of a hash; there must be one.
 func (p *spots) table(hash uint64) *table { return p.dir[hash>>p.shift] }
@@ -75,7 +88,7 @@ func (p *spots) table(hash uint64) *table { return p.dir[hash>>p.shift] }
 // put adds an entry.
 func (p *spots) put(hash uint64, at spot, all hashed) {
 	if len(p.dir) == 0 {
-		p.dir, p.shift = []*table{newTable(tableLeast, 0, 0)}, 64
+		p.dir, p.shift, p.deepest = []*table{newTable(tableLeast, 0, 0)}, 64, 1
 	}
 	t := p.table(hash)
 	for t.full() {
@@ -115,10 +128,61 @@ func (p *spots) find(hash uint64, at spot) (t *table, i int) {
 }
 
 // remove takes out an entry that is there.
-func (p *spots) remove(hash uint64, at spot) {
+func (p *spots) remove(hash uint64, at spot, all hashed) {
 	t, i := p.find(hash, at)
 	t.remove(i)
 	p.n--
+	for t.sparse() {
+		merged := p.merge(t, hash, all)
+		if merged == nil {
+			t.shrink()
+			return
+		}
+		t = merged
+	}
+}
+
+// merge puts t, which hash belongs to, together with the table that it was split from, and returns that. It
+// does nothing and returns nil when there is none, it is split further, or the two have too many entries.
+func (p *spots) merge(t *table, hash uint64, all hashed) *table {
+	if t.depth == 0 {
+		return nil
+	}
+	buddy := p.table(hash ^ 1<<(64-t.depth))
+	if buddy.depth != t.depth || t.n+buddy.n > tableMost/4 {
+		return nil
+	}
+	if t.depth == 64-p.shift {
+		p.deepest -= 2
+	}
+	merged := newTable(slotsFor(t.n+buddy.n), t.depth-1, t.depth-1)
+	for _, s := range slices.Concat(t.slots, buddy.slots) {
+		if s != 0 { // the tags of the two need not begin at the same bit
+			merged.put(slot(merged.tag(all.hashAt(s.spot())))<<spotBits | slot(s.spot()))
+		}
+	}
+	times := 1 << (64 - p.shift - merged.depth)
+	from := int(hash>>p.shift) &^ (times - 1)
+	for i := range times {
+		p.dir[from+i] = merged
+	}
+	p.fold()
+	return merged
+}
+
+// fold halves the directory while no table looks at its last bit.
+func (p *spots) fold() {
+	for p.deepest == 0 && len(p.dir) > 1 {
+		half := make([]*table, 0, len(p.dir)/2)
+		for i := 0; i < len(p.dir); i += 2 {
+			half = append(half, p.dir[i])
+		}
+		p.dir = half
+		p.shift++
+		for _, t := range half {
+			p.deepest += boolInt(t.depth == 64-p.shift)
+		}
+	}
 }
 
 // split moves half the entries of t, which hash belongs to, to a new table.
@@ -130,8 +194,12 @@ func (p *spots) split(t *table, hash uint64, all hashed) {
 		}
 		p.dir = dir
 		p.shift--
+		p.deepest = 0
 	}
 	high := t.split(all)
+	if high.depth == 64-p.shift {
+		p.deepest += 2
+	}
 	half := 1 << (64 - p.shift - t.depth) // as often as each of the two stands in the directory
 	from := int(hash>>p.shift)&^(2*half-1) + half
 	for i := range half {
@@ -140,7 +208,8 @@ func (p *spots) split(t *table, hash uint64, all hashed) {
 }
 
 func (p *spots) clone() spots {
-	out := spots{dir: make([]*table, len(p.dir)), shift: p.shift, n: p.n}
+	out := *p
+	out.dir = make([]*table, len(p.dir))
 	for i, t := range p.dir {
 		if i > 0 && t == p.dir[i-1] {
 			out.dir[i] = out.dir[i-1]
@@ -200,8 +269,17 @@ func (t *table) rebase(all hashed) {
 	}
 }
 
-func (t *table) double() {
-	next := newTable(2*len(t.slots), t.depth, t.base)
+func (t *table) double() { t.resize(2 * len(t.slots)) }
+
+// shrink lets go of slots that a sparse table has no use for.
+func (t *table) shrink() {
+	if slots := slotsFor(t.n); slots < len(t.slots) {
+		t.resize(slots)
+	}
+}
+
+func (t *table) resize(slots int) {
+	next := newTable(slots, t.depth, t.base)
 	for _, s := range t.slots {
 		if s != 0 {
 			next.put(s)

@@ -53,7 +53,7 @@ func TestSpotsAreFound(t *testing.T) {
 					if len(all) <= n {
 						break
 					}
-					p.remove(h, at)
+					p.remove(h, at, all)
 					delete(all, at)
 				}
 				requireSoundSpots(t, &p, all)
@@ -68,9 +68,64 @@ func TestSpotsAreFound(t *testing.T) {
 				kept[at] = h
 			}
 			out(0)
+			require.LessOrEqual(t, slotsOf(&p), tableLeast, "what is empty takes nothing")
+			require.LessOrEqual(t, len(p.dir), 1)
 			requireSoundSpots(t, &copied, kept)
 			require.Equal(t, len(kept), copied.n)
 		})
+	}
+}
+
+// slotsOf counts the slots of all tables.
+func slotsOf(p *spots) (n int) {
+	for i, t := range p.dir {
+		if i == 0 || t != p.dir[i-1] {
+			n += len(t.slots)
+		}
+	}
+	return n
+}
+
+// TestSetThatIsEmptiedLetsGo takes out all but a few of many elements, in the order they came, in any order,
+// and by a join, and then puts as many in again.
+func TestSetThatIsEmptiedLetsGo(t *testing.T) {
+	t.Parallel()
+	const many, few = 1 << 16, 20
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 3))
+	for name, remove := range map[string]func(s *Set[uint64]){
+		"in order": func(s *Set[uint64]) {
+			for e := range uint64(many - few) {
+				s.Remove(e)
+			}
+		},
+		"in any order": func(s *Set[uint64]) {
+			for _, e := range r.Perm(many)[few:] {
+				s.Remove(uint64(e))
+			}
+		},
+		"by a join": func(s *Set[uint64]) {
+			other := s.Clone()
+			var es []uint64
+			for e := range uint64(many - few) {
+				es = append(es, e)
+			}
+			s.Join(other.Remove(es...))
+		},
+	} {
+		s, m := NewSet[uint64](), &Minter{Actor: 1}
+		for range 2 {
+			for e := range uint64(many) {
+				s.Add(m, e)
+			}
+			full := slotsOf(&s.live.big().elements)
+			remove(s)
+			require.Equal(t, few, s.Len(), "%s, seed %d", name, seed)
+			left := &s.live.big().elements
+			require.LessOrEqual(t, slotsOf(left), full/64, "%s, seed %d: %d elements", name, seed, few)
+			require.LessOrEqual(t, len(left.dir), 8, "%s, seed %d", name, seed)
+			requireSound(t, s)
+		}
 	}
 }
 
@@ -79,7 +134,7 @@ func TestElementThatIsNotWhereItWasPutIsFoundOut(t *testing.T) {
 	var p spots
 	p.put(7, spotOf(1, 1), hashes{})
 	require.PanicsWithValue(t, "crdt: an element of a set is not where it was put: elements must not change what they are equal to",
-		func() { p.remove(7, spotOf(1, 2)) })
+		func() { p.remove(7, spotOf(1, 2), hashes{}) })
 }
 
 // TestSetOfManyIsIndexed takes a set through tables that are split, blocks that are emptied and numbers that

@@ -77,8 +77,8 @@ func searchSteps(c *Context) int64 { return int64(1 + bits.Len(uint(len(c.runs))
 // or decoded: one for each search for an element, for each actor and block of dots looked at, and for each
 // dot passed, and the logarithm of the context's runs for each run looked up in it. It is exact and the same
 // for the same changes, so that it can be shown that work does not grow with the set. A set of no more than
-// 16 dots has no index and counts nothing; nor does the index's own growth, which moves fewer than 1,024
-// entries at a time, and on average two for each element added.
+// 16 dots has no index and counts nothing; nor does it count when the index itself grows or shrinks, which
+// moves fewer than 1,024 entries at a time, and on average two for each element added or removed.
 func (s *Set[E]) Steps() int64 {
 	if s == nil || !s.live.indexed() {
 		return 0

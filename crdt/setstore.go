@@ -328,7 +328,7 @@ func (x *indexed[E]) remove(d Dot) {
 	x.steps++
 	dots, ok := x.multi[e]
 	if !ok {
-		x.elements.remove(hash, at)
+		x.elements.remove(hash, at, x)
 		return
 	}
 	i, _ := slices.BinarySearchFunc(dots, d, Dot.Compare)
@@ -562,6 +562,17 @@ func (s *store[E]) buildIndex() {
 	for _, p := range old.flat() {
 		s.big().insert(p.dot, p.e)
 	}
+}
+
+// reset takes out all dots. What was counted goes on.
+func (s *store[E]) reset() {
+	if !s.indexed() {
+		*s = store[E]{}
+		return
+	}
+	steps := s.big().steps
+	s.clearIndexed()
+	s.big().steps = steps
 }
 
 // clearIndexed makes the store an indexed one without dots.

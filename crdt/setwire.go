@@ -38,6 +38,9 @@ func (s *Set[E]) Append(b []byte, codec Codec[E]) []byte {
 	return b
 }
 
+// EncodedSize returns how many bytes Append appends. It encodes: O(n).
+func (s *Set[E]) EncodedSize(codec Codec[E]) int { return len(s.Append(nil, codec)) }
+
 func appendSetRow[E comparable](b []byte, a Actor, codec Codec[E], each func(func(uint64, E))) []byte {
 	return appendNested(b, 3, func(b []byte) []byte {
 		b = appendUint(b, 1, uint64(a))
