@@ -312,7 +312,7 @@ func (c *BoundedCounter) Digest() []byte { return c.Append(nil) }
 func (c *BoundedCounter) Since(digest []byte) (*BoundedCounter, error) {
 	other, err := DecodeBoundedCounter(digest)
 	if err != nil {
-		return nil, err
+		return nil, renamed(err, "BoundedCounter", "BoundedCounterDigest")
 	}
 	return other.Join(c), nil
 }

@@ -2,6 +2,7 @@ package crdt
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"sort"
@@ -18,7 +19,9 @@ type counterRow struct {
 	CounterRow
 }
 
-// Counter is a counter that goes up and down: one row for each actor, joined by the larger of each number.
+// Counter is a counter that goes up and down: one row for each actor, joined by the larger of each number. It
+// is the PN-counter of "A comprehensive study of Convergent and Commutative Replicated Data Types" (Shapiro,
+// Preguiça, Baquero, Zawirski, 2011), section 3.1, with both numbers of an actor in one row.
 //
 // The zero Counter is empty and ready for use; nil may be read as empty. It is not safe for concurrent use
 // when anyone changes it. What changed is seen by comparing Value before and after a Join.
@@ -56,13 +59,11 @@ func (c *Counter) raise(a Actor, p, n uint64) (news CounterRow) {
 	return news
 }
 
-// Add adds n, which may be negative, to actor's row and returns the delta; nil when n is 0. Only one live
-// owner may write an actor's row: what two add at a time is lost by the maximum. Actor 0 panics.
+// Add adds n, which may be negative, to actor's row and returns the delta; nil when nothing grew: n is 0, or
+// the number is at its largest. Only one live owner may write an actor's row: what two add at a time is lost by the maximum. Actor 0 panics.
 func (c *Counter) Add(actor Actor, n int64) *Counter {
 	row := c.Row(actor)
-	delta := CounterOp{N: n}.Effect(actor, &row)
-	c.Join(delta)
-	return delta
+	return c.Join(CounterOp{N: n}.Effect(actor, &row))
 }
 
 // Row returns the row of an actor, zero when it has none.
@@ -85,6 +86,17 @@ func (c *Counter) Value() int64 {
 	return int64(c.sum)
 }
 
+// All yields each actor and its row, by actor. The counter must not be changed meanwhile.
+func (c *Counter) All() iter.Seq2[Actor, CounterRow] {
+	return func(yield func(Actor, CounterRow) bool) {
+		for _, r := range c.list() {
+			if !yield(r.actor, r.CounterRow) {
+				return
+			}
+		}
+	}
+}
+
 // Size returns the number of rows.
 func (c *Counter) Size() int {
 	if c == nil {
@@ -92,6 +104,9 @@ func (c *Counter) Size() int {
 	}
 	return len(c.rows)
 }
+
+// EncodedSize returns the length of the encoding in bytes. It encodes.
+func (c *Counter) EncodedSize() int { return len(c.Append(nil)) }
 
 // IsEmpty implements Lattice: whether nobody has added anything.
 func (c *Counter) IsEmpty() bool { return c.Size() == 0 }
@@ -237,7 +252,7 @@ func (c *Counter) Digest() []byte { return c.Append(nil) }
 func (c *Counter) Since(digest []byte) (*Counter, error) {
 	other, err := DecodeCounter(digest)
 	if err != nil {
-		return nil, err
+		return nil, renamed(err, "Counter", "CounterDigest")
 	}
 	return other.Join(c), nil
 }
@@ -250,20 +265,18 @@ type CounterOp struct {
 }
 
 // Effect adds to the actor's own row, which its owner keeps, and returns the delta: the number that grew;
-// nil when N is 0. It needs no other state. A number stops at 2^64-1. Actor 0 panics.
+// nil when none did. It needs no other state. A number stops at 2^64-1. Actor 0 panics.
 func (op CounterOp) Effect(actor Actor, row *CounterRow) *Counter {
-	if actor == 0 {
-		panic("crdt: counter row of actor 0: every row needs an owner")
-	}
-	delta := &Counter{}
-	switch {
-	case op.N > 0:
+	mustOwn(actor)
+	before, delta := *row, &Counter{}
+	if op.N > 0 {
 		row.P = addSaturated(row.P, uint64(op.N))
 		delta.raise(actor, row.P, 0)
-	case op.N < 0:
+	} else if op.N < 0 {
 		row.N = addSaturated(row.N, -uint64(op.N)) // also right for the smallest int64
 		delta.raise(actor, 0, row.N)
-	default:
+	}
+	if *row == before {
 		return nil
 	}
 	return delta

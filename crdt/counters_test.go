@@ -421,3 +421,78 @@ func TestReadableForms(t *testing.T) {
 	require.Equal(t, len(lexPairSample().Append(nil, lex, first)), lexPairSample().EncodedSize(lex, first))
 	require.Equal(t, len(sampleLayout.Append(nil, structSample())), sampleLayout.EncodedSize(structSample()))
 }
+
+// At its largest a number stays, and saying so would be a delta that says nothing.
+func TestFullCounterSaysNothing(t *testing.T) {
+	t.Parallel()
+	c := NewCounter()
+	row := CounterRow{P: math.MaxUint64 - 1, N: math.MaxUint64}
+	c.raise(1, row.P, row.N)
+	require.NotNil(t, c.Add(1, 2))
+	require.Nil(t, c.Add(1, 1), "nothing grew")
+	require.Nil(t, c.Add(1, -1), "nothing grew")
+	require.Nil(t, CounterOp{N: -1}.Effect(1, &row))
+	require.Nil(t, CounterOp{}.Effect(1, &row))
+	require.NotNil(t, CounterOp{N: 1}.Effect(1, &row))
+	require.EqualValues(t, uint64(math.MaxUint64), row.P)
+}
+
+func TestCounterTellsItsRowsAndSize(t *testing.T) {
+	t.Parallel()
+	c := NewCounter()
+	c.Add(300, -2)
+	c.Add(1, 7)
+	c.Add(300, 1)
+	rows := map[Actor]CounterRow{}
+	var actors []Actor
+	for a, row := range c.All() {
+		rows[a], actors = row, append(actors, a)
+	}
+	require.Equal(t, map[Actor]CounterRow{1: {P: 7}, 300: {P: 1, N: 2}}, rows)
+	require.Equal(t, []Actor{1, 300}, actors)
+	for range c.All() {
+		break
+	}
+	for range (*Counter)(nil).All() {
+		t.Fatal("nil has no rows")
+	}
+	require.Equal(t, len(c.Append(nil)), c.EncodedSize())
+}
+
+// Counters are their own digests; what is no digest is not called a counter.
+func TestErrorsOfDigestsOfCountersSayDigest(t *testing.T) {
+	t.Parallel()
+	bad := []byte{8, 1, 18, 2, 8}
+	since := func(l any) error {
+		switch c := l.(type) {
+		case *Counter:
+			_, err := c.Since(bad)
+			return err
+		case *GCounter:
+			_, err := c.Since(bad)
+			return err
+		case *LexCounter:
+			_, err := c.Since(bad)
+			return err
+		case *ResetCounter:
+			_, err := c.Since(bad)
+			return err
+		case *BoundedCounter:
+			_, err := c.Since(bad)
+			return err
+		}
+		return nil
+	}
+	for name, c := range map[string]any{
+		"Counter": NewCounter(), "GCounter": NewGCounter(), "LexCounter": NewLexCounter(),
+		"ResetCounter": NewResetCounter(), "BoundedCounter": NewBoundedCounter(),
+	} {
+		err := since(c)
+		require.ErrorContains(t, err, "crdt: decode "+name+"Digest at byte", name)
+		var e *DecodeError
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, name+"Digest", e.Message)
+	}
+	_, err := DecodeCounter(bad)
+	require.ErrorContains(t, err, "crdt: decode Counter at byte")
+}

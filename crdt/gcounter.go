@@ -176,7 +176,7 @@ func (c *GCounter) Digest() []byte { return c.Append(nil) }
 func (c *GCounter) Since(digest []byte) (*GCounter, error) {
 	other, err := DecodeGCounter(digest)
 	if err != nil {
-		return nil, err
+		return nil, renamed(err, "GCounter", "GCounterDigest")
 	}
 	return other.Join(c), nil
 }

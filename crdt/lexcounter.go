@@ -248,7 +248,7 @@ func (c *LexCounter) Digest() []byte { return c.Append(nil) }
 func (c *LexCounter) Since(digest []byte) (*LexCounter, error) {
 	other, err := DecodeLexCounter(digest)
 	if err != nil {
-		return nil, err
+		return nil, renamed(err, "LexCounter", "LexCounterDigest")
 	}
 	return other.Join(c), nil
 }

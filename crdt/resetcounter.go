@@ -215,7 +215,7 @@ func (c *ResetCounter) Digest() []byte { return c.Append(nil) }
 func (c *ResetCounter) Since(digest []byte) (*ResetCounter, error) {
 	other, err := DecodeResetCounter(digest)
 	if err != nil {
-		return nil, err
+		return nil, renamed(err, "ResetCounter", "ResetCounterDigest")
 	}
 	return other.Join(c), nil
 }
