@@ -186,3 +186,53 @@ func jsonText(t *testing.T, s *Set[string]) any {
 type jsonRaw []byte
 
 func (r jsonRaw) MarshalJSON() ([]byte, error) { return r, nil }
+
+// A delta of a lexicographic pair becomes the state where there was none: under a key of a map, or as a part
+// that was nil. The second part must know its codecs there too.
+func TestLexPairInMapKeepsItsEmptySecond(t *testing.T) {
+	t.Parallel()
+	type inner = *GMap[string, *Counter]
+	type lex = *LexPair[*GCounter, inner]
+	least := func() lex { return NewLexPair(NewGCounter(), NewGMap(stringCodec(), NewCounter)) }
+	raise := func(p lex) lex { return p.ChangeFirst(func(c *GCounter) *GCounter { return c.Add(1, 1) }) }
+	count := func(p lex) lex {
+		return p.ChangeSecond(func(m inner) inner {
+			return m.Update("x", func(c *Counter) *Counter { return c.Add(2, 1) })
+		})
+	}
+	requireCounts := func(p lex) {
+		t.Helper()
+		require.NotPanics(t, func() { count(p) })
+		x, ok := p.Second().Get("x")
+		require.True(t, ok)
+		require.EqualValues(t, 1, x.Value())
+	}
+
+	a, b := NewGMap(stringCodec(), least), NewGMap(stringCodec(), least)
+	b.Join(a.Update("k", raise))
+	b.Update("k", count)
+	p, _ := b.Get("k")
+	require.EqualValues(t, 1, p.Second().Len())
+
+	zero := &GMap[string, lex]{} // takes what it lacks from the delta
+	zero.Join(a)
+	zero.Update("k", count)
+
+	delta := raise(least())
+	requireCounts(delta.Clone())
+	parts := NewPair[lex, *Counter](nil, nil)
+	parts.Join(NewPair[lex, *Counter](delta, nil))
+	requireCounts(parts.First())
+	novelty := least().Join(delta)
+	requireCounts(novelty)
+	requireCounts(delta.Parts()[0])
+
+	// What was in the second part is dropped with its first part, and what follows knows its codecs again.
+	both := NewPair[lex, *Counter](nil, nil)
+	first := least()
+	both.Join(NewPair[lex, *Counter](raise(first), nil))
+	both.Join(NewPair[lex, *Counter](count(first), nil))
+	both.Join(NewPair[lex, *Counter](raise(first), nil))
+	require.Zero(t, both.First().Second().Len())
+	requireCounts(both.First())
+}

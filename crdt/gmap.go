@@ -3,6 +3,7 @@ package crdt
 import (
 	"fmt"
 	"iter"
+	"maps"
 
 	"github.com/zeebo/xxh3"
 )
@@ -13,8 +14,8 @@ import (
 // Shoker, Baquero, 2018), whose deltas hold the keys that changed. Values that mint dots need a Minter of
 // their own for each key, or one for all; they share no context, unlike those of an [ORMap].
 //
-// Maps are made by NewGMap; a zero GMap takes keys' codec and least value from what is joined into it. nil
-// may be read as empty. Not safe for concurrent use when anyone changes it.
+// Maps are made by NewGMap; a zero GMap takes keys' codec and least value from what is joined into it, and
+// panics when it iterates, hashes or makes digests without a codec. nil may be read as empty. Not safe for concurrent use when anyone changes it.
 type GMap[K comparable, L Lattice[L]] struct {
 	keys    Codec[K]
 	least   func() L
@@ -85,8 +86,9 @@ func (m *GMap[K, L]) All() iter.Seq2[K, L] {
 
 // Update changes the value of k by one of its mutators and returns the delta, nil when mutate returns one
 // that says nothing. mutate gets the value itself, a least one when there is none, and must return the delta
-// of what it did to it.
+// of what it did to it. A key that is not equal to itself, as NaN, panics.
 func (m *GMap[K, L]) Update(k K, mutate func(L) L) *GMap[K, L] {
+	mustEqualItself(k)
 	v, ok := m.entries[k]
 	if !ok {
 		if m.least == nil {
@@ -118,15 +120,15 @@ func (m *GMap[K, L]) Join(delta *GMap[K, L]) *GMap[K, L] {
 	var novelty *GMap[K, L]
 	for k, theirs := range delta.entries {
 		mine, ok := m.entries[k]
-		var news L
-		if ok {
-			news = mine.Join(theirs)
-		} else {
-			news = theirs.Clone()
-			m.put(k, theirs.Clone())
+		if !ok && m.least != nil {
+			mine = m.least() // it knows what a delta need not: the codecs inside
 		}
+		news := joinPart(&mine, theirs)
 		if news.IsEmpty() {
 			continue
+		}
+		if !ok {
+			m.put(k, mine)
 		}
 		if novelty == nil {
 			novelty = m.like()
@@ -185,6 +187,7 @@ func (m *GMap[K, L]) Parts() []*GMap[K, L] {
 func (m *GMap[K, L]) states(f func(K, keyState)) {
 	var buf []byte
 	for k, v := range m.list() {
+		mustHave(m.keys)
 		buf = m.keys.Append(buf[:0], k)
 		f(k, keyState{entryHash{xxh3.Hash(buf), v.Hash()}, v.Digest})
 	}
@@ -232,10 +235,14 @@ func (m *GMap[K, L]) Since(digest []byte) (*GMap[K, L], error) {
 	return delta, nil
 }
 
-// String prints up to 16 entries and how many there are.
+// String prints up to 16 entries and how many there are, in no order where the map was given no codec.
 func (m *GMap[K, L]) String() string {
+	entries := m.All()
+	if m.like().keys.Append == nil {
+		entries = maps.All(m.list())
+	}
 	return fmt.Sprintf("GMap(%d)%s", m.Len(), printed(func(yield func(string) bool) {
-		for k, v := range m.All() {
+		for k, v := range entries {
 			if !yield(fmt.Sprintf("%v:%v", k, v)) {
 				return
 			}

@@ -132,3 +132,19 @@ func TestHostileGMapsAreRefused(t *testing.T) {
 	_, err = decodeCounters(append(slices.Clone(good), good[2:]...))
 	require.ErrorContains(t, err, "not in order")
 }
+
+// A map that was made without a codec says so, and can still be printed.
+func TestGMapWithoutCodec(t *testing.T) {
+	t.Parallel()
+	m := NewGMap(Codec[string]{}, NewCounter)
+	m.Update("k", func(c *Counter) *Counter { return c.Add(1, 2) })
+	require.Equal(t, "GMap(1)[k:Counter(2 of 1 rows)]", m.String())
+	for name, f := range map[string]func(){
+		"All":    func() { m.All()(func(string, *Counter) bool { return true }) },
+		"Hash":   func() { m.Hash() },
+		"Digest": func() { m.Digest() },
+		"JSON":   func() { _, _ = m.MarshalJSON() },
+	} {
+		require.PanicsWithValue(t, "crdt: values and elements are compared and hashed by their bytes, and this state has no Codec: make it by its New function", f, name)
+	}
+}

@@ -18,7 +18,7 @@ import "fmt"
 type LexPair[A Lattice[A], B Lattice[B]] struct {
 	a    A
 	b    B
-	none B // what b falls back to
+	none B // what b falls back to, or nil; never changed, so deltas share it
 }
 
 // NewLexPair returns the pair of a first part and an empty second one, which are the pair's from now on;
@@ -55,13 +55,15 @@ func (p *LexPair[A, B]) ChangeFirst(mutate func(A) A) *LexPair[A, B] {
 		return nil
 	}
 	p.b = p.none.Clone()
-	return &LexPair[A, B]{a: p.a.Clone()}
+	return &LexPair[A, B]{a: p.a.Clone(), none: p.none}
 }
 
 // ChangeSecond does the same with the second part. The delta carries the first part as it is: it is void
 // where that has been raised.
 func (p *LexPair[A, B]) ChangeSecond(mutate func(B) B) *LexPair[A, B] {
-	p.b = usable(p.b)
+	if isNil(p.b) {
+		p.b = p.none.Clone()
+	}
 	return p.second(mutate(p.b))
 }
 
@@ -70,13 +72,16 @@ func (p *LexPair[A, B]) second(b B) *LexPair[A, B] {
 	if b.IsEmpty() {
 		return nil
 	}
-	return &LexPair[A, B]{a: p.a.Clone(), b: b}
+	return &LexPair[A, B]{a: p.a.Clone(), b: b, none: p.none}
 }
 
 // Join implements Lattice. When the first part grows the novelty is the whole delta.
 func (p *LexPair[A, B]) Join(delta *LexPair[A, B]) *LexPair[A, B] {
 	if p == delta || delta.IsEmpty() {
 		return nil
+	}
+	if isNil(p.none) {
+		p.none = delta.none
 	}
 	below, above := delta.a.LessOrEqual(p.a), p.a.LessOrEqual(delta.a)
 	switch {
@@ -91,7 +96,7 @@ func (p *LexPair[A, B]) Join(delta *LexPair[A, B]) *LexPair[A, B] {
 		return delta.Clone()
 	}
 	p.b = p.none.Clone()
-	return &LexPair[A, B]{a: joinPart(&p.a, delta.a)}
+	return &LexPair[A, B]{a: joinPart(&p.a, delta.a), none: p.none}
 }
 
 // LessOrEqual implements Lattice.
@@ -111,7 +116,10 @@ func (p *LexPair[A, B]) Equal(o *LexPair[A, B]) bool {
 func (p *LexPair[A, B]) Clone() *LexPair[A, B] {
 	c := &LexPair[A, B]{a: p.First().Clone(), b: p.Second().Clone()}
 	if p != nil {
-		c.none = p.none.Clone()
+		c.none = p.none
+		if isNil(p.b) {
+			c.b = p.none.Clone()
+		}
 	}
 	return c
 }
@@ -133,12 +141,12 @@ func (p *LexPair[A, B]) Parts() []*LexPair[A, B] {
 	var parts []*LexPair[A, B]
 	if p.Second().IsEmpty() {
 		for _, a := range p.First().Parts() {
-			parts = append(parts, &LexPair[A, B]{a: a})
+			parts = append(parts, &LexPair[A, B]{a: a, none: p.none})
 		}
 		return parts
 	}
 	for _, b := range p.b.Parts() {
-		parts = append(parts, &LexPair[A, B]{a: p.a.Clone(), b: b})
+		parts = append(parts, &LexPair[A, B]{a: p.a.Clone(), b: b, none: p.none})
 	}
 	return parts
 }
