@@ -116,10 +116,11 @@ func (g *Graph[V]) perform(m *Minter, op SetOp[graphItem[V]]) *Graph[V] {
 
 // AddVertex adds vertices under fresh dots of m and returns the delta, nil without vertices. One that is
 // there gets a new dot, so that it outlives a concurrent remove. It panics with *DotReused when m hands out
-// a dot that the graph has seen.
+// a dot that the graph has seen, and when a vertex is not equal to itself, as NaN is not.
 func (g *Graph[V]) AddVertex(m *Minter, vs ...V) *Graph[V] {
 	var op SetOp[graphItem[V]]
 	for _, v := range vs {
+		mustEqualItself(v)
 		op.Add = append(op.Add, vertex(v))
 		if !g.HasVertex(v) {
 			op.Remove = g.edges(op.Remove, v)
@@ -332,6 +333,7 @@ func graphItemCodec[V comparable](vertices Codec[V]) Codec[graphItem[V]] {
 					e.edge, e.to = true, decodeValue(&r, vertices)
 				}
 			}
+			checkKey(&r, e)
 			return finished(&r, e)
 		},
 	}

@@ -10,8 +10,8 @@ import (
 // the delta itself.
 //
 // A set that hashes, iterates or makes digests needs the codec that NewGSet was given; a zero GSet takes
-// that of what is joined into it. nil may be read as empty. It costs a map entry for each element. Elements
-// must be equal to themselves, which NaN is not. Not safe for concurrent use when anyone changes it.
+// that of what is joined into it. nil may be read as empty. It costs a map entry for each element. An element
+// that is not equal to itself, as NaN, panics. Not safe for concurrent use when anyone changes it.
 type GSet[E comparable] phases[E]
 
 // NewGSet returns an empty set.

@@ -80,8 +80,9 @@ func (s *MapStore[K, S]) All() iter.Seq2[K, S] {
 }
 
 // Update is the change of the value of k that f makes of it; f gets nil when k is not in the map, and must
-// not change what it gets.
+// not change what it gets. A key that is not equal to itself, as NaN, panics.
 func (s *MapStore[K, S]) Update(k K, f func(S) Change[S]) (c Change[*MapStore[K, S]]) {
+	mustEqualItself(k)
 	v, _ := s.Get(k)
 	inner := f(v)
 	c.Context = inner.Context
@@ -280,6 +281,7 @@ type sortedEntry[K comparable, V any] struct {
 func sortedEntries[K comparable, V any](m map[K]V, keys Codec[K]) []sortedEntry[K, V] {
 	out := make([]sortedEntry[K, V], 0, len(m))
 	for k, v := range m {
+		mustHave(keys)
 		out = append(out, sortedEntry[K, V]{k, keys.Append(nil, k), v})
 	}
 	slices.SortFunc(out, func(a, b sortedEntry[K, V]) int { return bytes.Compare(a.bytes, b.bytes) })
@@ -294,6 +296,7 @@ func readEntry[K comparable, V any](r *reader, last []byte, keys Codec[K], value
 	}
 	at := *r
 	k = decodeValue(r, keys)
+	checkKey(r, k)
 	raw = at.bytes()
 	if raw == nil {
 		raw = []byte{}

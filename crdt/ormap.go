@@ -56,7 +56,8 @@ func (m *ORMap[K, S]) keys() *Set[K] {
 // Update changes the value of k to what f makes of it and returns the delta, nil when nothing changed. f
 // gets nil when k is not in the map; it must not change what it gets.
 //
-// It panics with *DotReused when a dot is minted that the map has seen.
+// It panics with *DotReused when a dot is minted that the map has seen, and when k is not equal to itself, as
+// NaN is not.
 func (m *ORMap[K, S]) Update(k K, f func(S) Change[S]) *ORMap[K, S] {
 	return m.Apply(m.store.Update(k, f))
 }

@@ -3,6 +3,7 @@ package crdt
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -399,4 +400,21 @@ func TestHostileMapsAreRefused(t *testing.T) {
 	other.store.keys.ctx = Context{runs: []Run{{2, 1, 1}}}
 	_, err = DecodeORMap(other.Append(nil, keys, values), keys, values)
 	require.ErrorContains(t, err, "not in the context")
+}
+
+// Drafts that are dead would be as many as a stranger likes, up to all that an actor can mint.
+func TestOperationsWithDeadDraftsAreRefused(t *testing.T) {
+	t.Parallel()
+	keys, values := stringCodec(), SetStoreCodec(stringCodec())
+	m := &tagMap{}
+	live := m.Prepare(func(v *MapStore[string, *SetStore[string]], m *Minter) Change[*MapStore[string, *SetStore[string]]] {
+		return v.Update("k", addTags(m, "x"))
+	}).draft
+	for _, run := range []Run{{draftActor, 2, 2}, {draftActor, 1, math.MaxUint64}, {draftActor, 2, math.MaxUint64}} {
+		for _, draft := range []*tagMap{{}, live.Clone()} {
+			draft.store.keys.ctx.AddRun(run)
+			_, err := DecodeORMapOp(draft.Append(nil, keys, values), keys, values)
+			require.ErrorContains(t, err, "drafts that are dead", "%v", run)
+		}
+	}
 }

@@ -126,8 +126,9 @@ func (o *PartialOrder[E]) fact(f orderFact[E]) *PartialOrder[E] {
 
 // Add places e after one position and before another and returns the delta. An element that was added or
 // removed before gives an *AddedBefore, a position that is not there a *MissingVertex, positions that are
-// not in order a *NotBefore. O(elements and edges between them).
+// not in order a *NotBefore. An element that is not equal to itself, as NaN, panics. O(elements and edges between them).
 func (o *PartialOrder[E]) Add(e E, after, before Position[E]) (*PartialOrder[E], error) {
+	mustEqualItself(e)
 	_, placed := o.placed[e]
 	if _, gone := o.gone[e]; placed || gone {
 		return nil, &AddedBefore[E]{e}

@@ -68,6 +68,7 @@ func (p *phases[E]) raise(e E, removed bool) bool {
 func (p *phases[E]) raiseAll(es []E, removed bool) *phases[E] {
 	var delta *phases[E]
 	for _, e := range es {
+		mustEqualItself(e)
 		if removed && !p.contains(e) || !p.raise(e, removed) {
 			continue
 		}
@@ -204,6 +205,7 @@ func decodePhases[E comparable](b []byte, message string, codec Codec[E], remove
 		}
 		from := r.off
 		e := decodeValue(&r, codec)
+		checkKey(&r, e)
 		if r.err != nil {
 			break
 		}

@@ -14,13 +14,15 @@ type mapEntry[V any] struct {
 	v     V
 }
 
-// RegisterMap is a map of last-writer-wins registers; see Register for their order and for timestamps.
+// RegisterMap is a map of last-writer-wins registers; see Register for their order and for timestamps, and
+// "A comprehensive study of Convergent and Commutative Replicated Data Types" (Shapiro, Preguiça, Baquero,
+// Zawirski, 2011), section 3.3.3, for the set that its keys are, the LWW-element-set.
 // Removing writes a tombstone, which stays and costs its key: a later Set wins over it, an earlier one that
 // arrives late does not bring the key back. At equal stamps a value wins over a tombstone.
 //
 // A map that compares or hashes needs the codecs that NewRegisterMap was given; a zero RegisterMap takes
 // those of what is joined into it. nil may be read as empty. Keys and values are not copied and must not be
-// changed. Not safe for concurrent use when anyone changes it.
+// changed; writing a key that is not equal to itself, as NaN, panics. Not safe for concurrent use when anyone changes it.
 type RegisterMap[K comparable, V any] struct {
 	keys    Codec[K]
 	values  Codec[V]
@@ -144,6 +146,7 @@ func (m *RegisterMap[K, V]) Remove(ts int64, actor Actor, k K) *RegisterMap[K, V
 }
 
 func (m *RegisterMap[K, V]) write(k K, e mapEntry[V]) *RegisterMap[K, V] {
+	mustEqualItself(k)
 	if old, ok := m.entries[k]; ok && compareEntries(m.values, &e, &old) <= 0 {
 		return nil
 	}
@@ -264,6 +267,11 @@ func (m *RegisterMap[K, V]) Append(b []byte, keys Codec[K], values Codec[V]) []b
 	return b
 }
 
+// EncodedSize returns how many bytes Append appends. It encodes: O(n log n).
+func (m *RegisterMap[K, V]) EncodedSize(keys Codec[K], values Codec[V]) int {
+	return len(m.Append(nil, keys, values))
+}
+
 // DecodeRegisterMap reads a map that fills b. Other bytes give a *DecodeError.
 func DecodeRegisterMap[K comparable, V any](b []byte, keys Codec[K], values Codec[V]) (*RegisterMap[K, V], error) {
 	m := NewRegisterMap(keys, values)
@@ -306,6 +314,7 @@ func DecodeRegisterMap[K comparable, V any](b []byte, keys Codec[K], values Code
 		if r.inner(&in); r.err != nil {
 			break
 		}
+		checkKey(&r, k)
 		if _, ok := m.entries[k]; ok {
 			r.fail("a key comes twice")
 		}

@@ -28,13 +28,14 @@ type RegisterMapOp[K comparable, V any] struct {
 }
 
 // Prepare returns op with every entry stamped with now, or just above the write that it replaces, in the
-// map or earlier in op, when that is later.
+// map or earlier in op, when that is later. A key that is not equal to itself, as NaN, panics.
 func (m *RegisterMap[K, V]) Prepare(op RegisterMapOp[K, V], now int64) RegisterMapOp[K, V] {
 	if m != nil {
 		op.keys, op.values = m.keys, m.values
 	}
 	last := make(map[K]int64, len(op.Set)+len(op.Remove))
 	next := func(k K) int64 {
+		mustEqualItself(k)
 		current, ok := last[k]
 		if !ok {
 			if current, ok = m.Timestamp(k); !ok {
@@ -111,6 +112,7 @@ func DecodeRegisterMapOp[K comparable, V any](b []byte, keys Codec[K], values Co
 			switch in.num {
 			case 1:
 				e.Key, hasKey = decodeValue(&in, keys), true
+				checkKey(&in, e.Key)
 			case 2:
 				e.Timestamp = unzigzag(in.uint())
 			case 3:

@@ -39,7 +39,8 @@ func (e *RemovedForGood[T]) Error() string {
 // Types" (Shapiro, Preguiça, Baquero, Zawirski, 2011).
 //
 // Graphs are made by NewTwoPhaseGraph; nil may be read as empty. Not safe for concurrent use when anyone
-// changes it. Memory is a map's entry for each item ever added.
+// changes it. Memory is a map's entry for each item ever added. A vertex that is not equal to itself, as NaN,
+// panics.
 type TwoPhaseGraph[V comparable] struct{ items phases[graphItem[V]] }
 
 // NewTwoPhaseGraph returns an empty graph. The codec serves Hash, Digest and the order of iteration.
@@ -61,6 +62,7 @@ func (g *TwoPhaseGraph[V]) raise(e graphItem[V], removed bool) *TwoPhaseGraph[V]
 // AddVertex adds v and returns the delta, nil when it is there. One that was removed gives a
 // *RemovedForGood[V].
 func (g *TwoPhaseGraph[V]) AddVertex(v V) (*TwoPhaseGraph[V], error) {
+	mustEqualItself(v)
 	if g.items.isRemoved(vertex(v)) {
 		return nil, &RemovedForGood[V]{v}
 	}

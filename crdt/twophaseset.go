@@ -12,7 +12,7 @@ import (
 //
 // A removed element costs its map entry for ever. A set that hashes, iterates or makes digests needs the
 // codec that NewTwoPhaseSet was given; a zero TwoPhaseSet takes that of what is joined into it. nil may be
-// read as empty. Elements must be equal to themselves, which NaN is not. Not safe for concurrent use when
+// read as empty. An element that is not equal to itself, as NaN, panics. Not safe for concurrent use when
 // anyone changes it.
 type TwoPhaseSet[E comparable] phases[E]
 
