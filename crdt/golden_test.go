@@ -38,6 +38,72 @@ func requireGolden(t *testing.T, name string, enc []byte) {
 	require.Equal(t, hex.EncodeToString(want), hex.EncodeToString(enc), "%s: the encoding has changed", path)
 }
 
+// TestGoldenEncodingsOfSetsCountersAndRegisters holds the formats that are most in use.
+func TestGoldenEncodingsOfSetsCountersAndRegisters(t *testing.T) {
+	t.Parallel()
+	text, uints := stringCodec(), uintCodec()
+	m, n := &Minter{Actor: 1}, &Minter{Actor: 300, Next: 1000}
+
+	s := NewSet[string]()
+	s.Add(m, "a", "", "b", "c")
+	s.Remove("b")
+	s.Add(n, "c", "d")
+	requireGolden(t, "Set-few", s.Append(nil, text))
+	requireGolden(t, "Set-few-digest", s.Digest())
+	requireGolden(t, "Set-empty", NewSet[string]().Append(nil, text))
+	requireGolden(t, "Set-empty-digest", NewSet[string]().Digest())
+	removed := s.Clone().Clear()
+	requireGolden(t, "Set-removes", removed.Append(nil, text))
+	requireGolden(t, "SetOp", AppendSetOp(nil, s.Prepare(SetOp[string]{Add: []string{"c", "e"}, Remove: []string{"a"}}), text))
+	requireGolden(t, "Context", s.Context().Append(nil))
+	requireGolden(t, "Minter", n.Append(nil))
+
+	many := NewSet[uint64]()
+	for e := range uint64(600) {
+		many.Add(m, e)
+	}
+	for e := uint64(300); e < 600; e += 3 { // scattered: the digest hashes these blocks
+		many.Remove(e)
+	}
+	requireGolden(t, "Set-many", many.Append(nil, uints))
+	requireGolden(t, "Set-many-digest", many.Digest())
+
+	c := NewCounter()
+	c.Add(1, 5)
+	c.Add(1, -300)
+	c.Add(1<<40, -1)
+	requireGolden(t, "Counter-two", c.Append(nil))
+	requireGolden(t, "Counter-two-digest", c.Digest())
+	requireGolden(t, "CounterOp", CounterOp{N: -300}.Append(nil))
+	requireGolden(t, "CounterRow", c.Row(1).Append(nil))
+
+	r := NewRegister(text)
+	requireGolden(t, "Register-empty", r.Append(nil, text))
+	requireGolden(t, "Register-empty-digest", r.Digest())
+	r.Set(1_700_000_000_000_000_001, 300, "value")
+	requireGolden(t, "Register-value", r.Append(nil, text))
+	requireGolden(t, "Register-value-digest", r.Digest())
+	require.Equal(t, r.EncodedSize(text), len(r.Append(nil, text)))
+	requireGolden(t, "RegisterOp", AppendRegisterOp(nil, r.Prepare(RegisterOp[string]{Value: "v"}, -5), text))
+
+	rm := NewRegisterMap(text, text)
+	rm.Set(5, 1, "b", "")
+	rm.Set(-5, 2, "a", "x")
+	rm.Remove(7, 300, "c")
+	requireGolden(t, "RegisterMap-three", rm.Append(nil, text, text))
+	requireGolden(t, "RegisterMap-three-digest", rm.Digest())
+	require.Equal(t, rm.EncodedSize(text, text), len(rm.Append(nil, text, text)))
+	requireGolden(t, "RegisterMapOp", AppendRegisterMapOp(nil, rm.Prepare(RegisterMapOp[string, string]{
+		Set:    []RegisterMapSet[string, string]{{Key: "b", Value: "y"}, {Key: "d", Value: "z"}},
+		Remove: []RegisterMapRemove[string]{{Key: "a"}},
+	}, 6), text, text))
+	large := NewRegisterMap(uints, uints)
+	for k := range uint64(300) {
+		large.Set(int64(k), 1, k, k*k)
+	}
+	requireGolden(t, "RegisterMap-many-digest", large.Digest())
+}
+
 func TestGoldenEncodings(t *testing.T) {
 	t.Parallel()
 	codec, m, n := stringCodec(), &Minter{Actor: 1}, &Minter{Actor: 300, Next: 1000}

@@ -31,8 +31,10 @@ func nextStamp(now, current int64) int64 {
 }
 
 // Register holds the value that was written last: by timestamp, then actor, then the value's canonical
-// bytes, so that replicas agree whatever they were handed. Timestamps are hybrid-logical nanoseconds since
-// 1970: Prepare makes one that is at least the clock's and above what it replaces. A register believes
+// bytes, so that replicas agree whatever they were handed: the LWW-register of "A comprehensive study of
+// Convergent and Commutative Replicated Data Types" (Shapiro, Preguiça, Baquero, Zawirski, 2011), section
+// 3.2.1, after "The Maintenance of Duplicate Databases" (Johnson, Thomas, RFC 677, 1975). Timestamps are
+// hybrid-logical nanoseconds since 1970: Prepare makes one that is at least the clock's and above what it replaces. A register believes
 // timestamps; whoever takes states from others first bounds how far Timestamp may be ahead of its clock.
 //
 // A register that compares or hashes values needs the codec that NewRegister was given; a zero Register
@@ -185,6 +187,9 @@ func (r *Register[V]) Append(b []byte, codec Codec[V]) []byte {
 	b = r.stamp.append(b)
 	return appendNested(b, 4, func(b []byte) []byte { return codec.Append(b, r.v) })
 }
+
+// EncodedSize returns how many bytes Append appends. It encodes.
+func (r *Register[V]) EncodedSize(codec Codec[V]) int { return len(r.Append(nil, codec)) }
 
 func (s stamp) append(b []byte) []byte {
 	b = appendUint(b, 2, zigzag(s.at))
