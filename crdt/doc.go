@@ -16,6 +16,46 @@
 // the receiver did not hold yet; what travels on, is stored or feeds a dataflow is the novelty, and nil ends
 // the matter. Where deltas were lost, a replica sends its Digest and the other answers by Since.
 //
+// # Example
+//
+// Two replicas of a set of strings. Each has an actor of its own, whose [Minter] its owner keeps:
+//
+//	laptop, phone := crdt.NewSet[string](), crdt.NewSet[string]()
+//	onLaptop := &crdt.Minter{Actor: 1}
+//
+//	delta := laptop.Add(onLaptop, "red", "white") // a mutator changes the state and returns what to send
+//	b := delta.Append(nil, crdt.StringCodec[string]())
+//
+//	received, err := crdt.DecodeSet(b, crdt.StringCodec[string]()) // a *crdt.DecodeError for other bytes
+//	novelty := phone.Join(received)                                // what phone had not: send it on
+//	again := phone.Join(received)                                  // nil
+//
+//	laptop.Remove("red")                         // this delta is lost
+//	lacking, err := laptop.Since(phone.Digest()) // what phone lacks: the dot of "red", dead
+//	phone.Join(lacking)                          // phone.Equal(laptop)
+//
+// What a replica keeps is laptop.Append(nil, codec) and onLaptop.Append(nil), both before a delta leaves it.
+//
+// The values of an [ORMap] share its context, so they are not lattices but dot stores, whose mutators change
+// nothing and return a [Change]. Update hands one the value and takes its change; maps in maps nest the
+// closures, and their codecs:
+//
+//	type inner = *crdt.MapStore[string, *crdt.CounterStore]
+//	stock, m := crdt.NewORMap[string, inner](), &crdt.Minter{Actor: 1}
+//
+//	delta := stock.Update("red", func(v inner) crdt.Change[inner] {
+//		return v.Update("2019", func(n *crdt.CounterStore) crdt.Change[*crdt.CounterStore] { return n.Add(m, 6) })
+//	})
+//
+//	text := crdt.StringCodec[string]()
+//	b := delta.Append(nil, text, crdt.MapStoreCodec(text, crdt.CounterStoreCodec()))
+//
+//	red, _ := stock.Get("red") // nil when it is not there, which may be read
+//	bottles, _ := red.Get("2019")
+//	bottles.Value() // 6
+//
+// # What is pure, and what is believed
+//
 // Everything here is pure: no I/O, no clock, no goroutine; time, actors and counters are arguments. No type
 // is safe for concurrent use when anyone changes it; deltas are not changed by what reads or joins them.
 //

@@ -24,6 +24,25 @@ func Example() {
 	// true true
 }
 
+// What travels and what is kept are bytes.
+func ExampleSet_Append() {
+	text := crdt.StringCodec[string]()
+	laptop, phone := crdt.NewSet[string](), crdt.NewSet[string]()
+	onLaptop := &crdt.Minter{Actor: 1}
+
+	delta := laptop.Add(onLaptop, "red", "white")
+	received, err := crdt.DecodeSet(delta.Append(nil, text), text)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(phone.Join(received), phone.Join(received) == nil)
+	fmt.Println(phone.Equal(laptop), len(laptop.Append(nil, text)) == laptop.EncodedSize(text))
+	// Output:
+	// Set(2)[red white]{1:1-2} true
+	// true true
+}
+
 func ExampleSet_Since() {
 	a, b := crdt.NewSet[string](), crdt.NewSet[string]()
 	m := &crdt.Minter{Actor: 1}

@@ -253,7 +253,9 @@ func (l *Layout[S]) String(s *S) string {
 	return l.name + "{" + strings.Join(texts, ", ") + "}"
 }
 
-// JSON does the work of MarshalJSON: an object of all fields. It is for reading, there is no way back.
+// JSON does the work of MarshalJSON: an object of all fields, under the names that the layout gives them,
+// which in generated code are those of the Go fields; json tags are not read. A field whose type has no
+// MarshalJSON is there as its String. It is for reading, there is no way back.
 func (l *Layout[S]) JSON(s *S) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteByte('{')

@@ -172,6 +172,27 @@ func ExampleORMap() {
 	// Output: Counter(2) true true
 }
 
+// A map in a map: the closures nest, and so do the codecs.
+func ExampleMapStore() {
+	type inner = *crdt.MapStore[string, *crdt.CounterStore]
+	stock, m := crdt.NewORMap[string, inner](), &crdt.Minter{Actor: 1}
+	delta := stock.Update("red", func(v inner) crdt.Change[inner] {
+		return v.Update("2019", func(n *crdt.CounterStore) crdt.Change[*crdt.CounterStore] { return n.Add(m, 6) })
+	})
+
+	text := crdt.StringCodec[string]()
+	values := crdt.MapStoreCodec(text, crdt.CounterStoreCodec())
+	elsewhere, err := crdt.DecodeORMap(delta.Append(nil, text, values), text, values)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	red, _ := elsewhere.Get("red")
+	bottles, _ := red.Get("2019")
+	fmt.Println(bottles.Value(), elsewhere.Equal(stock))
+	// Output: 6 true
+}
+
 // Keys that are never taken out, over values of any lattice.
 func ExampleGMap() {
 	votes := crdt.NewGMap(crdttest.Strings(), crdt.NewGCounter)

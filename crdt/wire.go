@@ -65,7 +65,11 @@ func (r *reader) next(repeated ...protowire.Number) bool {
 		return false
 	}
 	num, typ := protowire.DecodeTag(tag)
-	if num < r.num || num < 1 {
+	if num < 1 {
+		r.fail("%d is no field number", tag>>3)
+		return false
+	}
+	if num < r.num {
 		r.fail("field %d after field %d", num, r.num)
 		return false
 	}
