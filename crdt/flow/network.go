@@ -220,8 +220,8 @@ func (n *Network) AppendState(b []byte) ([]byte, error) {
 }
 
 // Restore puts a state that AppendState made in the place of everything that n holds, and mends a network
-// that is broken. It refuses, with a
-// *StateError and without any change, what is malformed and what another graph or other code made.
+// that is broken. It refuses, with a *StateError and without any change, what is malformed and what another
+// graph or other code made.
 func (n *Network) Restore(state []byte) error {
 	r := reader{b: state}
 	if v := r.varint(1); r.err == nil && v != stateVersion {
