@@ -41,8 +41,14 @@ type NoRights struct {
 
 // Error says how many rights are lacking and what to do.
 func (e *NoRights) Error() string {
-	return fmt.Sprintf("crdt: bounded counter: actor %d has rights to %d and wants %d: have %d transferred by an actor that has more",
-		e.Actor, e.Have, e.Want, e.Want-e.Have)
+	who, advice := fmt.Sprintf("actor %d", e.Actor), fmt.Sprintf("have %d transferred by an actor that has more", e.Want-e.Have)
+	if e.Actor == draftActor {
+		who, advice = "this draft", "the counter holds no more"
+	}
+	if e.Want > math.MaxInt64 {
+		advice = "was that a negative amount, made unsigned?"
+	}
+	return fmt.Sprintf("crdt: bounded counter: %s has rights to %d and wants %d: %s", who, e.Have, e.Want, advice)
 }
 
 // NewBoundedCounter returns a counter at zero, to which nobody has rights.
@@ -95,8 +101,16 @@ func (c *BoundedCounter) Value() uint64 {
 }
 
 // Rights returns how much an actor may decrement or transfer: what it incremented and was given, less what
-// it decremented and gave. Elsewhere than at the actor itself it is what was last heard. O(numbers).
+// it decremented and gave. Elsewhere than at the actor itself it is what was last heard. The actor of NewDraft's
+// minter, which is what Dec is given in a draft, has all that the counter holds: whose rights suffice is asked
+// where the draft takes effect, and may be answered by *NoRights. Actor 0, nobody, has none. O(numbers).
 func (c *BoundedCounter) Rights(actor Actor) uint64 {
+	switch actor {
+	case 0:
+		return 0
+	case draftActor:
+		return c.Value()
+	}
 	var in, out wide
 	for _, r := range c.list() {
 		switch {
@@ -133,6 +147,9 @@ func (c *BoundedCounter) All() iter.Seq2[Actor, uint64] {
 // is what the owner of a row keeps durably, and what BoundedCounterOp.Effect needs. O(numbers).
 func (c *BoundedCounter) Own(actor Actor) *BoundedCounter {
 	own := &BoundedCounter{}
+	if actor == 0 {
+		return own
+	}
 	for _, r := range c.list() {
 		if r.of == actor || r.sub == uint64(actor) {
 			own.rows = append(own.rows, r)
@@ -337,11 +354,7 @@ func (op BoundedCounterOp) Effect(actor Actor, own *BoundedCounter) (*BoundedCou
 	self, spent, given := number{actor, uint64(actor)}, number{actor, 0}, number{actor, uint64(op.To)}
 	rows := own.list()
 	up := addSaturated(rows.get(self), op.Inc)
-	have := own.Rights(actor)
-	if actor == draftActor { // who has them is asked when the draft takes effect
-		have = own.Value()
-	}
-	have = addSaturated(have, up-rows.get(self))
+	have := addSaturated(own.Rights(actor), up-rows.get(self))
 	if op.Dec > 0 { // nothing is taken that its number cannot show
 		have = min(have, math.MaxUint64-rows.get(spent))
 	}

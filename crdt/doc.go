@@ -67,8 +67,8 @@
 //
 // What comes from outside is decoded strictly and without panic, within a small multiple of its length. It
 // is then believed: dots, rows and timestamps that a stranger made up converge like any others. Who may
-// write under which actor, and how far a timestamp may be ahead of the clock, is checked by who takes
-// states in.
+// write under which actor, and how far a timestamp may be ahead of the clock, is for who takes states in to
+// check. A draft is no state: Effect refuses what it changes in any other name than its own ([ForeignChange]).
 //
 // The design follows "Delta State Replicated Data Types" (Almeida, Shoker, Baquero, 2018) and "Efficient
 // Synchronization of State-based CRDTs" (Enes, Almeida, Baquero, Leitão, ICDE 2019), the latter for novelty

@@ -48,10 +48,16 @@ type Minter struct {
 	Actor Actor
 	// Next is the counter of the dot that was handed out last; 0 before the first.
 	Next uint64
+
+	rules draftRules // of drafts that take effect in this name
+	mute  string     // the type without Effect that this is the draft's minter of; see NewDraftOf
 }
 
 // Mint hands out the next dot. It panics when Actor is 0 or the counter is used up.
 func (m *Minter) Mint() Dot {
+	if m.mute != "" {
+		panic(fmt.Sprintf("crdt: %s has no Effect, so its changes have no identity: give it Effect (see crdt.Operation), or use mutators that take no minter", m.mute))
+	}
 	if m.Actor == 0 {
 		panic("crdt: Minter without an Actor: set it to the actor whose counter this is")
 	}

@@ -1,6 +1,8 @@
 package crdt
 
 import (
+	"fmt"
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -99,7 +101,6 @@ func TestDraftsOfBoundedCounters(t *testing.T) {
 	require.EqualValues(t, 7, state.Rights(1))
 	require.EqualValues(t, 7, one.Rights(1))
 	require.Empty(t, state.rows.of(draftActor))
-	require.Zero(t, state.Rights(draftActor))
 }
 
 // A draft that saw an older first part changes nothing, and nothing of it is counted later on.
@@ -225,4 +226,220 @@ func TestTypesWithoutEffect(t *testing.T) {
 	delta, err := Effect(&mute{NewGFlag()}, nil, nil)
 	require.NoError(t, err)
 	require.Nil(t, delta, "what says nothing has no effect")
+}
+
+// A change in another name than the draft's meets another of that name somewhere: one of the two would be lost.
+func TestDraftsInOtherNamesAreRefused(t *testing.T) {
+	t.Parallel()
+	five := func() *Minter { return &Minter{Actor: 5} }
+	text := stringCodec()
+	table := NewORMap[string, *CounterStore]()
+	counts := func() *GMap[string, *Counter] { return NewGMap(text, NewCounter) }
+	rights := NewBoundedCounter()
+	rights.Inc(5, 9)
+	rights = rights.Clone()
+	gift, err := rights.Transfer(5, 6, 2)
+	require.NoError(t, err)
+	spent, err := rights.Dec(5, 2)
+	require.NoError(t, err)
+	reset := NewResetCounter()
+	added := reset.Add(5, 3)
+	type pair = Pair[*GFlag, *Counter]
+	type epochs = LexPair[*LexCounter, *Set[string]]
+	newEpochs := func() *epochs { return NewLexPair(NewLexCounter(), NewSet[string]()) }
+	for _, err := range []error{
+		foreignError(NewSet[string]().Add(five(), "x"), NewSet[string]()),
+		foreignError(NewRWSet[string]().Add(five(), "x"), NewRWSet[string]()),
+		foreignError(NewEWFlag().Enable(five()), NewEWFlag()),
+		foreignError(NewDWFlag().Disable(five()), NewDWFlag()),
+		foreignError(NewMVRegister(text).Set(five(), "x"), NewMVRegister(text)),
+		foreignError(NewGraph[string]().AddVertex(five(), "x"), NewGraph[string]()),
+		foreignError(table.Update("k", func(c *CounterStore) Change[*CounterStore] { return c.Add(five(), 3) }), NewORMap[string, *CounterStore]()),
+		foreignError(NewCounter().Add(5, -3), NewCounter()),
+		foreignError(NewGCounter().Add(5, 3), NewGCounter()),
+		foreignError(NewLexCounter().Add(5, -3), NewLexCounter()),
+		foreignError(added, NewResetCounter()),
+		foreignError(NewBoundedCounter().Inc(5, 3), NewBoundedCounter()),
+		foreignError(spent, NewBoundedCounter()),
+		foreignError(NewRegister(text).Set(1<<62, 5, "x"), NewRegister(text)),
+		foreignError(NewRegister(text).Set(DraftTime, 5, "x"), NewRegister(text)),
+		foreignError(NewRegisterMap(text, text).Set(3, 5, "k", "x"), NewRegisterMap(text, text)),
+		foreignError(NewRegisterMap(text, text).Remove(DraftTime, 5, "k"), NewRegisterMap(text, text)),
+		foreignError(NewPair(NewGFlag(), NewCounter().Add(5, 1)), &pair{}),
+		foreignError(counts().Update("k", func(c *Counter) *Counter { return c.Add(5, 1) }), counts()),
+		foreignError(newEpochs().ChangeSecond(func(s *Set[string]) *Set[string] { return s.Add(five(), "x") }), newEpochs()),
+		CheckDraft(newEpochs().ChangeFirst(func(c *LexCounter) *LexCounter { return c.Add(5, 1) }), newEpochs()),
+		CheckDraft(gift, NewBoundedCounter()),
+		func() error {
+			_, err := sampleLayout.Effect(&sampleStruct{Up: NewGCounter().Add(5, 1)}, &Minter{Actor: 7}, sampleLayout.New())
+			return err
+		}(),
+	} {
+		require.Equal(t, &ForeignChange{5}, err)
+		require.ErrorContains(t, err, "pass mutators the minter, or as.Actor, that Mutate gives")
+	}
+	require.NoError(t, CheckDraft(reset.Reset(), NewResetCounter()), "what is reset was observed")
+}
+
+// foreignError is that of Effect, which CheckDraft says too.
+func foreignError[L Lattice[L]](draft, own L) error {
+	_, err := Effect(draft, &Minter{Actor: 7, Next: 10}, own)
+	if said := CheckDraft(draft, own); said == nil || err == nil || said.Error() != err.Error() {
+		return fmt.Errorf("CheckDraft of %v: %v, Effect: %v", draft, said, err)
+	}
+	return err
+}
+
+// The first part of a LexPair's delta is there as it is: what the state holds of it was observed.
+func TestFirstPartsAreObserved(t *testing.T) {
+	t.Parallel()
+	type epochs = LexPair[*LexCounter, *Set[string]]
+	state := NewLexPair(NewLexCounter(), NewSet[string]())
+	state.ChangeFirst(func(c *LexCounter) *LexCounter { return c.Add(5, 2) })
+	before := state.Clone()
+	as := NewDraft()
+	drafts := []*epochs{
+		state.Clone().ChangeSecond(func(s *Set[string]) *Set[string] { return s.Add(as, "x") }),
+		state.Clone().ChangeFirst(func(c *LexCounter) *LexCounter { return c.Add(as.Actor, 1) }),
+	}
+	for _, draft := range drafts {
+		require.NoError(t, CheckDraft(draft, state))
+		delta, err := Effect(draft, &Minter{Actor: 7}, NewLexPair(NewLexCounter(), NewSet[string]()))
+		require.NoError(t, err)
+		require.NotNil(t, delta)
+	}
+	more := state.Clone().ChangeFirst(func(c *LexCounter) *LexCounter { return c.Add(5, 1) })
+	require.Equal(t, &ForeignChange{5}, CheckDraft(more, state), "what the state does not hold is a change")
+	require.True(t, state.Equal(before), "checking changes nothing")
+}
+
+// What else is wrong depends on the replica, and hides nothing that does not.
+func TestCheckDraftLooksForWhatNobodyCanDo(t *testing.T) {
+	t.Parallel()
+	on := &mute{NewGFlag()}
+	on.Enable()
+	full := NewBoundedCounter()
+	full.Inc(5, 3)
+	as := NewDraft()
+	spend, err := full.Dec(as.Actor, 2)
+	require.NoError(t, err)
+	require.NoError(t, CheckDraft(spend, NewBoundedCounter()))
+	var wrong *NoEffect
+	require.ErrorAs(t, CheckDraft(NewPair(spend, on), nil), &wrong)
+	require.Equal(t, "*crdt.mute", wrong.Type)
+	later := NewRegister(stringCodec()).Set(DraftTime, as.Actor, "x")
+	require.NoError(t, CheckDraft(later, NewRegister(stringCodec())), "it is not observed yet")
+}
+
+// Rows are absolute, so what a refused draft left there the next delta would publish.
+func TestRefusedDraftsLeaveNoTrace(t *testing.T) {
+	t.Parallel()
+	type stock = *BoundedCounter
+	full := func() stock {
+		c := NewBoundedCounter()
+		c.Inc(1, 8)
+		c.Inc(2, 4)
+		return c
+	}
+	as, state := NewDraft(), full()
+	spend := func(n uint64) stock {
+		d, err := full().Dec(as.Actor, n)
+		require.NoError(t, err)
+		return d
+	}
+	refused := func(name string, refuse func(m *Minter) error) {
+		m := &Minter{Actor: 1, Next: 7}
+		var no *NoRights
+		require.ErrorAs(t, refuse(m), &no, name)
+		require.EqualValues(t, 7, m.Next, name)
+	}
+
+	c := full()
+	both, err := c.Dec(as.Actor, 5)
+	require.NoError(t, err)
+	give, err := c.Transfer(as.Actor, 2, 5)
+	require.NoError(t, err)
+	both.Join(give)
+	own := state.Own(1)
+	before := own.Clone()
+	refused("BoundedCounter", func(m *Minter) error { return effectError(state.Observe(both, 0), m, own) })
+	require.True(t, own.Equal(before), "%v", own.rows)
+	require.Equal(t, before.Value(), own.Value())
+
+	names := NewSet[string]().Add(as, "x")
+	pair := NewPair(NewCounter(), NewPair(NewSet[string](), NewBoundedCounter()))
+	refused("Pair", func(m *Minter) error {
+		return effectError(NewPair(NewCounter().Add(as.Actor, 3), NewPair(names, spend(1))), m, pair)
+	})
+	require.True(t, pair.IsEmpty(), "%v", pair)
+
+	table := NewGMap(stringCodec(), NewBoundedCounter)
+	draft := NewGMap(stringCodec(), NewBoundedCounter)
+	draft.put("a", NewBoundedCounter().Inc(as.Actor, 3))
+	draft.put("b", spend(1))
+	refused("GMap", func(m *Minter) error { return effectError(draft, m, table) })
+	require.True(t, table.IsEmpty(), "%v", table)
+
+	lex := NewLexPair(NewLexCounter(), NewBoundedCounter())
+	change := NewLexPair(NewLexCounter().Add(as.Actor, 1), NewBoundedCounter())
+	change.b = spend(1)
+	refused("LexPair", func(m *Minter) error { return effectError(change, m, lex) })
+	require.True(t, lex.IsEmpty(), "%v", lex)
+
+	type shelf struct {
+		Sold *Counter
+		Left stock
+	}
+	layout := NewLayout("shelf",
+		Field(2, "sold", func(s *shelf) **Counter { return &s.Sold }, CodecOf(DecodeCounter)),
+		Field(3, "left", func(s *shelf) *stock { return &s.Left }, CodecOf(DecodeBoundedCounter)))
+	s := layout.New()
+	refused("Layout", func(m *Minter) error {
+		_, err := layout.Effect(&shelf{NewCounter().Add(as.Actor, 3), spend(1)}, m, s)
+		return err
+	})
+	require.True(t, layout.IsEmpty(s), "%v", layout.String(s))
+}
+
+// What went up and came down again is no change.
+func TestLexCounterDraftsThatCancelOut(t *testing.T) {
+	t.Parallel()
+	own, c, as := NewLexCounter(), NewLexCounter(), NewDraft()
+	own.Add(1, 7)
+	draft := c.Add(as.Actor, 3)
+	draft.Join(c.Add(as.Actor, -3))
+	delta, err := Effect(draft, &Minter{Actor: 1}, own)
+	require.NoError(t, err)
+	require.Nil(t, delta)
+}
+
+// In a draft the rights are those that Dec allows; nobody has none.
+func TestRightsOfDrafts(t *testing.T) {
+	t.Parallel()
+	c, as := NewBoundedCounter(), NewDraft()
+	c.Inc(1, 8)
+	_, err := c.Dec(1, 3)
+	require.NoError(t, err)
+	require.Zero(t, c.Rights(0))
+	require.True(t, c.Own(0).IsEmpty())
+	require.EqualValues(t, 5, c.Rights(as.Actor))
+	_, err = c.Dec(as.Actor, 2)
+	require.NoError(t, err)
+	require.EqualValues(t, 3, c.Rights(as.Actor))
+	_, err = c.Dec(as.Actor, 4)
+	require.EqualError(t, err, "crdt: bounded counter: this draft has rights to 3 and wants 4: the counter holds no more")
+	_, err = c.Dec(1, math.MaxUint64)
+	require.EqualError(t, err, "crdt: bounded counter: actor 1 has rights to 5 and wants 18446744073709551615: was that a negative amount, made unsigned?")
+	_, err = c.Dec(1, 7)
+	require.ErrorContains(t, err, "have 2 transferred by an actor that has more")
+}
+
+// Who has no Effect has no identity, and is not advised to take one.
+func TestDraftsOfTypesWithoutEffect(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, NewDraft(), NewDraftOf[*Counter]())
+	as := NewDraftOf[*mute]()
+	require.Zero(t, as.Actor)
+	require.PanicsWithValue(t, "crdt: *crdt.mute has no Effect, so its changes have no identity: give it Effect (see crdt.Operation), or use mutators that take no minter",
+		func() { as.Mint() })
 }

@@ -56,7 +56,7 @@ type StructField[S any] struct {
 	append      func(b []byte, s *S) []byte
 	decode      func(r *reader, to *S)
 	observe     func(s, draft *S, now int64, to *S)
-	effect      func(draft *S, m *Minter, own, to *S) error
+	effect      func(draft *S, m *Minter, own, to *S) (keep func(), err error)
 }
 
 // Field describes a field of S: its number in the encoding, 2 or more and never given to another field
@@ -98,9 +98,10 @@ func Field[S any, L Lattice[L]](num int, name string, at func(*S) *L, codec Code
 		observe: func(s, draft *S, now int64, to *S) {
 			*at(to) = orNil(Observe(get(s), get(draft), now))
 		},
-		effect: func(draft *S, m *Minter, own, to *S) (err error) {
-			*at(to), err = effectPart(get(draft), m, at(own))
-			return err
+		effect: func(draft *S, m *Minter, own, to *S) (keep func(), err error) {
+			mine := *at(own)
+			*at(to), err = effectPart(get(draft), m, &mine)
+			return func() { *at(own) = mine }, err
 		},
 	}
 }

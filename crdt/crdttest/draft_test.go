@@ -3,16 +3,12 @@ package crdttest
 import (
 	"testing"
 
-	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
 	"github.com/martinelli-go/martinelli/crdt"
 )
 
-// mutation is a random change of a state. now is the time of writes.
-type mutation[L any] func(s L, as *crdt.Minter, now int64) (L, error)
-
-func total[L any](f func(s L, as *crdt.Minter) L) mutation[L] {
+func total[L any](f func(s L, as *crdt.Minter) L) Mutation[L] {
 	return func(s L, as *crdt.Minter, _ int64) (L, error) { return f(s, as), nil }
 }
 
@@ -24,67 +20,10 @@ func after(now, held int64, any bool) int64 {
 	return now
 }
 
-// draftsDo says that a change made as a draft, on a copy, sent, observed and put into effect elsewhere comes
-// out as if its actor had made it, bit for bit, whatever both sides heard of meanwhile.
-func draftsDo[L crdt.Lattice[L]](t *testing.T, name string, codec crdt.Codec[L], draw func(t *rapid.T) mutation[L]) {
+func draftsDo[L crdt.Lattice[L]](t *testing.T, name string, codec crdt.Codec[L], draw func(t *rapid.T) Mutation[L]) {
 	t.Run(name, func(t *testing.T) {
 		t.Parallel()
-		rapid.Check(t, func(t *rapid.T) {
-			type replica struct {
-				direct, drafted L
-				own             []byte
-				minter, as      crdt.Minter
-			}
-			rs := make([]replica, 2)
-			for i := range rs {
-				a := crdt.Actor(5 + 90*i)
-				rs[i] = replica{crdt.EmptyState(codec), crdt.EmptyState(codec), codec.Append(nil, crdt.EmptyState(codec)), crdt.Minter{Actor: a}, crdt.Minter{Actor: a}}
-			}
-			for range rapid.IntRange(1, 25).Draw(t, "steps") {
-				i := rapid.IntRange(0, 1).Draw(t, "replica")
-				r := &rs[i]
-				if rapid.IntRange(0, 3).Draw(t, "step") == 0 {
-					r.direct.Join(rs[1-i].direct)
-					r.drafted.Join(rs[1-i].drafted)
-					continue
-				}
-				do, now := draw(t), rapid.Int64Range(-3, 9).Draw(t, "now")
-				_, wrong := do(r.direct, &r.minter, now)
-
-				before := codec.Append(nil, r.drafted)
-				draft, err := do(r.drafted.Clone(), crdt.NewDraft(), crdt.DraftTime)
-				if err != nil {
-					require.IsType(t, wrong, err) // which of several edges is in the way may differ
-					continue
-				}
-				sent, err := codec.Decode(codec.Append(nil, draft))
-				require.NoError(t, err)
-				prepared, err := codec.Decode(codec.Append(nil, crdt.Observe(r.drafted, sent, now)))
-				require.NoError(t, err)
-				require.Equal(t, before, codec.Append(nil, r.drafted), "observing changes nothing")
-				own, err := codec.Decode(r.own)
-				require.NoError(t, err)
-				kept := codec.Append(nil, prepared)
-				as := r.as
-				delta, err := crdt.Effect(prepared, &as, own)
-				require.Equal(t, wrong, err)
-				if err != nil {
-					continue
-				}
-				require.Equal(t, kept, codec.Append(nil, prepared), "the draft is not changed")
-				again, err := codec.Decode(r.own)
-				require.NoError(t, err)
-				twin := r.as
-				same, err := crdt.Effect(prepared, &twin, again)
-				require.NoError(t, err)
-				require.Equal(t, codec.Append(nil, delta), codec.Append(nil, same), "equal drafts have equal effects")
-				require.Equal(t, codec.Append(nil, own), codec.Append(nil, again))
-				require.Equal(t, as, twin)
-				r.as, r.own = as, codec.Append(nil, own)
-				r.drafted.Join(delta)
-				require.Equal(t, codec.Append(nil, r.direct), codec.Append(nil, r.drafted), "%v, by a draft %v", r.direct, r.drafted)
-			}
-		})
+		Drafts(t, codec, draw)
 	})
 }
 
@@ -96,7 +35,7 @@ func TestDraftsTakeEffect(t *testing.T) {
 	signed := rapid.Int64Range(-4, 4)
 	dice := func(t *rapid.T) int { return rapid.IntRange(0, 3).Draw(t, "dice") }
 
-	draftsDo(t, "Set", crdt.SetCodec(Uints()), func(t *rapid.T) mutation[*crdt.Set[uint64]] {
+	draftsDo(t, "Set", crdt.SetCodec(Uints()), func(t *rapid.T) Mutation[*crdt.Set[uint64]] {
 		n, es := dice(t), words.Draw(t, "es")
 		return total(func(s *crdt.Set[uint64], as *crdt.Minter) *crdt.Set[uint64] {
 			switch n {
@@ -108,7 +47,7 @@ func TestDraftsTakeEffect(t *testing.T) {
 			return s.Add(as, es...)
 		})
 	})
-	draftsDo(t, "RWSet", crdt.RWSetCodec(Uints()), func(t *rapid.T) mutation[*crdt.RWSet[uint64]] {
+	draftsDo(t, "RWSet", crdt.RWSetCodec(Uints()), func(t *rapid.T) Mutation[*crdt.RWSet[uint64]] {
 		n, es := dice(t), words.Draw(t, "es")
 		return total(func(s *crdt.RWSet[uint64], as *crdt.Minter) *crdt.RWSet[uint64] {
 			if n == 0 {
@@ -117,7 +56,7 @@ func TestDraftsTakeEffect(t *testing.T) {
 			return s.Add(as, es...)
 		})
 	})
-	draftsDo(t, "EWFlag", crdt.CodecOf(crdt.DecodeEWFlag), func(t *rapid.T) mutation[*crdt.EWFlag] {
+	draftsDo(t, "EWFlag", crdt.CodecOf(crdt.DecodeEWFlag), func(t *rapid.T) Mutation[*crdt.EWFlag] {
 		n := dice(t)
 		return total(func(f *crdt.EWFlag, as *crdt.Minter) *crdt.EWFlag {
 			if n == 0 {
@@ -126,7 +65,7 @@ func TestDraftsTakeEffect(t *testing.T) {
 			return f.Enable(as)
 		})
 	})
-	draftsDo(t, "DWFlag", crdt.CodecOf(crdt.DecodeDWFlag), func(t *rapid.T) mutation[*crdt.DWFlag] {
+	draftsDo(t, "DWFlag", crdt.CodecOf(crdt.DecodeDWFlag), func(t *rapid.T) Mutation[*crdt.DWFlag] {
 		n := dice(t)
 		return total(func(f *crdt.DWFlag, as *crdt.Minter) *crdt.DWFlag {
 			if n == 0 {
@@ -135,7 +74,7 @@ func TestDraftsTakeEffect(t *testing.T) {
 			return f.Enable(as)
 		})
 	})
-	draftsDo(t, "MVRegister", crdt.MVRegisterCodec(Uints()), func(t *rapid.T) mutation[*crdt.MVRegister[uint64]] {
+	draftsDo(t, "MVRegister", crdt.MVRegisterCodec(Uints()), func(t *rapid.T) Mutation[*crdt.MVRegister[uint64]] {
 		n, v := dice(t), word.Draw(t, "v")
 		return total(func(r *crdt.MVRegister[uint64], as *crdt.Minter) *crdt.MVRegister[uint64] {
 			if n == 0 {
@@ -144,7 +83,7 @@ func TestDraftsTakeEffect(t *testing.T) {
 			return r.Set(as, v)
 		})
 	})
-	draftsDo(t, "Graph", crdt.GraphCodec(Uints()), func(t *rapid.T) mutation[*crdt.Graph[uint64]] {
+	draftsDo(t, "Graph", crdt.GraphCodec(Uints()), func(t *rapid.T) Mutation[*crdt.Graph[uint64]] {
 		n, a, b := rapid.IntRange(0, 5).Draw(t, "n"), word.Draw(t, "a"), word.Draw(t, "b")
 		return func(g *crdt.Graph[uint64], as *crdt.Minter, _ int64) (*crdt.Graph[uint64], error) {
 			switch n {
@@ -159,7 +98,7 @@ func TestDraftsTakeEffect(t *testing.T) {
 		}
 	})
 	type nest = crdt.MapStore[uint64, *crdt.CounterStore]
-	draftsDo(t, "ORMap", crdt.ORMapCodec(Uints(), crdt.MapStoreCodec(Uints(), crdt.CounterStoreCodec())), func(t *rapid.T) mutation[*crdt.ORMap[uint64, *nest]] {
+	draftsDo(t, "ORMap", crdt.ORMapCodec(Uints(), crdt.MapStoreCodec(Uints(), crdt.CounterStoreCodec())), func(t *rapid.T) Mutation[*crdt.ORMap[uint64, *nest]] {
 		n, a, b, by := dice(t), word.Draw(t, "a"), word.Draw(t, "b"), signed.Draw(t, "by")
 		return total(func(m *crdt.ORMap[uint64, *nest], as *crdt.Minter) *crdt.ORMap[uint64, *nest] {
 			if n == 0 {
@@ -174,22 +113,34 @@ func TestDraftsTakeEffect(t *testing.T) {
 		})
 	})
 
-	counter := func(t *rapid.T) mutation[*crdt.Counter] {
+	counter := func(t *rapid.T) Mutation[*crdt.Counter] {
 		n := signed.Draw(t, "n")
 		return total(func(c *crdt.Counter, as *crdt.Minter) *crdt.Counter { return c.Add(as.Actor, n) })
 	}
-	gcounter := func(t *rapid.T) mutation[*crdt.GCounter] {
+	gcounter := func(t *rapid.T) Mutation[*crdt.GCounter] {
 		n := word.Draw(t, "n")
 		return total(func(c *crdt.GCounter, as *crdt.Minter) *crdt.GCounter { return c.Add(as.Actor, n) })
 	}
-	lex := func(t *rapid.T) mutation[*crdt.LexCounter] {
+	lex := func(t *rapid.T) Mutation[*crdt.LexCounter] {
 		n := signed.Draw(t, "n")
 		return total(func(c *crdt.LexCounter, as *crdt.Minter) *crdt.LexCounter { return c.Add(as.Actor, n) })
 	}
 	draftsDo(t, "Counter", crdt.CodecOf(crdt.DecodeCounter), counter)
 	draftsDo(t, "GCounter", crdt.CodecOf(crdt.DecodeGCounter), gcounter)
 	draftsDo(t, "LexCounter", crdt.CodecOf(crdt.DecodeLexCounter), lex)
-	draftsDo(t, "ResetCounter", crdt.CodecOf(crdt.DecodeResetCounter), func(t *rapid.T) mutation[*crdt.ResetCounter] {
+	draftsDo(t, "BoundedCounter", crdt.CodecOf(crdt.DecodeBoundedCounter), func(t *rapid.T) Mutation[*crdt.BoundedCounter] {
+		what, n := dice(t), word.Draw(t, "n")
+		return func(c *crdt.BoundedCounter, as *crdt.Minter, _ int64) (*crdt.BoundedCounter, error) {
+			switch what {
+			case 0:
+				return c.Dec(as.Actor, n)
+			case 2, 3:
+				return c.Inc(as.Actor, n), nil
+			}
+			return c.Transfer(as.Actor, 200, n)
+		}
+	})
+	draftsDo(t, "ResetCounter", crdt.CodecOf(crdt.DecodeResetCounter), func(t *rapid.T) Mutation[*crdt.ResetCounter] {
 		reset, n := dice(t) == 0, signed.Draw(t, "n")
 		return total(func(c *crdt.ResetCounter, as *crdt.Minter) *crdt.ResetCounter {
 			if reset {
@@ -199,14 +150,14 @@ func TestDraftsTakeEffect(t *testing.T) {
 		})
 	})
 
-	register := func(t *rapid.T) mutation[*crdt.Register[uint64]] {
+	register := func(t *rapid.T) Mutation[*crdt.Register[uint64]] {
 		v := word.Draw(t, "v")
 		return func(r *crdt.Register[uint64], as *crdt.Minter, now int64) (*crdt.Register[uint64], error) {
 			return r.Set(after(now, r.Timestamp(), !r.IsEmpty()), as.Actor, v), nil
 		}
 	}
 	draftsDo(t, "Register", crdt.RegisterCodec(Uints()), register)
-	draftsDo(t, "RegisterMap", crdt.RegisterMapCodec(Uints(), Uints()), func(t *rapid.T) mutation[*crdt.RegisterMap[uint64, uint64]] {
+	draftsDo(t, "RegisterMap", crdt.RegisterMapCodec(Uints(), Uints()), func(t *rapid.T) Mutation[*crdt.RegisterMap[uint64, uint64]] {
 		n, k, v := dice(t), word.Draw(t, "k"), word.Draw(t, "v")
 		return func(m *crdt.RegisterMap[uint64, uint64], as *crdt.Minter, now int64) (*crdt.RegisterMap[uint64, uint64], error) {
 			held, any := m.Timestamp(k)
@@ -217,12 +168,12 @@ func TestDraftsTakeEffect(t *testing.T) {
 		}
 	})
 
-	gset := func(t *rapid.T) mutation[*crdt.GSet[uint64]] {
+	gset := func(t *rapid.T) Mutation[*crdt.GSet[uint64]] {
 		es := words.Draw(t, "es")
 		return total(func(s *crdt.GSet[uint64], _ *crdt.Minter) *crdt.GSet[uint64] { return s.Add(es...) })
 	}
 	draftsDo(t, "GSet", crdt.GSetCodec(Uints()), gset)
-	draftsDo(t, "TwoPhaseSet", crdt.TwoPhaseSetCodec(Uints()), func(t *rapid.T) mutation[*crdt.TwoPhaseSet[uint64]] {
+	draftsDo(t, "TwoPhaseSet", crdt.TwoPhaseSetCodec(Uints()), func(t *rapid.T) Mutation[*crdt.TwoPhaseSet[uint64]] {
 		n, es := dice(t), words.Draw(t, "es")
 		return total(func(s *crdt.TwoPhaseSet[uint64], _ *crdt.Minter) *crdt.TwoPhaseSet[uint64] {
 			if n == 0 {
@@ -231,22 +182,22 @@ func TestDraftsTakeEffect(t *testing.T) {
 			return s.Add(es...)
 		})
 	})
-	draftsDo(t, "GFlag", crdt.CodecOf(crdt.DecodeGFlag), func(*rapid.T) mutation[*crdt.GFlag] {
+	draftsDo(t, "GFlag", crdt.CodecOf(crdt.DecodeGFlag), func(*rapid.T) Mutation[*crdt.GFlag] {
 		return total(func(f *crdt.GFlag, _ *crdt.Minter) *crdt.GFlag { return f.Enable() })
 	})
-	draftsDo(t, "MaxRegister", crdt.MaxRegisterCodec(Uints()), func(t *rapid.T) mutation[*crdt.MaxRegister[uint64]] {
+	draftsDo(t, "MaxRegister", crdt.MaxRegisterCodec(Uints()), func(t *rapid.T) Mutation[*crdt.MaxRegister[uint64]] {
 		v := word.Draw(t, "v")
 		return total(func(r *crdt.MaxRegister[uint64], _ *crdt.Minter) *crdt.MaxRegister[uint64] { return r.Set(v) })
 	})
-	draftsDo(t, "MinRegister", crdt.MinRegisterCodec(Uints()), func(t *rapid.T) mutation[*crdt.MinRegister[uint64]] {
+	draftsDo(t, "MinRegister", crdt.MinRegisterCodec(Uints()), func(t *rapid.T) Mutation[*crdt.MinRegister[uint64]] {
 		v := word.Draw(t, "v")
 		return total(func(r *crdt.MinRegister[uint64], _ *crdt.Minter) *crdt.MinRegister[uint64] { return r.Set(v) })
 	})
-	draftsDo(t, "IVar", crdt.IVarCodec(Uints()), func(t *rapid.T) mutation[*crdt.IVar[uint64]] {
+	draftsDo(t, "IVar", crdt.IVarCodec(Uints()), func(t *rapid.T) Mutation[*crdt.IVar[uint64]] {
 		v := word.Draw(t, "v")
 		return func(x *crdt.IVar[uint64], _ *crdt.Minter, _ int64) (*crdt.IVar[uint64], error) { return x.Set(v) }
 	})
-	draftsDo(t, "TwoPhaseGraph", crdt.TwoPhaseGraphCodec(Uints()), func(t *rapid.T) mutation[*crdt.TwoPhaseGraph[uint64]] {
+	draftsDo(t, "TwoPhaseGraph", crdt.TwoPhaseGraphCodec(Uints()), func(t *rapid.T) Mutation[*crdt.TwoPhaseGraph[uint64]] {
 		n, a, b := dice(t), word.Draw(t, "a"), word.Draw(t, "b")
 		return func(g *crdt.TwoPhaseGraph[uint64], _ *crdt.Minter, _ int64) (*crdt.TwoPhaseGraph[uint64], error) {
 			switch n {
@@ -258,7 +209,7 @@ func TestDraftsTakeEffect(t *testing.T) {
 			return g.AddVertex(a)
 		}
 	})
-	draftsDo(t, "PartialOrder", crdt.PartialOrderCodec(Uints()), func(t *rapid.T) mutation[*crdt.PartialOrder[uint64]] {
+	draftsDo(t, "PartialOrder", crdt.PartialOrderCodec(Uints()), func(t *rapid.T) Mutation[*crdt.PartialOrder[uint64]] {
 		remove, e, a := dice(t) == 0, word.Draw(t, "e"), word.Draw(t, "a")
 		return func(o *crdt.PartialOrder[uint64], _ *crdt.Minter, _ int64) (*crdt.PartialOrder[uint64], error) {
 			if remove {
@@ -274,7 +225,7 @@ func TestDraftsTakeEffect(t *testing.T) {
 	// Compositions: the actor's rows are kept part by part.
 	reg, up := crdt.RegisterCodec(Uints()), crdt.CodecOf(crdt.DecodeCounter)
 	type pair = *crdt.Pair[*crdt.Register[uint64], *crdt.Counter]
-	draftsDo(t, "Pair", crdt.PairCodec(reg, up), func(t *rapid.T) mutation[pair] {
+	draftsDo(t, "Pair", crdt.PairCodec(reg, up), func(t *rapid.T) Mutation[pair] {
 		first, write, add := dice(t) == 0, register(t), counter(t)
 		return func(p pair, as *crdt.Minter, now int64) (pair, error) {
 			if first {
@@ -284,7 +235,7 @@ func TestDraftsTakeEffect(t *testing.T) {
 		}
 	})
 	type epochs = *crdt.LexPair[*crdt.Register[uint64], *crdt.Counter]
-	draftsDo(t, "LexPair", crdt.LexPairCodec(reg, up), func(t *rapid.T) mutation[epochs] {
+	draftsDo(t, "LexPair", crdt.LexPairCodec(reg, up), func(t *rapid.T) Mutation[epochs] {
 		first, write, add := dice(t) == 0, register(t), counter(t)
 		return func(p epochs, as *crdt.Minter, now int64) (epochs, error) {
 			if first {
@@ -294,7 +245,7 @@ func TestDraftsTakeEffect(t *testing.T) {
 		}
 	})
 	type counts = *crdt.LexPair[*crdt.LexCounter, *crdt.GCounter]
-	draftsDo(t, "LexPair of counters", crdt.LexPairCodec(crdt.CodecOf(crdt.DecodeLexCounter), crdt.CodecOf(crdt.DecodeGCounter)), func(t *rapid.T) mutation[counts] {
+	draftsDo(t, "LexPair of counters", crdt.LexPairCodec(crdt.CodecOf(crdt.DecodeLexCounter), crdt.CodecOf(crdt.DecodeGCounter)), func(t *rapid.T) Mutation[counts] {
 		first, raise, add := dice(t) == 0, lex(t), gcounter(t)
 		return func(p counts, as *crdt.Minter, now int64) (counts, error) {
 			if first {
@@ -304,14 +255,14 @@ func TestDraftsTakeEffect(t *testing.T) {
 		}
 	})
 	type table = *crdt.GMap[uint64, *crdt.Counter]
-	draftsDo(t, "GMap of counters", crdt.GMapCodec(Uints(), up), func(t *rapid.T) mutation[table] {
+	draftsDo(t, "GMap of counters", crdt.GMapCodec(Uints(), up), func(t *rapid.T) Mutation[table] {
 		k, add := word.Draw(t, "k"), counter(t)
 		return func(m table, as *crdt.Minter, now int64) (table, error) {
 			return m.Update(k, func(c *crdt.Counter) *crdt.Counter { d, _ := add(c, as, now); return d }), nil
 		}
 	})
 	type sets = *crdt.GMap[uint64, *crdt.Set[uint64]]
-	draftsDo(t, "GMap of sets", crdt.GMapCodec(Uints(), crdt.SetCodec(Uints())), func(t *rapid.T) mutation[sets] {
+	draftsDo(t, "GMap of sets", crdt.GMapCodec(Uints(), crdt.SetCodec(Uints())), func(t *rapid.T) Mutation[sets] {
 		k, e, remove := word.Draw(t, "k"), word.Draw(t, "e"), dice(t) == 0
 		return total(func(m sets, as *crdt.Minter) sets {
 			return m.Update(k, func(s *crdt.Set[uint64]) *crdt.Set[uint64] {
@@ -323,13 +274,13 @@ func TestDraftsTakeEffect(t *testing.T) {
 		})
 	})
 	type registers = *crdt.GMap[uint64, *crdt.Register[uint64]]
-	draftsDo(t, "GMap of registers", crdt.GMapCodec(Uints(), reg), func(t *rapid.T) mutation[registers] {
+	draftsDo(t, "GMap of registers", crdt.GMapCodec(Uints(), reg), func(t *rapid.T) Mutation[registers] {
 		k, write := word.Draw(t, "k"), register(t)
 		return func(m registers, as *crdt.Minter, now int64) (registers, error) {
 			return m.Update(k, func(r *crdt.Register[uint64]) *crdt.Register[uint64] { d, _ := write(r, as, now); return d }), nil
 		}
 	})
-	draftsDo(t, "struct", crdt.CodecOf(profiles.Decode), func(t *rapid.T) mutation[*profile] {
+	draftsDo(t, "struct", crdt.CodecOf(profiles.Decode), func(t *rapid.T) Mutation[*profile] {
 		n, write, add, grow := dice(t), register(t), counter(t), gset(t)
 		return func(p *profile, as *crdt.Minter, now int64) (*profile, error) {
 			d := &profile{}

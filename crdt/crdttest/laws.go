@@ -1,7 +1,7 @@
 // Package crdttest states what every type of package crdt must obey, as property tests: the lattice laws,
 // that a mutator equals joining its delta, that novelties are the smallest, that the order agrees with
 // join, that encodings are canonical and digests repair, and that states, deltas and novelties share nothing
-// that changes. Who writes a lattice of his own runs [Laws] on it.
+// that changes. Who writes a lattice of his own runs [Laws] on it, and [Drafts] when it has an Effect.
 //
 // Laws say nothing about what a state means: a type that loses every write converges too. Beside them goes
 // a test against a specification; crdttest's own tests hold one for the set.

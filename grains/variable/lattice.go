@@ -21,6 +21,12 @@ type typed[L crdt.Lattice[L], O any] struct {
 
 var _ wire.Lattice = (*typed[*crdt.Counter, crdt.CounterOp])(nil)
 
+// stateType names the states' type; t may be nil.
+func (t *typed[L, O]) stateType() string {
+	var none L
+	return fmt.Sprintf("%T", none)
+}
+
 func (t *typed[L, O]) New() wire.Object { return &object[L, O]{t, crdt.EmptyState(t.states)} }
 
 func (t *typed[L, O]) Effect(actor crdt.Actor, own, op []byte) (delta, newOwn []byte, err error) {
@@ -50,6 +56,8 @@ type object[L crdt.Lattice[L], O any] struct {
 }
 
 func (o *object[L, O]) state() L { return o.value }
+
+func (o *object[L, O]) stateType() string { return o.of.stateType() }
 
 func (o *object[L, O]) Prepare(now int64, op []byte) ([]byte, error) {
 	p, err := o.of.ops.Decode(op)

@@ -22,6 +22,9 @@ import (
 // or timestamps is a [crdt.Operation]; all of package crdt are, and generated structs. One that is not can be
 // a variable as well, if its deltas need no identity, but neither be a part of another nor be changed in an
 // atomic block: see [crdt.NoEffect] and [NotInBlock].
+//
+// A delta must be the draft's: one that was made under another minter, actor or time than those that Mutate
+// gives is refused with a *crdt.ForeignChange, and so is a state in place of a delta.
 type Handle[L crdt.Lattice[L]] struct{ base }
 
 // Of declares a variable of the lattice L.
@@ -66,7 +69,10 @@ func (h *Handle[L]) Read(ctx context.Context, use func(L)) error { return read(c
 // delta that it returns: the join of the mutators' deltas, nil for no change. Its error is returned as it
 // is, and nothing is sent. as is for mutators that take a minter, as.Actor for those that take an actor, and
 // [crdt.DraftTime] is the time for those that take one; a replica's name and time take their places. For a
-// lattice that is no [crdt.Operation], as panics when it is used.
+// lattice that is no [crdt.Operation], as panics when it is used, and as.Actor is 0, nobody.
+//
+// The copy shows what the nearest replica holds, but of rights it cannot show that replica's: of a bounded
+// counter as.Actor may take all there is, and Mutate returns the replica's *crdt.NoRights when it has less.
 //
 // It costs a copy of the state, which comes over the network where this node is no replica: see Join for a
 // delta that needs no state.
@@ -75,11 +81,7 @@ func (h *Handle[L]) Mutate(ctx context.Context, change func(l L, as *crdt.Minter
 	if err != nil {
 		return err
 	}
-	as := crdt.NewDraft()
-	if !performs[L]() {
-		as = &crdt.Minter{}
-	}
-	delta, err := change(state, as)
+	delta, err := change(state, crdt.NewDraftOf[L]())
 	if err != nil {
 		return err
 	}
@@ -87,13 +89,14 @@ func (h *Handle[L]) Mutate(ctx context.Context, change func(l L, as *crdt.Minter
 }
 
 // Join sends a delta that was made without the state: of a type whose deltas need no identity, or a draft
-// that mutators made of an empty state under crdt.NewDraft.
+// that mutators made of an empty state under crdt.NewDraft. The error is a *crdt.ForeignChange, and nothing is
+// sent, when it holds a change under another name.
 func (h *Handle[L]) Join(ctx context.Context, delta L) error {
 	l, err := lattice[*drafts[L]](h.base)
 	if err != nil || delta.IsEmpty() {
 		return err
 	}
-	if err := l.check(ctx, h.id, delta); err != nil {
+	if err := h.check(ctx, l, delta); err != nil {
 		return err
 	}
 	return h.engine.Mutate(ctx, h.id, l.ops.Append(nil, delta))
@@ -153,22 +156,31 @@ func shows[L crdt.Lattice[L]](l L) bool {
 }
 
 // check refuses here, with an error that keeps its type, what no replica could do.
-func (t *typed[L, O]) check(ctx context.Context, id wire.ID, draft L) error {
+func (h *Handle[L]) check(ctx context.Context, l *drafts[L], draft L) error {
+	inBlock := wire.BlockOf(ctx) != nil
 	if !performs[L]() {
-		if wire.BlockOf(ctx) != nil {
-			return &NotInBlock{id, fmt.Sprintf("%T", draft)}
+		if inBlock {
+			return &NotInBlock{h.id, fmt.Sprintf("%T", draft)}
 		}
 		return nil
 	}
+	err := crdt.CheckDraft(draft, crdt.EmptyState(l.states))
+	var foreign *crdt.ForeignChange
+	if errors.As(err, &foreign) { // unless it is what a LexPair's first part held
+		state, unread := h.Value(ctx)
+		if unread != nil {
+			return unread
+		}
+		err = crdt.CheckDraft(draft, state)
+	}
 	var mute *crdt.NoEffect
-	_, err := crdt.Effect(crdt.Observe(crdt.EmptyState(t.states), draft, 0), &crdt.Minter{Actor: 1}, crdt.EmptyState(t.states))
-	if !errors.As(err, &mute) {
-		return nil // what else is wrong depends on the replica
+	switch {
+	case err == nil:
+		return nil
+	case inBlock && errors.As(err, &mute):
+		return &NotInBlock{h.id, mute.Type}
 	}
-	if wire.BlockOf(ctx) != nil {
-		return &NotInBlock{id, mute.Type}
-	}
-	return fmt.Errorf("variable %s: %w", id, err)
+	return fmt.Errorf("variable %s: %w", h.id, err)
 }
 
 // kept is what an actor keeps of a variable: its minter, and its part of the state.

@@ -388,6 +388,34 @@ func TestMutateThatChangesNothing(t *testing.T) {
 	other := variable.Of[*crdt.GFlag]("test.lights").On(p.a.place())
 	_, err = other.Value(ctx)
 	require.ErrorIs(t, err, wire.ErrNoSuchKind)
+	const clash = `variable test.lights is used as *crdt.GFlag, and this node was given it as *crdt.EWFlag: two declarations share the name "test.lights": give one another name`
+	require.EqualError(t, err, clash)
+	require.EqualError(t, other.Join(ctx, new(crdt.GFlag).Enable()), clash)
 	require.ErrorIs(t, variable.RWSet[string]("test.lights").On(p.a.place()).Add(ctx, "x"), wire.ErrNoSuchKind)
 	require.ErrorIs(t, variable.ORMap[string, *crdt.FlagStore]("test.lights").On(p.a.place()).Remove(ctx, "x"), wire.ErrNoSuchKind)
+}
+
+// The first part of a LexPair's delta is there as it is, with what others wrote: that is no change.
+func TestFirstPartsOfOthersAreSent(t *testing.T) {
+	t.Parallel()
+	type epochs = crdt.LexPair[*crdt.Register[string], *crdt.Counter]
+	v := variable.Of[*epochs]("test.epochs")
+	p, ctx := newPair(t, variable.OfKind(v, crdt.LexPairCodec(crdt.RegisterCodec(text), crdt.CodecOf(crdt.DecodeCounter)))), t.Context()
+	a, b := v.On(p.a.place()), v.On(p.b.place())
+	name := func(by func(*crdt.Minter) crdt.Actor) func(*epochs, *crdt.Minter) (*epochs, error) {
+		return func(e *epochs, as *crdt.Minter) (*epochs, error) {
+			return e.ChangeFirst(func(r *crdt.Register[string]) *crdt.Register[string] {
+				return r.Set(crdt.DraftTime, by(as), "one")
+			}), nil
+		}
+	}
+	require.NoError(t, a.Mutate(ctx, name(func(as *crdt.Minter) crdt.Actor { return as.Actor })))
+	p.meet(a.ID())
+	require.NoError(t, b.Mutate(ctx, func(e *epochs, as *crdt.Minter) (*epochs, error) {
+		return e.ChangeSecond(func(c *crdt.Counter) *crdt.Counter { return c.Add(as.Actor, 3) }), nil
+	}))
+	p.meet(a.ID())
+	require.NoError(t, a.Read(ctx, func(e *epochs) { require.EqualValues(t, 3, e.Second().Value()) }))
+	var foreign *crdt.ForeignChange
+	require.ErrorAs(t, b.Mutate(ctx, name(func(*crdt.Minter) crdt.Actor { return 5 })), &foreign)
 }

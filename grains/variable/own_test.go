@@ -349,3 +349,48 @@ func TestRefusalsKeepTheirTypes(t *testing.T) {
 		})
 	}, "a lattice that is no operation has no use for a name")
 }
+
+// A change under a name that somebody made up is refused where it is made: it would meet another of the same
+// name, and one of the two be lost, though both were acknowledged. So are a time of one's own and a whole state.
+func TestChangesInOtherNamesAreRefused(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	c := graintest.Start(t, 3, ownKinds())
+	stranger := func(p *Player, _ *crdt.Minter) (*Player, error) {
+		return &Player{Badges: p.Badges.Add(&crdt.Minter{Actor: 1}, "stranger")}, nil
+	}
+	refused := func(actor crdt.Actor, err error) {
+		t.Helper()
+		var foreign *crdt.ForeignChange
+		require.ErrorAs(t, err, &foreign)
+		require.Equal(t, actor, foreign.Actor)
+		require.ErrorContains(t, err, "variable own.players/ann: crdt: a draft holds a change by actor")
+	}
+	at := func(i int) *variable.Handle[*Player] { return players.At(c.Silo(i), "ann") }
+	for i := range 3 {
+		refused(1, at(i).Mutate(ctx, stranger))
+		refused(5, at(i).Join(ctx, &Player{Games: crdt.NewCounter().Add(5, 1)}))
+		for _, ts := range []int64{crdt.DraftTime, 1 << 62} {
+			refused(5, at(i).Mutate(ctx, func(p *Player, _ *crdt.Minter) (*Player, error) {
+				return &Player{Name: p.Name.Set(ts, 5, "late")}, nil
+			}))
+		}
+	}
+	refused(1, txn.Atomic(ctx, c, func(ctx context.Context) error { return players.At(c, "ann").Mutate(ctx, stranger) }))
+	require.NoError(t, txn.Atomic(ctx, c, func(ctx context.Context) error { return players.At(c, "ann").Mutate(ctx, play("block")) }))
+	require.NoError(t, at(0).Mutate(ctx, rename("Ann")))
+	for i := range 3 {
+		awaits(t, "Ann [block]", func() (s string, err error) {
+			err = at(i).Read(ctx, func(p *Player) {
+				name, _ := p.Name.Get()
+				s = fmt.Sprint(name, " ", slices.Sorted(p.Badges.All()))
+			})
+			return s, err
+		})
+	}
+	err := at(0).Mutate(ctx, func(p *Player, as *crdt.Minter) (*Player, error) {
+		p.Games.Add(as.Actor, 1)
+		return p, nil
+	})
+	require.ErrorContains(t, err, "and return their deltas, not the state")
+}

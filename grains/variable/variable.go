@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"reflect"
 
 	"github.com/martinelli-go/martinelli/crdt/flow"
 	"github.com/martinelli-go/martinelli/grains/wire"
@@ -129,15 +130,34 @@ func lattice[L wire.Lattice](h base) (L, error) {
 	}
 	l, ok := k.Variable().Lattice.(L)
 	if !ok {
-		return none, h.otherType()
+		wanted := reflect.New(reflect.TypeFor[L]().Elem()).Interface()
+		return none, &otherType{h.id, stateType(wanted), stateType(k.Variable().Lattice)}
 	}
 	return l, nil
 }
 
-// otherType says that the node was given a variable of another type under that name.
-func (h base) otherType() error {
-	k, _ := h.engine.Hosted(h.id.Kind())
-	return fmt.Errorf("variable %s is a %T on this node: %w: two declarations share the name", h.id, k.Variable().Lattice, wire.ErrNoSuchKind)
+// otherType says that the node was given a variable of another type under that name. The kind that the caller
+// speaks of is hosted by nobody, so it is a wire.ErrNoSuchKind.
+type otherType struct {
+	variable     wire.ID
+	wanted, held string // types of states
+}
+
+// Error says both types and what to do.
+func (e *otherType) Error() string {
+	return fmt.Sprintf("variable %s is used as %s, and this node was given it as %s: two declarations share the name %q: give one another name",
+		e.variable, e.wanted, e.held, e.variable.Kind())
+}
+
+// Unwrap returns wire.ErrNoSuchKind.
+func (e *otherType) Unwrap() error { return wire.ErrNoSuchKind }
+
+// stateType names the type of the states of a lattice, or of an object.
+func stateType(of any) string {
+	if t, ok := of.(interface{ stateType() string }); ok {
+		return t.stateType()
+	}
+	return fmt.Sprintf("states of a %T", of)
 }
 
 // read calls use with the variable's state.
@@ -146,7 +166,8 @@ func read[L any](ctx context.Context, h base, use func(L)) error {
 	err := h.engine.Read(ctx, h.id, func(o wire.Object) {
 		typed, ok := o.(interface{ state() L })
 		if !ok {
-			wrong = h.otherType()
+			var none L
+			wrong = &otherType{h.id, fmt.Sprintf("%T", none), stateType(o)}
 			return
 		}
 		use(typed.state())

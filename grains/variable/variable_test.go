@@ -32,8 +32,8 @@ func TestDeclarationsThatTheNodeDoesNotShare(t *testing.T) {
 	_, readCounter := counter.Value(ctx)
 	for _, err := range []error{hidden.Add(ctx, 1), counter.Add(ctx, 1), readOther, readCounter} {
 		require.ErrorIs(t, err, grains.ErrNoSuchKind)
-		require.ErrorContains(t, err, "variable test.tags is a *variable.set")
-		require.ErrorContains(t, err, "two declarations share the name")
+		require.ErrorContains(t, err, "variable test.tags is used as *crdt.")
+		require.ErrorContains(t, err, "and this node was given it as *crdt.Set[string]: two declarations share the name")
 	}
 }
 
