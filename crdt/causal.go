@@ -15,13 +15,18 @@ func (s *Set[E]) perform(op SetOp[E], m *Minter) *Set[E] {
 }
 
 func (s *Set[E]) commit(delta *Set[E]) *Set[E] {
+	s.mustBeFresh(delta)
+	s.Join(delta)
+	return delta
+}
+
+// mustBeFresh panics with *DotReused when a live dot of the delta is one that the set has seen.
+func (s *Set[E]) mustBeFresh(delta *Set[E]) {
 	for d := range delta.AllDots() {
 		if s.ctx.Contains(d) {
 			panic(&DotReused{Dot: d})
 		}
 	}
-	s.Join(delta)
-	return delta
 }
 
 // liveDots returns the live dots in order.

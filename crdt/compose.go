@@ -21,33 +21,6 @@ func CodecOf[L interface {
 	}
 }
 
-// SetCodec is the Codec of sets as parts of other states.
-func SetCodec[E comparable](codec Codec[E]) Codec[*Set[E]] {
-	return Codec[*Set[E]]{
-		Append: func(b []byte, s *Set[E]) []byte { return s.Append(b, codec) },
-		Decode: func(b []byte) (*Set[E], error) { return DecodeSet(b, codec) },
-		Clone:  (*Set[E]).Clone,
-	}
-}
-
-// RegisterCodec is the Codec of registers as parts of other states.
-func RegisterCodec[V any](codec Codec[V]) Codec[*Register[V]] {
-	return Codec[*Register[V]]{
-		Append: func(b []byte, r *Register[V]) []byte { return r.Append(b, codec) },
-		Decode: func(b []byte) (*Register[V], error) { return DecodeRegister(b, codec) },
-		Clone:  (*Register[V]).Clone,
-	}
-}
-
-// RegisterMapCodec is the Codec of register maps as parts of other states.
-func RegisterMapCodec[K comparable, V any](keys Codec[K], values Codec[V]) Codec[*RegisterMap[K, V]] {
-	return Codec[*RegisterMap[K, V]]{
-		Append: func(b []byte, m *RegisterMap[K, V]) []byte { return m.Append(b, keys, values) },
-		Decode: func(b []byte) (*RegisterMap[K, V], error) { return DecodeRegisterMap(b, keys, values) },
-		Clone:  (*RegisterMap[K, V]).Clone,
-	}
-}
-
 // The rest is what composed types do with a part.
 
 // isNil says whether l is the nil pointer. The pointer is converted without an allocation.

@@ -175,6 +175,17 @@ func printed[T any](items iter.Seq[T]) string {
 	return "[" + strings.Join(shown, " ") + "]"
 }
 
+// printedPairs prints entries as key:value.
+func printedPairs[K, V any](entries iter.Seq2[K, V]) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for k, v := range entries {
+			if !yield(fmt.Sprintf("%v:%v", k, v)) {
+				return
+			}
+		}
+	}
+}
+
 func marshalItems[T any](items iter.Seq[T]) ([]byte, error) {
 	out := []T{}
 	for v := range items {

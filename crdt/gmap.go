@@ -241,13 +241,7 @@ func (m *GMap[K, L]) String() string {
 	if m.like().keys.Append == nil {
 		entries = maps.All(m.list())
 	}
-	return fmt.Sprintf("GMap(%d)%s", m.Len(), printed(func(yield func(string) bool) {
-		for k, v := range entries {
-			if !yield(fmt.Sprintf("%v:%v", k, v)) {
-				return
-			}
-		}
-	}))
+	return fmt.Sprintf("GMap(%d)%s", m.Len(), printed(printedPairs(entries)))
 }
 
 // MarshalJSON writes an array of objects with key and value, in the order of All.

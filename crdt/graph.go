@@ -101,15 +101,8 @@ func (g *Graph[V]) edges(to []graphItem[V], v V) []graphItem[V] {
 // perform makes the delta of an operation and joins it.
 func (g *Graph[V]) perform(m *Minter, op SetOp[graphItem[V]]) *Graph[V] {
 	delta := g.set.Prepare(op).Effect(m)
-	if delta == nil {
-		return nil
-	}
-	for d := range delta.AllDots() {
-		if g.set.ctx.Contains(d) {
-			panic(&DotReused{Dot: d})
-		}
-	}
-	out := &Graph[V]{set: *delta}
+	g.set.mustBeFresh(delta)
+	out := graphOf(delta)
 	g.Join(out)
 	return out
 }

@@ -63,7 +63,7 @@ func (s *GSet[E]) Parts() []*GSet[E] {
 }
 
 // MarshalJSON writes the elements as an array, in the order of All.
-func (s *GSet[E]) MarshalJSON() ([]byte, error) { return marshalAll(s.All()) }
+func (s *GSet[E]) MarshalJSON() ([]byte, error) { return marshalItems(s.All()) }
 
 // Append appends the canonical encoding, message GSet of crdt.proto: elements by their bytes. It sorts:
 // O(n log n).

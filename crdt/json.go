@@ -11,7 +11,7 @@ func (c *Counter) MarshalJSON() ([]byte, error) {
 }
 
 // MarshalJSON writes the elements as an array, in the order of All.
-func (s *Set[E]) MarshalJSON() ([]byte, error) { return marshalAll(s.All()) }
+func (s *Set[E]) MarshalJSON() ([]byte, error) { return marshalItems(s.All()) }
 
 // MarshalJSON writes the value, null when there is none.
 func (r *Register[V]) MarshalJSON() ([]byte, error) {

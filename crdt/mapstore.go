@@ -164,19 +164,9 @@ func (s *MapStore[K, S]) Drop(d Dot) {
 	}
 }
 
-func (s *MapStore[K, S]) pairs() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for k, v := range s.All() {
-			if !yield(fmt.Sprintf("%v:%v", k, v)) {
-				return
-			}
-		}
-	}
-}
-
 // String prints up to 16 keys with their values and how many there are.
 func (s *MapStore[K, S]) String() string {
-	return fmt.Sprintf("Map(%d)%s", s.Len(), printed(s.pairs()))
+	return fmt.Sprintf("Map(%d)%s", s.Len(), printed(printedPairs(s.All())))
 }
 
 // MarshalJSON writes an array of objects with key and value.
@@ -288,11 +278,23 @@ func sortedEntries[K comparable, V any](m map[K]V, keys Codec[K]) []sortedEntry[
 	return out
 }
 
-// readEntry reads a key, whose bytes it returns too, above last unless that is nil, and a value.
+// readEntry reads a key, as readKey, and a value.
 func readEntry[K comparable, V any](r *reader, last []byte, keys Codec[K], values Codec[V]) (k K, v V, raw []byte) {
+	k, raw = readKey(r, last, keys)
+	if r.err == nil && (!r.next() || r.num != 2) {
+		r.fail("the value is missing")
+	}
+	if r.err == nil {
+		v = decodeValue(r, values)
+	}
+	return k, v, raw
+}
+
+// readKey reads field 1 as a key, whose bytes it returns too, above last unless that is nil.
+func readKey[K comparable](r *reader, last []byte, keys Codec[K]) (k K, raw []byte) {
 	if !r.next() || r.num != 1 {
 		r.fail("the key is missing")
-		return k, v, nil
+		return k, nil
 	}
 	at := *r
 	k = decodeValue(r, keys)
@@ -304,11 +306,5 @@ func readEntry[K comparable, V any](r *reader, last []byte, keys Codec[K], value
 	if r.err == nil && last != nil && bytes.Compare(raw, last) <= 0 {
 		r.fail("keys are not in order")
 	}
-	if r.err == nil && (!r.next() || r.num != 2) {
-		r.fail("the value is missing")
-	}
-	if r.err == nil {
-		v = decodeValue(r, values)
-	}
-	return k, v, raw
+	return k, raw
 }

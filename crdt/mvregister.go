@@ -134,7 +134,7 @@ func (r *MVRegister[V]) String() string {
 }
 
 // MarshalJSON writes the values as an array, in the order of All.
-func (r *MVRegister[V]) MarshalJSON() ([]byte, error) { return marshalAll(r.All()) }
+func (r *MVRegister[V]) MarshalJSON() ([]byte, error) { return marshalItems(r.All()) }
 
 func bytesCodec() Codec[string] {
 	return Codec[string]{Append: func(b []byte, v string) []byte { return append(b, v...) }}

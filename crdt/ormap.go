@@ -75,11 +75,7 @@ func (m *ORMap[K, S]) Apply(c Change[*MapStore[K, S]]) *ORMap[K, S] {
 	if delta == nil {
 		return nil
 	}
-	for d := range delta.store.Dots() {
-		if m.store.keys.ctx.Contains(d) {
-			panic(&DotReused{Dot: d})
-		}
-	}
+	m.store.keys.mustBeFresh(&delta.store.keys)
 	m.Join(delta)
 	return delta
 }

@@ -9,6 +9,24 @@ func codecWith[L Lattice[L]](appendTo func(b []byte, l L) []byte, decode func(b 
 	return Codec[L]{Append: appendTo, Decode: decode, Clone: func(l L) L { return l.Clone() }}
 }
 
+// SetCodec is the Codec of add-wins sets.
+func SetCodec[E comparable](elements Codec[E]) Codec[*Set[E]] {
+	return codecWith(func(b []byte, s *Set[E]) []byte { return s.Append(b, elements) },
+		func(b []byte) (*Set[E], error) { return DecodeSet(b, elements) })
+}
+
+// RegisterCodec is the Codec of last-writer-wins registers.
+func RegisterCodec[V any](values Codec[V]) Codec[*Register[V]] {
+	return codecWith(func(b []byte, r *Register[V]) []byte { return r.Append(b, values) },
+		func(b []byte) (*Register[V], error) { return DecodeRegister(b, values) })
+}
+
+// RegisterMapCodec is the Codec of maps of last-writer-wins registers.
+func RegisterMapCodec[K comparable, V any](keys Codec[K], values Codec[V]) Codec[*RegisterMap[K, V]] {
+	return codecWith(func(b []byte, m *RegisterMap[K, V]) []byte { return m.Append(b, keys, values) },
+		func(b []byte) (*RegisterMap[K, V], error) { return DecodeRegisterMap(b, keys, values) })
+}
+
 // GSetCodec is the Codec of grow-only sets.
 func GSetCodec[E comparable](elements Codec[E]) Codec[*GSet[E]] {
 	return codecWith(func(b []byte, s *GSet[E]) []byte { return s.Append(b, elements) },

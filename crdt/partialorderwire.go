@@ -28,10 +28,7 @@ func orderFactCodec[E comparable](elements Codec[E]) Codec[orderFact[E]] {
 			for r.next() {
 				switch r.num {
 				case 2:
-					if v := r.uint(); v != 1 {
-						r.fail("%d for true", v)
-					}
-					f = orderFact[E]{e: f.e, gone: true}
+					f = orderFact[E]{e: f.e, gone: r.bool()}
 				case 3:
 					f.after = At(decodeValue(&r, elements))
 				case 4:

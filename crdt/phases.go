@@ -2,10 +2,8 @@ package crdt
 
 import (
 	"bytes"
-	"fmt"
 	"iter"
 	"slices"
-	"strings"
 
 	"github.com/zeebo/xxh3"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -167,18 +165,18 @@ func (p *phases[E]) all() iter.Seq[E] {
 	}
 }
 
+// text prints the first elements, in no order where the state was given no codec.
 func (p *phases[E]) text() string {
-	var shown []string
-	for e, removed := range p.list() {
-		if !removed {
-			shown = append(shown, fmt.Sprint(e))
+	if p.like().codec.Append != nil {
+		return printed(p.all())
+	}
+	return printed(func(yield func(E) bool) {
+		for e, removed := range p.list() {
+			if !removed && !yield(e) {
+				return
+			}
 		}
-	}
-	slices.Sort(shown)
-	if len(shown) > 16 {
-		shown = append(shown[:16], "…")
-	}
-	return "[" + strings.Join(shown, " ") + "]"
+	})
 }
 
 func (p *phases[E]) append(b []byte, codec Codec[E]) []byte {

@@ -1,11 +1,8 @@
 package crdt
 
 import (
-	"bytes"
 	"fmt"
 	"iter"
-	"slices"
-	"strings"
 )
 
 type mapEntry[V any] struct {
@@ -221,30 +218,7 @@ func (m *RegisterMap[K, V]) Parts() []*RegisterMap[K, V] {
 
 // String prints up to 16 entries and how many there are.
 func (m *RegisterMap[K, V]) String() string {
-	var shown []string
-	for k, v := range m.All() {
-		shown = append(shown, fmt.Sprintf("%v:%v", k, v))
-	}
-	slices.Sort(shown)
-	if len(shown) > 16 {
-		shown = append(shown[:16], "…")
-	}
-	return fmt.Sprintf("RegisterMap(%d, %d removed)[%s]", m.Len(), m.Size()-m.Len(), strings.Join(shown, " "))
-}
-
-// encodedEntry is an entry with its key's canonical bytes, by which entries are sorted.
-type encodedEntry[V any] struct {
-	key []byte
-	mapEntry[V]
-}
-
-func (m *RegisterMap[K, V]) sorted(keys Codec[K]) []encodedEntry[V] {
-	out := make([]encodedEntry[V], 0, m.Size())
-	for k, e := range m.list() {
-		out = append(out, encodedEntry[V]{keys.Append(nil, k), e})
-	}
-	slices.SortFunc(out, func(a, b encodedEntry[V]) int { return bytes.Compare(a.key, b.key) })
-	return out
+	return fmt.Sprintf("RegisterMap(%d, %d removed)%s", m.Len(), m.Size()-m.Len(), printed(printedPairs(m.All())))
 }
 
 func (e *mapEntry[V]) append(b []byte, values Codec[V]) []byte {
@@ -259,9 +233,9 @@ func (e *mapEntry[V]) append(b []byte, values Codec[V]) []byte {
 // It sorts: O(n log n).
 func (m *RegisterMap[K, V]) Append(b []byte, keys Codec[K], values Codec[V]) []byte {
 	b = appendVersion(b)
-	for _, e := range m.sorted(keys) {
+	for _, e := range sortedEntries(m.list(), keys) {
 		b = appendNested(b, 2, func(b []byte) []byte {
-			return e.append(appendBytes(b, 1, e.key), values)
+			return e.value.append(appendBytes(b, 1, e.bytes), values)
 		})
 	}
 	return b
@@ -284,19 +258,7 @@ func DecodeRegisterMap[K comparable, V any](b []byte, keys Codec[K], values Code
 			break
 		}
 		in := reader{message: "RegisterMap.Entry", b: r.bytes()}
-		if !in.next() || in.num != 1 {
-			in.fail("the key is missing")
-		}
-		from := in.off
-		k := decodeValue(&in, keys)
-		var raw []byte
-		if in.err == nil {
-			at := reader{message: in.message, b: in.b[:in.off], off: from, num: in.num, typ: in.typ}
-			raw = at.bytes()
-		}
-		if in.err == nil && m.Size() > 0 && bytes.Compare(raw, last) <= 0 {
-			in.fail("keys are not in order")
-		}
+		k, raw := readKey(&in, last, keys)
 		last = raw
 		var e mapEntry[V]
 		for in.next() {
@@ -314,7 +276,6 @@ func DecodeRegisterMap[K comparable, V any](b []byte, keys Codec[K], values Code
 		if r.inner(&in); r.err != nil {
 			break
 		}
-		checkKey(&r, k)
 		if _, ok := m.entries[k]; ok {
 			r.fail("a key comes twice")
 		}

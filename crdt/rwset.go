@@ -1,10 +1,8 @@
 package crdt
 
 import (
-	"encoding/json"
 	"fmt"
 	"iter"
-	"strings"
 )
 
 // rwMark is what a dot of a remove-wins set stands for.
@@ -167,29 +165,11 @@ func (s *RWSet[E]) Parts() []*RWSet[E] {
 
 // String prints up to 16 elements, how many there are, and the context.
 func (s *RWSet[E]) String() string {
-	var shown []string
-	n := 0
-	for e := range s.All() {
-		if n++; n <= 16 {
-			shown = append(shown, fmt.Sprint(e))
-		}
-	}
-	if n > 16 {
-		shown = append(shown, "…")
-	}
-	return fmt.Sprintf("RWSet(%d)[%s]%v", n, strings.Join(shown, " "), s.Context())
+	return fmt.Sprintf("RWSet(%d)%s%v", s.Len(), printed(s.All()), s.Context())
 }
 
 // MarshalJSON writes the elements as an array, in the order of All.
-func (s *RWSet[E]) MarshalJSON() ([]byte, error) { return marshalAll(s.All()) }
-
-func marshalAll[E any](all iter.Seq[E]) ([]byte, error) {
-	es := []E{}
-	for e := range all {
-		es = append(es, e)
-	}
-	return json.Marshal(es)
-}
+func (s *RWSet[E]) MarshalJSON() ([]byte, error) { return marshalItems(s.All()) }
 
 // markCodec encodes marks as message RWSet.Mark of crdt.proto.
 func markCodec[E comparable](codec Codec[E]) Codec[rwMark[E]] {

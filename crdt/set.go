@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
 )
 
 // Set is an add-wins set: a remove takes out what it has seen, and an add that it had not seen stays. It is
@@ -132,14 +131,7 @@ func (s *Set[E]) Add(m *Minter, es ...E) *Set[E] {
 	if len(es) == 1 {
 		return s.addOne(m, es[0])
 	}
-	delta := s.Prepare(SetOp[E]{Add: es}).Effect(m)
-	for d := range delta.AllDots() {
-		if s.ctx.Contains(d) {
-			panic(&DotReused{Dot: d})
-		}
-	}
-	s.Join(delta)
-	return delta
+	return s.perform(SetOp[E]{Add: es}, m)
 }
 
 // addDelta is the delta of one add in one allocation.
@@ -296,15 +288,7 @@ func (s *Set[E]) Parts() []*Set[E] {
 
 // String prints up to 16 elements, how many there are, and the context.
 func (s *Set[E]) String() string {
-	var shown []string
-	for e := range s.All() {
-		if len(shown) == 16 {
-			shown = append(shown, "…")
-			break
-		}
-		shown = append(shown, fmt.Sprint(e))
-	}
-	return fmt.Sprintf("Set(%d)[%s]%v", s.Len(), strings.Join(shown, " "), s.Context())
+	return fmt.Sprintf("Set(%d)%s%v", s.Len(), printed(s.All()), s.Context())
 }
 
 // unique returns es without repetitions, in order; es itself when there are none.

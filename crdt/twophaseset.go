@@ -81,7 +81,7 @@ func (s *TwoPhaseSet[E]) Parts() []*TwoPhaseSet[E] {
 }
 
 // MarshalJSON writes the elements as an array, in the order of All.
-func (s *TwoPhaseSet[E]) MarshalJSON() ([]byte, error) { return marshalAll(s.All()) }
+func (s *TwoPhaseSet[E]) MarshalJSON() ([]byte, error) { return marshalItems(s.All()) }
 
 // Append appends the canonical encoding, message TwoPhaseSet of crdt.proto: elements by their bytes. It sorts:
 // O(n log n).
