@@ -15,7 +15,7 @@ type Branch struct {
 	Holder      commit.Holder
 	Coordinator string // address
 
-	mu      sync.Mutex
+	mu      *sync.Mutex   // of the block, at its coordinator: its attempts share it
 	block   *commit.Block // at the coordinator alone
 	records map[wire.ID]*commit.Record
 	order   []wire.ID
@@ -24,13 +24,13 @@ type Branch struct {
 
 // NewBranch returns the branch of a block that was begun elsewhere.
 func NewBranch(h commit.Holder, coordinator string) *Branch {
-	return &Branch{Holder: h, Coordinator: coordinator, records: map[wire.ID]*commit.Record{}}
+	return &Branch{Holder: h, Coordinator: coordinator, mu: new(sync.Mutex), records: map[wire.ID]*commit.Record{}}
 }
 
 // RootBranch returns the branch of b's present attempt, at b's coordinator. From here on b is used
-// through With alone.
-func RootBranch(b *commit.Block, coordinator string) *Branch {
-	return &Branch{Holder: b.Holder(), Coordinator: coordinator, block: b}
+// through With alone, or under mu, which all attempts of b share: an earlier one's branch may still be used.
+func RootBranch(b *commit.Block, coordinator string, mu *sync.Mutex) *Branch {
+	return &Branch{Holder: b.Holder(), Coordinator: coordinator, mu: mu, block: b}
 }
 
 // BranchOf returns the branch that ctx is inside of, nil for none.

@@ -200,7 +200,8 @@ type execution struct {
 	cl     wire.Closure
 	opener host.Opener
 	id     commit.ID
-	rooted bool // the id is that of a call from outside, whose reply is kept
+	rooted bool       // the id is that of a call from outside, whose reply is kept
+	using  sync.Mutex // of block: what an earlier attempt has left behind may come late
 	block  *commit.Block
 	failed error // what the function returned, when that is the block's end
 	tries  int
@@ -230,7 +231,9 @@ func (c *Coordinator) begin(ctx context.Context, cl wire.Closure, opener host.Op
 // attempt runs the function once and, if it goes well, has the attempt decided.
 func (x *execution) attempt(ctx context.Context) commit.Verdict {
 	x.failed = nil
-	branch := link.RootBranch(x.block, x.Addr)
+	x.using.Lock()
+	branch := link.RootBranch(x.block, x.Addr, &x.using)
+	x.using.Unlock()
 	name := branch.Holder.Attempt
 	inside, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -431,9 +434,12 @@ func (x *execution) again(ctx context.Context, v commit.Verdict) error {
 			return over(context.Cause(ctx))
 		}
 	}
+	x.using.Lock()
 	x.block.Retry()
+	next := x.block.Holder()
+	x.using.Unlock()
 	if x.opener != nil {
-		if err := x.opener.Yield(x.block.Holder()); err != nil {
+		if err := x.opener.Yield(next); err != nil {
 			return over(err)
 		}
 	}
