@@ -97,7 +97,8 @@ func (w *world) config(i int) Config {
 	n.fatal = fatal
 	return Config{
 		Self: n.id, Incarnation: n.incarnation, Actor: crdt.Actor(100 + i), Views: w.views, Kinds: kinds(),
-		Requests: wires{w, i, n.incarnation}, Replicas: wires{w, i, n.incarnation}, FS: n.fs, Limit: w.limit,
+		Requests: wires{w, i, n.incarnation}, Replicas: wires{w, i, n.incarnation}, Repairs: repairs{wires{w, i, n.incarnation}},
+		FS: n.fs, Limit: w.limit, RepairLimit: w.limit * repairRoom,
 		Logger: slog.New(slog.NewTextHandler(testWriter{w}, nil)), Fatal: func(err error) { fatal <- err }, hooks: w.hooks,
 	}
 }
@@ -230,7 +231,18 @@ func (x wires) Request(ctx context.Context, to view.SiloID, payload []byte) ([]b
 	return b, err
 }
 
-func (x wires) Notify(to view.SiloID, payload []byte) error {
+func (x wires) Notify(to view.SiloID, payload []byte) error { return x.notify(to, payload, x.w.limit) }
+
+// repairs carries what compares and transfers states, which may be repairRoom times as large.
+type repairs struct{ wires }
+
+const repairRoom = 64
+
+func (x repairs) Notify(to view.SiloID, payload []byte) error {
+	return x.notify(to, payload, x.w.limit*repairRoom)
+}
+
+func (x wires) notify(to view.SiloID, payload []byte, limit int) error {
 	w, i := x.w, x.index(to)
 	w.mu.Lock()
 	h, me := w.nodes[i].host, w.nodes[x.from]
@@ -238,9 +250,9 @@ func (x wires) Notify(to view.SiloID, payload []byte) error {
 		w.mu.Unlock()
 		return nil
 	}
-	if w.limit > 0 && len(payload) > w.limit {
+	if limit > 0 && len(payload) > limit {
 		w.mu.Unlock()
-		w.t.Errorf("a notification of %d bytes, the limit is %d", len(payload), w.limit)
+		w.t.Errorf("a notification of %d bytes, the limit is %d", len(payload), limit)
 		return nil
 	}
 	one := notification{x.incarnation, payload}
