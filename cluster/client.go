@@ -236,7 +236,7 @@ func (c *Client) fetchServing(ctx context.Context, addr string) error {
 	if err := c.fetchView(ctx, addr); err != nil {
 		return err
 	}
-	if c.views.Current().UpCount() == 0 {
+	if len(c.views.Current().Living()) == 0 {
 		return errFounding
 	}
 	return nil
@@ -251,7 +251,7 @@ func (c *Client) fetchView(ctx context.Context, addr string) error {
 	if err != nil {
 		return err
 	}
-	v, err := view.Decode(b)
+	v, err := view.DecodeTable(b)
 	if err != nil {
 		return err
 	}
@@ -263,9 +263,9 @@ func (c *Client) fetchView(ctx context.Context, addr string) error {
 }
 
 // related says whether two views may be of one cluster: addresses are given to others, store ids are not.
-func related(a, b *view.View) bool {
-	return slices.ContainsFunc(a.Silos, func(s view.Silo) bool {
-		_, ok := b.Silo(s.ID)
+func related(a, b *view.Table) bool {
+	return slices.ContainsFunc(a.Members, func(s view.Member) bool {
+		_, ok := b.Member(s.ID)
 		return ok
 	})
 }
@@ -291,9 +291,9 @@ func (c *Client) watchViews() {
 }
 
 // moved lets requests to silos that are down fail at once, wherever the new view came from.
-func (c *Client) moved(v *view.View) {
-	for _, s := range v.Silos {
-		if !s.Up && s.Incarnation != 0 {
+func (c *Client) moved(v *view.Table) {
+	for _, s := range v.Members {
+		if !s.Alive() {
 			c.node.Fail(s.Addr)
 		}
 	}
@@ -309,8 +309,8 @@ func (c *Client) awaitView(ctx context.Context, number uint64) { c.askSilos(ctx,
 // when nobody answers.
 func (c *Client) askSilos(ctx context.Context, number uint64) (answered bool) {
 	for _, up := range []bool{true, false} {
-		for _, s := range c.views.Current().Silos {
-			if s.Up != up {
+		for _, s := range c.views.Current().Members {
+			if s.Alive() != up {
 				continue
 			}
 			err := c.fetchView(ctx, s.Addr)
@@ -358,13 +358,13 @@ func (c *Client) Close() error {
 }
 
 // View returns the client's copy of the newest view: who is up, and where what is.
-func (c *Client) View() *view.View { return c.views.Current() }
+func (c *Client) View() *view.Table { return c.views.Current() }
 
 // Audit returns the hash of every variable that each silo holds, by the silo's address, kind and key: for
 // tests and tools that compare replicas. It costs a message for some thousand variables.
 func (c *Client) Audit(ctx context.Context) (map[string]map[string]map[string]uint64, error) {
 	all := map[string]map[string]map[string]uint64{}
-	for _, s := range c.views.Current().Silos {
+	for _, s := range c.views.Current().Members {
 		kinds := map[string]map[string]uint64{}
 		for name, k := range c.kinds {
 			if k.Variable() == nil {

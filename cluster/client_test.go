@@ -27,14 +27,14 @@ func TestAnOldViewIsMended(t *testing.T) {
 		})
 		return n
 	}
-	views := func(number uint64, a, b bool) *view.View {
-		return view.New(number, []view.Silo{{ID: "a", Addr: "a", Incarnation: 1, Up: a}, {ID: "b", Addr: "b", Incarnation: 1, Up: b}})
+	views := func(number uint64, a, b view.State) *view.Table {
+		return view.Frozen(number, nil, view.Member{Run: view.Run{ID: "a", Incarnation: 1}, Addr: "a", State: a}, view.Member{Run: view.Run{ID: "b", Incarnation: 1}, Addr: "b", State: b})
 	}
 	start("b").Handle(link.ServiceView, func(context.Context, actor.Peer, []byte) ([]byte, error) {
-		return views(2, false, true).Append(nil), nil
+		return views(2, view.Dead, view.Active).Append(nil), nil
 	})
 	c := &Client{node: start("client"), views: &view.Holder{}}
-	c.views.Set(views(1, true, false)) // and nobody is at a any more
+	c.views.Set(views(1, view.Active, view.Dead)) // and nobody is at a any more
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	c.awaitView(ctx, 2)

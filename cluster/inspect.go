@@ -98,7 +98,7 @@ func Inspect(ctx context.Context, c Config, what Inspection) (_ *Report, err err
 // Inspect asks the silos of the client's cluster how they are; see the function of that name.
 func (c *Client) Inspect(ctx context.Context, what Inspection) (*Report, error) {
 	var addrs []string
-	for _, s := range c.views.Current().Silos {
+	for _, s := range c.views.Current().Members {
 		addrs = append(addrs, s.Addr)
 	}
 	return inspect(ctx, c.node, addrs, what)

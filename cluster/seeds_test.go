@@ -49,10 +49,10 @@ func (w *world) stop(n *actor.Node) {
 }
 
 // silo serves a view of one silo, itself.
-func (w *world) silo(addr string, number uint64, id view.SiloID, up bool) *actor.Node {
+func (w *world) silo(addr string, number uint64, id view.SiloID, state view.State) *actor.Node {
 	n := w.node(addr)
 	n.Handle(link.ServiceView, func(context.Context, actor.Peer, []byte) ([]byte, error) {
-		return view.New(number, []view.Silo{{ID: id, Addr: addr, Incarnation: number, Up: up}}).Append(nil), nil
+		return view.Frozen(number, nil, view.Member{Run: view.Run{ID: id, Incarnation: number}, Addr: addr, State: state}).Append(nil), nil
 	})
 	return n
 }
@@ -77,7 +77,7 @@ func TestOneSeedIsEnough(t *testing.T) {
 	require.ErrorContains(t, none, "create it")
 
 	w.write("a:1\nb:1\n")
-	w.silo("b:1", 1, "b", false)
+	w.silo("b:1", 1, "b", view.Dead)
 	w.client.seeds.asked = time.Time{}
 	require.ErrorAs(t, w.client.find(bounded(t, 200*time.Millisecond)), &none)
 	require.Contains(t, none.Reasons, "a:1")
@@ -90,7 +90,7 @@ func TestOneSeedIsEnough(t *testing.T) {
 	found := make(chan error, 1)
 	ctx := bounded(t, 30*time.Second)
 	go func() { found <- w.client.find(ctx) }()
-	w.silo("c:1", 2, "b", true) // the same silo, somewhere else
+	w.silo("c:1", 2, "b", view.Active) // the same silo, somewhere else
 	w.write(many + "c:1\n")
 	require.NoError(t, <-found)
 	require.EqualValues(t, 2, w.client.views.Current().Number)
@@ -100,7 +100,7 @@ func TestOneSeedIsEnough(t *testing.T) {
 func TestSilosThatAllMoveAreFound(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	old := w.silo("a:1", 1, "a", true)
+	old := w.silo("a:1", 1, "a", view.Active)
 	w.write("a:1\n")
 	require.NoError(t, w.client.find(bounded(t, 10*time.Second)))
 	w.client.loops.Add(1)
@@ -110,15 +110,15 @@ func TestSilosThatAllMoveAreFound(t *testing.T) {
 	var asked atomic.Int64
 	w.node("x:1").Handle(link.ServiceView, func(context.Context, actor.Peer, []byte) ([]byte, error) {
 		asked.Add(1)
-		return view.New(99, []view.Silo{{ID: "x", Addr: "x:1", Incarnation: 1, Up: true}}).Append(nil), nil
+		return view.Frozen(99, nil, view.Member{Run: view.Run{ID: "x", Incarnation: 1}, Addr: "x:1"}).Append(nil), nil
 	})
 	w.stop(old)
 	w.write("x:1\n") // its old address, so to speak, is somebody else's now
 	require.Eventually(t, func() bool { return asked.Load() > 0 }, 10*time.Second, 10*time.Millisecond)
-	w.silo("b:1", 2, "a", true)
+	w.silo("b:1", 2, "a", view.Active)
 	w.write("x:1\nb:1\n")
 	require.Eventually(t, func() bool { return w.client.views.Current().Number == 2 }, 10*time.Second, 10*time.Millisecond)
-	require.Equal(t, "b:1", w.client.views.Current().Silos[0].Addr)
+	require.Equal(t, "b:1", w.client.views.Current().Members[0].Addr)
 }
 
 func TestManyReasonsAreNotAllTold(t *testing.T) {

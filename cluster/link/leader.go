@@ -205,10 +205,10 @@ func (l *Leader) guess(try int) (view.SiloID, bool) {
 		return l.Hint()
 	}
 	v := l.Peers.Views.Current()
-	if v == nil || len(v.Silos) == 0 {
+	if v == nil || len(v.Members) == 0 {
 		return "", false
 	}
-	return v.Silos[try%len(v.Silos)].ID, true
+	return v.Members[try%len(v.Members)].ID, true
 }
 
 func (l *Leader) ask(ctx context.Context, to view.SiloID, r *LeaderRequest, payload []byte) (*LeaderReply, error) {

@@ -96,7 +96,7 @@ func (r *Router) wait(ctx context.Context, pause time.Duration, number uint64) b
 
 // attempt sends the call once. Done is false where it did not execute and another silo, or the same one
 // later, may take it; number is then the view to wait for.
-func (r *Router) attempt(ctx context.Context, owner view.Silo, to wire.ID, inv wire.Invocation, c Calling, payload []byte) (done bool, number uint64, err error) {
+func (r *Router) attempt(ctx context.Context, owner view.Member, to wire.ID, inv wire.Invocation, c Calling, payload []byte) (done bool, number uint64, err error) {
 	if c.In != nil {
 		c.In.Join(commit.Participant{Node: owner.Addr, Grain: to})
 	}

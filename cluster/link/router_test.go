@@ -35,7 +35,7 @@ func pair(t *testing.T, serve func(n *actor.Node, req *CallRequest) *CallReply) 
 		return serve(silo, req).Append(nil), nil
 	})
 	views := &view.Holder{}
-	views.Set(view.New(1, []view.Silo{{ID: "store", Addr: "silo", Incarnation: 1, Up: true}}))
+	views.Set(view.Frozen(1, []string{target.Kind()}, view.Member{Run: view.Run{ID: "store", Incarnation: 1}, Addr: "silo"}))
 	return &Router{Peers: Peers{Node: node(t, network, "client"), Views: views, Service: ServiceCalls}, Refresh: func(context.Context, uint64) {}}
 }
 

@@ -62,14 +62,14 @@ func (p Peers) Notify(to view.SiloID, payload []byte) error {
 	return p.Node.Notify(s.Addr, p.Service, payload)
 }
 
-func (p Peers) silo(to view.SiloID) (view.Silo, error) {
+func (p Peers) silo(to view.SiloID) (view.Member, error) {
 	v := p.Views.Current()
 	if v == nil {
-		return view.Silo{}, fmt.Errorf("silo %s: no view yet: %w", to, actor.ErrNotExecuted)
+		return view.Member{}, fmt.Errorf("silo %s: no view yet: %w", to, actor.ErrNotExecuted)
 	}
-	s, ok := v.Silo(to)
+	s, ok := v.Member(to)
 	if !ok {
-		return view.Silo{}, fmt.Errorf("silo %s is in no view: %w", to, actor.ErrNotExecuted)
+		return view.Member{}, fmt.Errorf("silo %s is in no view: %w", to, actor.ErrNotExecuted)
 	}
 	return s, nil
 }

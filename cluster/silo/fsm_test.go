@@ -13,7 +13,7 @@ import (
 	"github.com/martinelli-go/martinelli/txn/commit"
 )
 
-var founders = []view.Silo{{ID: "a", Addr: "a:1"}, {ID: "b", Addr: "b:1"}}
+var founders = []view.Member{{ID: "a", Addr: "a:1"}, {ID: "b", Addr: "b:1"}}
 
 func newFSM(t *testing.T, apply func([]variables.Delta) error) *fsm {
 	machine := view.NewMachine(founders)
@@ -101,7 +101,7 @@ func TestVerdicts(t *testing.T) {
 	now := time.Now()
 	fresh, old := now, now.Add(-time.Minute)
 	views := &view.Holder{}
-	views.Set(view.New(3, []view.Silo{{ID: "a", Addr: "a:1", Incarnation: 5, Up: true}, {ID: "b", Addr: "b:1", Incarnation: 5}}))
+	views.Set(view.New(3, []view.Member{{ID: "a", Addr: "a:1", Incarnation: 5, Up: true}, {ID: "b", Addr: "b:1", Incarnation: 5}}))
 	for _, c := range []struct {
 		name  string
 		signs map[view.SiloID]sign

@@ -88,7 +88,7 @@ func TestFoundingByAFile(t *testing.T) {
 	put(t, path, "b:1")
 	client, err := cluster.Connect(ctx, cluster.Config{Silos: "file:" + path, Network: network.Messages, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
-	require.Len(t, client.View().Silos, 3)
+	require.Len(t, client.View().Members, 3)
 	require.NoError(t, client.Close())
 
 	require.NoError(t, silos[0].Stop(ctx))

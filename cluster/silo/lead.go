@@ -100,7 +100,7 @@ func (s *Silo) alive(from actor.Peer, payload []byte) {
 }
 
 func (s *Silo) heard(e view.Entry) {
-	if _, member := s.views.Current().Silo(e.Silo); !member {
+	if _, member := s.views.Current().Member(e.Silo); !member {
 		return
 	}
 	s.signs.mu.Lock()
@@ -125,7 +125,7 @@ func (s *Silo) live() {
 			since = time.Now()
 		}
 		last = time.Now()
-		for _, other := range s.views.Current().Silos {
+		for _, other := range s.views.Current().Members {
 			if other.ID != s.id {
 				// A silo that cannot be reached hears nothing; that is the point.
 				_ = s.node.Notify(other.Addr, link.ServiceAlive, payload)
@@ -162,7 +162,7 @@ func (s *Silo) judge(since time.Time) {
 func (s *Silo) verdicts(since time.Time) (entries []view.Entry) {
 	s.signs.mu.Lock()
 	defer s.signs.mu.Unlock()
-	for _, silo := range s.views.Current().Silos {
+	for _, silo := range s.views.Current().Members {
 		last := s.signs.last[silo.ID]
 		fresh := time.Since(last.at) < s.config.Silence
 		switch {

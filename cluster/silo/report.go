@@ -29,7 +29,7 @@ func (s *Silo) serveReport(_ context.Context, _ actor.Peer, payload []byte) ([]b
 		Leader: view.SiloID(stats.Leadership.Leader.ID), Leads: stats.Leadership.Self, Term: stats.Leadership.Term, Applied: stats.Applied,
 	}
 	slots := v.SlotCounts()
-	for _, m := range v.Silos {
+	for _, m := range v.Members {
 		state := "down"
 		if m.Up {
 			state = "up"

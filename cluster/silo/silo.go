@@ -227,11 +227,11 @@ func (s *Silo) found(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("silo: Config.Join: %w", err)
 	}
-	silos := make([]view.Silo, len(founders))
+	silos := make([]view.Member, len(founders))
 	servers := make([]consensus.Server, len(founders))
 	var self consensus.Server
 	for i, f := range founders {
-		silos[i] = view.Silo{ID: view.SiloID(f.ID), Addr: f.Addr}
+		silos[i] = view.Member{ID: view.SiloID(f.ID), Addr: f.Addr}
 		at, err := logAddr(f.Addr)
 		if err != nil {
 			return &ConfigError{"Join", err.Error()}
@@ -299,7 +299,7 @@ const ledgerActor crdt.Actor = 1
 func actorOf(id view.SiloID) crdt.Actor { return crdt.Actor(xxh3.HashString(string(id)) | 1<<63) }
 
 // ledgerConfig is the same on every silo that is given the same kinds.
-func (s *Silo) ledgerConfig(founders *view.View) commit.Config {
+func (s *Silo) ledgerConfig(founders *view.Table) commit.Config {
 	return commit.Config{
 		Effect: func(variable wire.ID, own, op []byte) (delta, newOwn []byte, err error) {
 			k := s.kinds[variable.Kind()].Variable()
@@ -396,8 +396,8 @@ func (s *Silo) serve(ctx context.Context) error {
 	defer said()
 	cancel := s.views.Subscribe(s.moved)
 	s.opened(func(context.Context) error { cancel(); return nil })
-	up := func(v *view.View) bool {
-		self, _ := v.Silo(s.id)
+	up := func(v *view.Table) bool {
+		self, _ := v.Member(s.id)
 		return self.Up && self.Incarnation == s.incarnation
 	}
 	for !up(s.views.Current()) {
@@ -421,8 +421,8 @@ func (s *Silo) sayWaiting(what string) (stop func()) {
 const sayWaitingAfter = 2 * time.Second
 
 // moved lets requests to a silo that is down fail at once.
-func (s *Silo) moved(v *view.View) {
-	for _, silo := range v.Silos {
+func (s *Silo) moved(v *view.Table) {
+	for _, silo := range v.Members {
 		if !silo.Up && silo.Incarnation != 0 && silo.ID != s.id {
 			s.node.Fail(silo.Addr)
 		}
@@ -432,7 +432,7 @@ func (s *Silo) moved(v *view.View) {
 // awaitView waits for a view with at least that number, or for ctx.
 func (s *Silo) awaitView(ctx context.Context, number uint64) {
 	arrived := make(chan struct{}, 1) // one: that there was any is enough
-	cancel := s.views.Subscribe(func(*view.View) {
+	cancel := s.views.Subscribe(func(*view.Table) {
 		select {
 		case arrived <- struct{}{}:
 		default:

@@ -70,10 +70,4 @@
 //
 // The leader also asks the [Electorate] now and then who is to vote, and changes the log's configuration,
 // one server at a time.
-//
-// # The views of before
-//
-// [View], [Entry], [Machine] and [Holder] are the simpler views of a fixed list of silos, without leases:
-// an Entry says that a run of a founder is up or down, a slot's owner is the silo that is up and has the
-// highest weight, and the replicas of a variable are those with the highest weight among all founders.
 package view

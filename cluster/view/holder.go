@@ -9,14 +9,14 @@ import (
 // Holder has no view. It is safe for concurrent use.
 type Holder struct {
 	mu      sync.Mutex
-	current *View
+	current *Table
 	told    []*subscriber
 }
 
-type subscriber struct{ f func(*View) }
+type subscriber struct{ f func(*Table) }
 
 // Current returns the newest view; nil before the first.
-func (h *Holder) Current() *View {
+func (h *Holder) Current() *Table {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.current
@@ -24,7 +24,7 @@ func (h *Holder) Current() *View {
 
 // Set makes v the current view unless a newer one is, and tells all who subscribed, one after the other,
 // on the caller's goroutine.
-func (h *Holder) Set(v *View) {
+func (h *Holder) Set(v *Table) {
 	h.mu.Lock()
 	if h.current != nil && h.current.Number >= v.Number {
 		h.mu.Unlock()
@@ -40,7 +40,7 @@ func (h *Holder) Set(v *View) {
 
 // Subscribe calls f with every new view, until cancel is called. f must be quick, must not call Set, and
 // may be called with an older view after a newer one: it should look at numbers.
-func (h *Holder) Subscribe(f func(*View)) (cancel func()) {
+func (h *Holder) Subscribe(f func(*Table)) (cancel func()) {
 	s := &subscriber{f}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -91,7 +91,7 @@ func holders(t *Table, kind string) []SiloID {
 	r, _ := t.Of(wire.NewID(kind, ""))
 	var bySlot [Slots]SiloID
 	for slot := range bySlot {
-		r, _ := t.At(Place{r.Pool, slot})
+		r, _ := t.Row(Place{r.Pool, slot})
 		bySlot[slot] = r.Holder.ID
 	}
 	ids := make([]SiloID, testKeys)

@@ -83,7 +83,7 @@ func TestReleaseIsGuarded(t *testing.T) {
 	}
 	got := l.put(Release{a, moving.Pool, held(moving.Token)})
 	require.Equal(t, []Outcome{Done}, got.Outcomes)
-	now, _ := got.Table.At(moving.Place)
+	now, _ := got.Table.Row(moving.Place)
 	require.Equal(t, Row{moving.Place, b, got.Table.Number, b}, now)
 	require.Equal(t, []Outcome{Outdated}, l.put(Release{a, moving.Pool, held(moving.Token)}).Outcomes, "it comes twice")
 }
@@ -122,7 +122,7 @@ func drawRelease(t *rapid.T, g *Registry, run Run) Release {
 	x := Release{Run: run, Pool: uint64(rapid.IntRange(1, int(g.pools)+1).Draw(t, "pool"))}
 	every := rapid.IntRange(1, 3).Draw(t, "every")
 	for slot := 0; slot < Slots; slot += every {
-		if r, ok := g.Table().At(Place{x.Pool, slot}); ok && r.Holder == run && r.Target != run {
+		if r, ok := g.Table().Row(Place{x.Pool, slot}); ok && r.Holder == run && r.Target != run {
 			x.Held = append(x.Held, Held{slot, r.Token})
 		}
 	}

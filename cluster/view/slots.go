@@ -177,7 +177,7 @@ func (k *Keeper) applied(now time.Duration, a Applied, out []Effect) (_ []Effect
 		out = append(out, Serving{})
 	}
 	for place, s := range k.sealed {
-		if r, ok := k.table.At(place); !ok || r.Holder != m.Run || r.Token != s.row.Token {
+		if r, ok := k.table.Row(place); !ok || r.Holder != m.Run || r.Token != s.row.Token {
 			delete(k.sealed, place)
 			resealed = true
 		}

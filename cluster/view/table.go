@@ -115,8 +115,18 @@ func (t *Table) Owner(id wire.ID) (Member, bool) {
 	return t.Members[i], true
 }
 
-// At returns the row of a place; false if there is no such pool (any more).
-func (t *Table) At(at Place) (Row, bool) {
+// At returns the member at an address, the one that lives where there were several.
+func (t *Table) At(addr string) (found Member, ok bool) {
+	for _, m := range t.Members {
+		if m.Addr == addr && (!ok || m.Alive()) {
+			found, ok = m, true
+		}
+	}
+	return found, ok
+}
+
+// Row returns the row of a place; false if there is no such pool (any more).
+func (t *Table) Row(at Place) (Row, bool) {
 	p := t.pool(at.Pool)
 	if p == nil || at.Slot < 0 || at.Slot >= Slots {
 		return Row{}, false
@@ -183,9 +193,18 @@ func (t *Table) Held(r Run) (held, moving int) {
 	return held, moving
 }
 
+// Keeps says whether a member counts among those that variables are kept on: it serves, or it is expected
+// back because its store still votes.
+func (m *Member) Keeps() bool { return m.State == Active || m.State == Leaving || m.Voter }
+
+// Keepers lists the members that variables are kept on, by ID.
+func (t *Table) Keepers() []Member {
+	return slices.DeleteFunc(slices.Clone(t.Members), func(m Member) bool { return !m.Keeps() })
+}
+
 // Replicas returns the n members on which a variable is kept, those with the highest weight first:
-// rendezvous hashing over the members that are active or leaving. wire.Everywhere, or more than there
-// are, stands for all of them.
+// rendezvous hashing over Keepers, some of which may be down. wire.Everywhere, or more than there are,
+// stands for all of them.
 func (t *Table) Replicas(variable wire.ID, n int) []Member {
 	h := hash(variable)
 	type ranked struct {
@@ -194,7 +213,7 @@ func (t *Table) Replicas(variable wire.ID, n int) []Member {
 	}
 	var all []ranked
 	for _, m := range t.Members {
-		if m.State == Active || m.State == Leaving {
+		if m.Keeps() {
 			all = append(all, ranked{mix(xxh3.HashString(string(m.ID)), h), m})
 		}
 	}

@@ -130,7 +130,7 @@ func New(c Config) *Host {
 		h.shards[i].all = map[wire.ID]*activation{}
 	}
 	moved := make(chan struct{}, 1) // one: a second change before the first is seen to adds nothing
-	h.unwatch = c.Views.Subscribe(func(*view.View) {
+	h.unwatch = c.Views.Subscribe(func(*view.Table) {
 		select {
 		case moved <- struct{}{}:
 		default:
@@ -326,7 +326,7 @@ func (h *Host) awaitSuccessor(ctx context.Context, a *activation) {
 	ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 	defer cancel()
 	moved := make(chan struct{}, 1) // one: that there was a change is enough
-	defer h.Views.Subscribe(func(*view.View) {
+	defer h.Views.Subscribe(func(*view.Table) {
 		select {
 		case moved <- struct{}{}:
 		default:

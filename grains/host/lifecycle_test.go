@@ -23,7 +23,7 @@ func TestIdleGrainsGo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		views := &view.Holder{}
-		views.Set(view.New(1, []view.Silo{{ID: "store", Addr: "silo", Incarnation: 1, Up: true}}))
+		views.Set(view.Frozen(1, []string{kindName}, view.Member{Run: view.Run{ID: "store", Incarnation: 1}, Addr: "silo"}))
 		w := &world{t: t, runs: map[string]int{}}
 		n := &node{id: "store", addr: "silo", views: views}
 		var activated, deactivated atomic.Int32

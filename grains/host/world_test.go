@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -211,16 +212,16 @@ func (w *world) apply(entry []byte) []byte {
 }
 
 // view is the view of that number in which these silos are up.
-func (w *world) view(number uint64, up ...*node) *view.View {
-	var all []view.Silo
+func (w *world) view(number uint64, up ...*node) *view.Table {
+	var all []view.Member
 	for _, n := range w.silos {
-		s := view.Silo{ID: n.id, Addr: n.addr, Incarnation: 1}
-		for _, u := range up {
-			s.Up = s.Up || u == n
+		s := view.Member{Run: view.Run{ID: n.id, Incarnation: 1}, State: view.Dead, Voter: true, Addr: n.addr}
+		if slices.Contains(up, n) {
+			s.State = view.Active
 		}
 		all = append(all, s)
 	}
-	return view.New(number, all)
+	return view.Frozen(number, []string{kindName}, all...)
 }
 
 // up tells all silos that those are up.

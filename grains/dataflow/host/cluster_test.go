@@ -97,7 +97,7 @@ type world struct {
 	dup   float64
 	swap  float64          // a notification is overtaken by the next
 	nodes map[string]*node // by address
-	view  []view.Silo
+	view  []view.Member
 	count uint64
 	sent  int
 }
@@ -126,7 +126,7 @@ func newWorld(t *testing.T, silos int, seed uint64, more ...wire.Kind) *world {
 		rng: rand.New(rand.NewPCG(seed, 1)), nodes: map[string]*node{},
 	}
 	for i := range silos {
-		w.view = append(w.view, view.Silo{ID: view.SiloID(fmt.Sprintf("silo-%d", i)), Addr: fmt.Sprintf("addr-%d", i), Incarnation: 1, Up: true})
+		w.view = append(w.view, view.Member{Run: view.Run{ID: view.SiloID(fmt.Sprintf("silo-%d", i)), Incarnation: 1}, State: view.Active, Voter: true, Addr: fmt.Sprintf("addr-%d", i)})
 	}
 	w.setView()
 	for _, s := range w.view {
@@ -138,12 +138,12 @@ func newWorld(t *testing.T, silos int, seed uint64, more ...wire.Kind) *world {
 
 func (w *world) setView() {
 	w.count++
-	w.views.Set(view.New(w.count, w.view))
+	w.views.Set(view.Frozen(w.count, append(slices.Collect(maps.Keys(w.kinds)), NodeKind), w.view...))
 }
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-func (w *world) add(s view.Silo) *node {
+func (w *world) add(s view.Member) *node {
 	n := &node{w: w, addr: s.Addr, id: s.ID, vars: newReplica(w), inbox: make(chan envelope, 1<<14), stopped: make(chan struct{})}
 	h, err := New(Config{
 		Self: s.ID, Incarnation: s.Incarnation, Views: w.views, Kinds: w.kinds, Variables: n.vars, Engine: &testEngine{n},
@@ -219,13 +219,13 @@ func (w *world) kill(i int) {
 	n.dead = true
 	w.mu.Unlock()
 	n.stop()
-	w.view[i].Up = false
+	w.view[i].State = view.Dead
 	w.setView()
 }
 
 // restart brings a killed silo back, with what the others have.
 func (w *world) restart(i int) *node {
-	w.view[i].Up = true
+	w.view[i].State = view.Active
 	w.view[i].Incarnation++
 	n := w.add(w.view[i])
 	w.setView()
@@ -251,7 +251,7 @@ func (n *network) find(addr string) (*node, bool) {
 }
 
 func (n *network) Request(ctx context.Context, to view.SiloID, payload []byte) ([]byte, error) {
-	s, _ := n.w.views.Current().Silo(to)
+	s, _ := n.w.views.Current().Member(to)
 	return n.RequestAt(ctx, s.Addr, payload)
 }
 
@@ -273,7 +273,7 @@ func (n *network) RequestAt(ctx context.Context, addr string, payload []byte) ([
 }
 
 func (n *network) Notify(to view.SiloID, payload []byte) error {
-	s, _ := n.w.views.Current().Silo(to)
+	s, _ := n.w.views.Current().Member(to)
 	return n.NotifyAt(s.Addr, payload)
 }
 

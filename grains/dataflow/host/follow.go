@@ -67,7 +67,7 @@ func newFollower(p *peers, kinds map[string]wire.Kind, graph *flow.Graph, t timi
 		links: map[uint64]*link{}, followers: map[string]*follower{}, changed: func(string) {},
 	}
 	f.life, f.end = context.WithCancel(context.Background())
-	f.cancel = p.views.Subscribe(func(*view.View) {
+	f.cancel = p.views.Subscribe(func(*view.Table) {
 		for _, l := range f.linked() {
 			l.moved()
 		}

@@ -92,7 +92,7 @@ func New(c Config) (*Host, error) {
 
 // Start begins to serve, and to run the processes of the keys that the view gives to this silo.
 func (h *Host) Start(context.Context) error {
-	cancel := h.config.Views.Subscribe(func(*view.View) { h.moveStations() })
+	cancel := h.config.Views.Subscribe(func(*view.Table) { h.moveStations() })
 	h.work.Go(func() {
 		<-h.life.Done()
 		cancel()

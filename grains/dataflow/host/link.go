@@ -41,8 +41,8 @@ type link struct {
 
 	gap atomic.Bool // a snapshot is needed
 
-	amu   sync.Mutex // nothing else is done under it
-	at    view.Silo  // the upstream
+	amu   sync.Mutex  // nothing else is done under it
+	at    view.Member // the upstream
 	abort context.CancelFunc
 }
 
@@ -197,7 +197,7 @@ func (l *link) sync(ctx context.Context) error {
 }
 
 // pages fetches the pages after the first.
-func (l *link) pages(ctx context.Context, owner view.Silo, first *message) ([][]byte, error) {
+func (l *link) pages(ctx context.Context, owner view.Member, first *message) ([][]byte, error) {
 	var batches [][]byte
 	for m := first; ; {
 		if len(m.Batch) > 0 {
@@ -221,7 +221,7 @@ func (l *link) pages(ctx context.Context, owner view.Silo, first *message) ([][]
 	}
 }
 
-func (l *link) request(ctx context.Context, owner view.Silo, m *message) (*message, error) {
+func (l *link) request(ctx context.Context, owner view.Member, m *message) (*message, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.timing.request)
 	defer cancel()
 	return l.peers.request(ctx, owner, m)

@@ -47,10 +47,10 @@ var usual = timing{
 	run:      time.Minute,
 }
 
-// nodeKind is the kind of the ids by which stations are placed.
-const nodeKind = "dataflow.node"
+// NodeKind is the kind of the ids by which operators are placed; all silos host it.
+const NodeKind = "dataflow.node"
 
-func stationID(node string) wire.ID { return wire.NewID(nodeKind, node) }
+func stationID(node string) wire.ID { return wire.NewID(NodeKind, node) }
 
 // peers is how a node reaches stations, its own without the network.
 type peers struct {
@@ -66,10 +66,10 @@ const localQueue = 4096
 
 var errNoOwner = errors.New("no silo is up in the view")
 
-func (p *peers) owner(node string) (view.Silo, error) {
+func (p *peers) owner(node string) (view.Member, error) {
 	v := p.views.Current()
 	if v == nil {
-		return view.Silo{}, errNoOwner
+		return view.Member{}, errNoOwner
 	}
 	silo, ok := v.Owner(stationID(node))
 	if !ok {
@@ -81,13 +81,13 @@ func (p *peers) owner(node string) (view.Silo, error) {
 // selfAddr is the address of a silo's own.
 func (p *peers) selfAddr() string {
 	if v := p.views.Current(); v != nil && p.self != "" {
-		s, _ := v.Silo(p.self)
+		s, _ := v.Member(p.self)
 		return s.Addr
 	}
 	return ""
 }
 
-func (p *peers) request(ctx context.Context, to view.Silo, m *message) (*message, error) {
+func (p *peers) request(ctx context.Context, to view.Member, m *message) (*message, error) {
 	var b []byte
 	var err error
 	if to.ID == p.self {

@@ -86,7 +86,7 @@ func (s *scheduler) start() error {
 			}
 			s.host.variables.Snapshot(family, func(id wire.ID, _ []byte) { s.variableChanged(id) })
 		}
-		s.stops = append(s.stops, s.host.config.Views.Subscribe(func(*view.View) { s.moved() }))
+		s.stops = append(s.stops, s.host.config.Views.Subscribe(func(*view.Table) { s.moved() }))
 		s.moved()
 	}
 	s.mu.Lock()

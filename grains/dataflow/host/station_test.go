@@ -93,7 +93,7 @@ func TestMovesAreNoticedAtOnce(t *testing.T) {
 	w.times.silence = time.Hour
 	w.times.request = time.Hour
 	for _, addr := range []string{"a", "b"} {
-		s := view.Silo{ID: view.SiloID(addr), Addr: addr, Incarnation: 1, Up: true}
+		s := view.Member{Run: view.Run{ID: view.SiloID(addr), Incarnation: 1}, Addr: addr}
 		w.view = append(w.view, s)
 	}
 	w.setView()

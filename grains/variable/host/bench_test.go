@@ -17,7 +17,7 @@ func BenchmarkWrites(b *testing.B) {
 		for _, disk := range []bool{true, false} {
 			b.Run(fmt.Sprintf("%s/disk=%v", name, disk), func(b *testing.B) {
 				views := &view.Holder{}
-				views.Set(view.New(1, []view.Silo{{ID: "a", Addr: "a", Incarnation: 1, Up: true}}))
+				views.Set(view.Frozen(1, nil, view.Member{Run: view.Run{ID: "a", Incarnation: 1}, Addr: "a"}))
 				cfg := Config{Self: "a", Incarnation: 1, Actor: 1, Views: views, Kinds: kinds(), Requests: wires{}, Replicas: wires{}}
 				if disk {
 					cfg.Dir = b.TempDir()

@@ -110,7 +110,7 @@ func (c *Client) atReplica(ctx context.Context, r request, self view.SiloID, har
 	var tried []string
 	var last error
 	for _, s := range v.Replicas(id, k.Replicas) {
-		if !s.Up || s.ID == self {
+		if !s.Alive() || s.ID == self {
 			tried = append(tried, s.Addr+" is "+state(s))
 			continue
 		}
@@ -141,8 +141,8 @@ func (c *Client) atReplica(ctx context.Context, r request, self view.SiloID, har
 	return reply{}, err
 }
 
-func state(s view.Silo) string {
-	if s.Up {
+func state(s view.Member) string {
+	if s.Alive() {
 		return "this silo"
 	}
 	return "down"
@@ -196,14 +196,15 @@ func (c *Client) keys(ctx context.Context, family string, self view.SiloID, here
 		errs   []error
 		silent int // silos that are down or do not answer
 	)
-	for _, s := range v.Silos {
+	keepers := v.Keepers()
+	for _, s := range keepers {
 		switch {
 		case s.ID == self && here != nil:
 			mine := here(family)
 			mu.Lock()
 			keys = append(keys, mine...)
 			mu.Unlock()
-		case !s.Up:
+		case !s.Alive():
 			mu.Lock()
 			silent++
 			mu.Unlock()
@@ -226,13 +227,13 @@ func (c *Client) keys(ctx context.Context, family string, self view.SiloID, here
 	if replicas == 0 {
 		replicas = view.DefaultReplicas
 	}
-	if replicas < 0 || replicas > len(v.Silos) {
-		replicas = len(v.Silos)
+	if replicas < 0 || replicas > len(keepers) {
+		replicas = len(keepers)
 	}
 	if len(errs) > 0 && silent >= replicas { // all replicas of some variable may be among them
 		return nil, fmt.Errorf("keys of %s: %w", family, errors.Join(errs...))
 	}
-	if silent == len(v.Silos) {
+	if silent == len(keepers) {
 		return nil, fmt.Errorf("keys of %s: no silo is up: %w", family, wire.ErrNotExecuted)
 	}
 	slices.Sort(keys)

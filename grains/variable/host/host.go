@@ -236,19 +236,18 @@ func checkID(id wire.ID) error {
 }
 
 // isReplica says whether silo s is among the silos that the view keeps the variable on.
-func isReplica(v *view.View, k *wire.VariableKind, id wire.ID, s view.SiloID) bool {
+func isReplica(v *view.Table, k *wire.VariableKind, id wire.ID, s view.SiloID) bool {
 	if v == nil {
 		return false
 	}
-	n := k.Replicas
-	if n == 0 {
-		n = view.DefaultReplicas
+	m, ok := v.Member(s)
+	if !ok || !m.Keeps() {
+		return false
 	}
-	if n < 0 || n >= len(v.Silos) {
-		_, ok := v.Silo(s)
-		return ok
+	if k.Replicas < 0 {
+		return true
 	}
-	for _, r := range v.Replicas(id, n) {
+	for _, r := range v.Replicas(id, k.Replicas) {
 		if r.ID == s {
 			return true
 		}

@@ -212,7 +212,7 @@ func TestClient(t *testing.T) {
 	}
 	want := hosts[1].Hashes("test.Reg")
 	require.Len(t, want, len(keys))
-	for _, s := range w.views.Current().Silos {
+	for _, s := range w.views.Current().Members {
 		got, err := c.RemoteHashes(t.Context(), s.ID, "test.Reg")
 		require.NoError(t, err)
 		require.Equal(t, want, got)

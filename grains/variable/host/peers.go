@@ -34,8 +34,8 @@ func nodeOf(s view.SiloID) machine.NodeID {
 // placing is what decides who holds what. It is immutable.
 type placing struct {
 	self    view.SiloID
-	view    *view.View // nil before the first
-	follows []string   // kinds that this silo follows, in the order of Follow
+	view    *view.Table // nil before the first
+	follows []string    // kinds that this silo follows, in the order of Follow
 	theirs  map[view.SiloID]following
 }
 
@@ -137,7 +137,7 @@ func (h *Host) shares(id wire.ID, node machine.NodeID) bool {
 }
 
 // onView takes a new view.
-func (h *Host) onView(v *view.View) {
+func (h *Host) onView(v *view.Table) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	select {
@@ -151,16 +151,16 @@ func (h *Host) onView(v *view.View) {
 	}
 	next := *old
 	next.view, next.theirs = v, maps.Clone(old.theirs)
-	for _, s := range v.Silos {
+	for _, s := range v.Members {
 		if s.Incarnation > next.theirs[s.ID].incarnation {
 			delete(next.theirs, s.ID) // a new run tells anew
 		}
 	}
 	h.placing.Store(&next)
-	if old.view == nil || !slices.EqualFunc(old.view.Silos, v.Silos, func(a, b view.Silo) bool { return a.ID == b.ID }) {
+	if old.view == nil || !slices.EqualFunc(old.view.Keepers(), v.Keepers(), func(a, b view.Member) bool { return a.ID == b.ID }) {
 		h.step(replica.Replaced{})
 	}
-	for _, s := range v.Silos {
+	for _, s := range v.Members {
 		if s.ID != h.cfg.Self {
 			h.onSilo(s)
 		}
@@ -169,11 +169,11 @@ func (h *Host) onView(v *view.View) {
 }
 
 // onSilo takes what a view says of another silo. The caller holds mu.
-func (h *Host) onSilo(s view.Silo) {
+func (h *Host) onSilo(s view.Member) {
 	node := nodeOf(s.ID)
 	p := h.peers[node]
 	switch {
-	case p == nil && !s.Up:
+	case p == nil && !s.Alive():
 		return
 	case p == nil && node == nodeOf(h.cfg.Self), p != nil && p.silo != s.ID:
 		// One in 2^64 for each pair.
@@ -185,10 +185,10 @@ func (h *Host) onSilo(s view.Silo) {
 		h.running.Go(func() { h.deliver(p) })
 	}
 	switch {
-	case s.Up && (!p.up || p.incarnation != s.Incarnation):
+	case s.Alive() && (!p.up || p.incarnation != s.Incarnation):
 		p.up, p.incarnation = true, s.Incarnation
 		h.step(replica.PeerUp{ID: node, Incarnation: machine.Incarnation(s.Incarnation)})
-	case !s.Up && p.up:
+	case !s.Alive() && p.up:
 		// Nothing is kept for a silo that the view calls down: when it is back, the first pass finds what
 		// it missed, and meanwhile it costs no memory.
 		p.up = false
@@ -298,12 +298,12 @@ func (h *Host) announcements(ctx context.Context) {
 		}
 		var all sync.WaitGroup
 		message := request{op: opFollowing, incarnation: h.cfg.Incarnation, kinds: at.follows}.append(nil)
-		for _, s := range at.view.Silos {
+		for _, s := range at.view.Members {
 			now := told{s.Incarnation, len(at.follows)}
 			mu.Lock()
 			known := done[s.ID] == now
 			mu.Unlock()
-			if s.ID == h.cfg.Self || !s.Up || known {
+			if s.ID == h.cfg.Self || !s.Alive() || known {
 				continue
 			}
 			all.Go(func() {

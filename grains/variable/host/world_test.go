@@ -75,13 +75,13 @@ type node struct {
 
 func newWorld(t testing.TB, n int, seed uint64) *world {
 	w := &world{t: t, views: &view.Holder{}, rng: rand.New(rand.NewPCG(seed, 0)), cut: map[[2]int]bool{}, requests: map[int]int{}}
-	var silos []view.Silo
+	var silos []view.Member
 	for i := range n {
 		w.nodes = append(w.nodes, &node{w: w, i: i, id: view.SiloID(fmt.Sprintf("store-%d", i)), held: map[int]notification{}})
 		w.nodes[i].plug(vfs.NewCrashableMem())
-		silos = append(silos, view.Silo{ID: w.nodes[i].id, Addr: fmt.Sprintf("silo-%d", i)})
+		silos = append(silos, view.Member{Run: view.Run{ID: w.nodes[i].id}, State: view.Dead, Voter: true, Addr: fmt.Sprintf("silo-%d", i)})
 	}
-	w.views.Set(view.New(1, silos))
+	w.views.Set(view.Frozen(1, nil, silos...))
 	t.Cleanup(func() {
 		for i := range w.nodes {
 			w.close(i)
@@ -125,9 +125,12 @@ func (w *world) startAll() (hosts []*Host) {
 // tell makes a view in which a node is up or down.
 func (w *world) tell(i int, up bool) {
 	v := w.views.Current()
-	silos := slices.Clone(v.Silos)
-	silos[i].Up, silos[i].Incarnation = up, w.nodes[i].incarnation
-	w.views.Set(view.New(v.Number+1, silos))
+	silos := slices.Clone(v.Members)
+	silos[i].State, silos[i].Incarnation = view.Dead, w.nodes[i].incarnation
+	if up {
+		silos[i].State = view.Active
+	}
+	w.views.Set(view.Frozen(v.Number+1, nil, silos...))
 }
 
 // close closes the host of a node in an orderly way; the view does not know.
