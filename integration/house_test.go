@@ -84,7 +84,7 @@ var soleImporters = map[string][]string{
 	"github.com/hashicorp/raft":         {"cluster/consensus"},
 	"github.com/hashicorp/raft-wal":     {"cluster/consensus"},
 	"github.com/cockroachdb/pebble/v2":  {"grains/variable/host", "cluster/silo"},
-	module + "cluster/machine/faults":   {"grains/host", "txn/host", "integration/chaos"},
+	module + "cluster/machine/faults":   {"cluster/view", "grains/host", "txn/host", "integration/chaos"},
 	"github.com/nats-io":                {"cluster/discovery"},
 }
 

@@ -1,6 +1,10 @@
 package view
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/martinelli-go/martinelli/cluster/machine/faults"
+)
 
 // StaleToken refuses what comes from an activation that has a successor. What came must have no effect;
 // if it was a call, the caller's turn must end.
@@ -33,7 +37,7 @@ func (f *Fence) Apply(t *Table) {
 // Admit lets a grant pass and remembers its token, or returns *StaleToken.
 func (f *Fence) Admit(g Grant) error {
 	newest := f.Newest(g.Kind, g.Slot)
-	if g.Token < newest && !f.hooks.noTokens {
+	if g.Token < newest && !f.hooks.noTokens && !faults.Is(faults.Epoch) {
 		return &StaleToken{g, newest}
 	}
 	if g.Token > newest {

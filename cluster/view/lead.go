@@ -81,7 +81,7 @@ func NewLead(cfg LeadConfig, now time.Duration, a Applied) *Lead {
 	if cfg.Fresh <= 0 {
 		cfg.Fresh = 2 * time.Second
 	}
-	l := &Lead{cfg: cfg, last: now, runs: map[Run]*reckoning{}, batched: -cfg.Times.Batch}
+	l := &Lead{cfg: cfg, hooks: switched(), last: now, runs: map[Run]*reckoning{}, batched: -cfg.Times.Batch}
 	l.applied(a)
 	return l
 }

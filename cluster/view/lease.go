@@ -3,6 +3,8 @@ package view
 import (
 	"fmt"
 	"time"
+
+	"github.com/martinelli-go/martinelli/cluster/machine/faults"
 )
 
 // Times are the times of leases. They must be the same on all silos of a cluster: the zero value of each
@@ -105,4 +107,13 @@ type hooks struct {
 	noWait        bool // a member is removed at once when it is thought dead
 	noTokens      bool // a fence lets every token pass
 	stallsCount   bool // a leader that stood still takes the others for silent
+}
+
+// switched are the hooks that are off in the whole program, for a checker of whole programs to notice.
+func switched() hooks {
+	lease := faults.Is(faults.Lease)
+	return hooks{
+		anyoneBegins: lease, anyoneResumes: lease, anyoneReplies: lease,
+		anyoneOwns: faults.Is(faults.Ownership), noWait: faults.Is(faults.Wait),
+	}
 }

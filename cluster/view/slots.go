@@ -111,7 +111,7 @@ func NewKeeper(cfg KeeperConfig) (*Keeper, error) {
 		cfg.MaxSealed = 256
 	}
 	cfg.Times = cfg.Times.withDefaults()
-	k := &Keeper{cfg: cfg, join: join, lease: NewLease(cfg.Times), table: NewRegistry().Table(), sealed: map[Place]*sealing{}}
+	k := &Keeper{cfg: cfg, join: join, lease: NewLease(cfg.Times), table: NewRegistry().Table(), sealed: map[Place]*sealing{}, hooks: switched()}
 	k.publish(true)
 	return k, nil
 }

@@ -16,13 +16,16 @@ type Fault string
 // The faults.
 const (
 	None      Fault = ""
+	Lease     Fault = "lease"     // turns begin, go on and reply without a lease
+	Epoch     Fault = "epoch"     // tokens that are older than the newest that was seen are let in
 	Ownership Fault = "ownership" // a silo runs calls of grains that it does not own
+	Wait      Fault = "wait"      // a silo is removed before its lease must have run out
 	Reads     Fault = "reads"     // what a block has only read in its opener's turn is not validated
 	Outcome   Fault = "outcome"   // a block that is asked about is called aborted, without logging that
 )
 
 // All lists the faults.
-var All = []Fault{Ownership, Reads, Outcome}
+var All = []Fault{Lease, Epoch, Ownership, Wait, Reads, Outcome}
 
 var on atomic.Value // Fault
 
