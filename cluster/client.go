@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"github.com/martinelli-go/martinelli/actor"
 	"github.com/martinelli-go/martinelli/cluster/discovery"
 	"github.com/martinelli-go/martinelli/cluster/link"
@@ -103,7 +105,6 @@ type Client struct {
 	variables *variables.Client
 	blocks    *blocks.Coordinator
 	flows     *dataflow.Follower
-	engine    blocks.Engine
 	door      blocks.Door
 
 	life  context.Context
@@ -154,7 +155,7 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 	}()
 	cl.addr = cl.node.Addr()
 	cl.peers = link.Peers{Node: cl.node, Views: cl.views}
-	cl.door = blocks.Door{Engine: &cl.engine, Node: "client " + cl.addr}
+	cl.door.Node = "client " + cl.addr
 	cl.caller = wire.NewCaller(&cl.door)
 	cl.router = &link.Router{Peers: cl.peers.With(link.ServiceCalls), Refresh: cl.awaitView}
 	if err = cl.find(ctx); err != nil {
@@ -184,7 +185,7 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 	cl.flows = dataflow.NewFollower(dataflow.FollowerConfig{
 		Views: cl.views, Kinds: cl.kinds, Transport: flows, Logger: c.Logger,
 	})
-	cl.engine = blocks.Engine{Route: cl.route, Variables: cl.variables, Flows: cl.flows, Blocks: cl.blocks, Kinds: cl.kinds}
+	cl.door.Open(&blocks.Engine{Route: cl.route, Variables: cl.variables, Flows: cl.flows, Blocks: cl.blocks, Kinds: cl.kinds})
 	cl.node.HandleNotify(link.ServiceBlocks, cl.notice)
 	cl.node.Handle(link.ServiceStatus, cl.serveStatus)
 	cl.node.HandleNotify(link.ServiceDataflow, func(from actor.Peer, b []byte) { cl.flows.ServeNotify(from.Addr, b) })
@@ -247,9 +248,13 @@ var errFounding = errors.New("the cluster is still being founded")
 func (c *Client) fetchView(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	b, err := c.node.Request(ctx, addr, link.ServiceView, nil)
-	if err != nil {
-		return err
+	var known []byte
+	if had := c.views.Current(); had != nil {
+		known = protowire.AppendVarint(nil, had.Number)
+	}
+	b, err := c.node.Request(ctx, addr, link.ServiceView, known)
+	if err != nil || known != nil && len(b) == 0 {
+		return err // or nothing is newer there
 	}
 	v, err := view.DecodeTable(b)
 	if err != nil {

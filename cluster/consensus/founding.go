@@ -89,6 +89,8 @@ type ForeignStore struct {
 	Addr      string // who answered
 	ClusterID string // of the cluster there
 	Reason    string
+	// Late says that the cluster there was founded without this store, which may [Join] it.
+	Late bool
 }
 
 func (e *ForeignStore) Error() string {
@@ -339,11 +341,12 @@ func foundedElsewhere(self string, own Answer, list []string, answers map[string
 		case a.Joining != "" && own.Promise != nil && a.ClusterID == clusterOf(own.Promise):
 			continue // joined what this store helped to found; a founder says the rest
 		case a.Joining != "":
-			foreign.Reason = "that cluster is founded already: join it"
+			foreign.Reason, foreign.Late = "that cluster is founded already: join it", true
 		case a.ClusterID != clusterOf(a.Founders):
 			foreign.Reason = "its id does not fit its founders; the answer is damaged or not genuine"
 		case !slices.Contains(a.Founders, Server{ID: own.StoreID, Addr: self}):
 			foreign.Reason = "this store is not one of its founders. Either this silo's data directory was lost, or its address list names another cluster. To be a member of it, this store must join it"
+			foreign.Late = true
 		case !slices.Equal(own.Promise, a.Founders):
 			foreign.Reason = "this store is one of its founders but does not remember it: its data directory was restored from an older copy and must not vote; remove the copy"
 		default:

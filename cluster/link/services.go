@@ -17,7 +17,7 @@ import (
 const (
 	ServiceFounding  = actor.OnControl | 1        // what a store says of itself
 	ServiceView      = actor.OnControl | 2        // the newest view
-	ServiceAlive     = actor.OnControl | 3        // signs of life
+	ServiceProbe     = actor.OnControl | 3        // of failure detectors
 	ServicePropose   = actor.OnCalls | 4          // entries for the log, at its leader
 	ServiceCalls     = actor.OnCalls | 5          // calls of grains
 	ServiceBlocks    = actor.OnControl | 6        // notices about attempts of atomic blocks
@@ -28,6 +28,9 @@ const (
 	ServiceDataflow  = actor.OnDissemination | 11 // changes, from operators to operators and readers
 	ServiceSnapshots = actor.OnBulk | 12          // subscriptions to operators, and the pages of their states
 	ServiceReport    = actor.OnControl | 13       // how a silo is, for people
+	ServiceAsk       = actor.OnControl | 15       // what a silo asks of the leader of the log
+	ServiceVote      = actor.OnControl | 16       // who is dead, for that leader
+	ServiceAdmit     = actor.OnControl | 17       // a store that wants to become a member of the log
 )
 
 // Peers sends messages to silos by their identity, through whatever address the view gives. Requests go

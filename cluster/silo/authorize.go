@@ -15,7 +15,7 @@ import (
 // entries of the log. Silos are not asked about: what they send was asked about where it came in.
 
 // denied asks Config.Authorize. It is nil, or an error that is wire.ErrDenied.
-func (s *Silo) denied(ctx context.Context, from actor.Peer, a wire.Access) error {
+func (s *run) denied(ctx context.Context, from actor.Peer, a wire.Access) error {
 	a.Principal = from.Principal
 	if err := s.config.Authorize(ctx, a); err != nil {
 		return fmt.Errorf("%v: %w: %w", a, err, wire.ErrDenied)
@@ -24,10 +24,10 @@ func (s *Silo) denied(ctx context.Context, from actor.Peer, a wire.Access) error
 }
 
 // asked says whether what from sends is asked about.
-func (s *Silo) asked(from actor.Peer) bool { return !from.Silo && s.config.Authorize != nil }
+func (s *run) asked(from actor.Peer) bool { return !from.Silo && s.config.Authorize != nil }
 
 // serveCall is the handler of link.ServiceCalls.
-func (s *Silo) serveCall(ctx context.Context, from actor.Peer, b []byte) ([]byte, error) {
+func (s *run) serveCall(ctx context.Context, from actor.Peer, b []byte) ([]byte, error) {
 	if !s.asked(from) {
 		return s.grains.Serve(ctx, b)
 	}
@@ -45,7 +45,7 @@ func (s *Silo) serveCall(ctx context.Context, from actor.Peer, b []byte) ([]byte
 }
 
 // serveVariables is the handler of link.ServiceVariables.
-func (s *Silo) serveVariables(ctx context.Context, from actor.Peer, b []byte) ([]byte, error) {
+func (s *run) serveVariables(ctx context.Context, from actor.Peer, b []byte) ([]byte, error) {
 	if s.asked(from) {
 		if id := variables.Written(b); !id.IsZero() {
 			if err := s.denied(ctx, from, wire.Access{Variable: id}); err != nil {
@@ -57,7 +57,7 @@ func (s *Silo) serveVariables(ctx context.Context, from actor.Peer, b []byte) ([
 }
 
 // entryDenied says why a client may not have an entry appended.
-func (s *Silo) entryDenied(ctx context.Context, from actor.Peer, entry []byte) error {
+func (s *run) entryDenied(ctx context.Context, from actor.Peer, entry []byte) error {
 	commands, err := commit.DecodeEntry(entry)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/martinelli-go/martinelli/actor"
 	"github.com/martinelli-go/martinelli/cluster/consensus"
 	"github.com/martinelli-go/martinelli/cluster/discovery"
+	"github.com/martinelli-go/martinelli/cluster/view"
 	"github.com/martinelli-go/martinelli/grains"
 )
 
@@ -31,22 +32,25 @@ type Config struct {
 	// Advertise is the host:port by which others reach Listen, where that differs: behind a translator
 	// of addresses, or for a Listen without a host. Default: Listen.
 	Advertise string
-	// Join yields the Advertise addresses of all silos of the cluster, this one's too: written here,
-	// separated by commas, or dns:name:port, dns+srv:_service._tcp.name or file:/path, as package
-	// discovery has them. The same addresses, in any order, for each. The cluster is founded when all
-	// have been started once; from then on most of them must be up. It is a fixed set in this version, so
-	// each must be in the file or have its record from the beginning, and keep its address; a form that
-	// yields only who is there, nats://host:port/name, is for clients. A silo that has been founded does
-	// not ask again. Empty: a cluster of one.
+	// Join says where the other silos are: their Advertise addresses separated by commas, or
+	// dns:name:port, dns+srv:_service._tcp.name, file:/path or nats://host:port/name, as package discovery
+	// has them. A silo whose DataDir belongs to a cluster needs it no more than to say so.
+	//
+	// A cluster is founded once, by all the silos of one list, when all have been started with it: a list
+	// that is written out and has this silo's own address, or Expect. Any other silo joins: one that can be
+	// reached, of those that Join names, is enough. Where the silos of the list have founded without this
+	// one, it joins them. Empty: a cluster of one, founded by itself.
 	Join string
-	// Expect is how many silos the cluster has: the founding waits until Join yields so many. It must be
-	// given where Join is no list that is written out, because a part of the silos looks like a smaller
-	// cluster.
+	// Expect is how many silos found the cluster, where Join is no list that is written out: the founding
+	// waits until Join yields so many, this one among them. It must be given for the founding, because a
+	// part of the silos looks like a smaller cluster. Default 0: this silo joins.
 	Expect int
 	// DataDir is where the silo keeps what must survive it. It belongs to this silo alone, and names it
-	// in the cluster: a silo that has lost it cannot come back in this version. Empty: in memory, and
-	// nothing survives.
+	// in the cluster: a silo that has lost it comes back as another, and the one that it was is to be
+	// removed (siloctl remove). Empty: in memory, and nothing survives.
 	DataDir string
+	// Labels say what people and programs want to know of this silo; siloctl members shows them.
+	Labels map[string]string
 
 	// TLS names the files of certificates by which silos and clients know each other, at both ports. They
 	// are read again when they change; connections that are open stay open. A certificate that bears the
@@ -84,10 +88,15 @@ type Config struct {
 	BulkRate int
 	// IdleAfter is how long a grain stays in memory without calls. Default 10 minutes.
 	IdleAfter time.Duration
-	// Silence is how long nothing must be heard of a silo before it is taken as down and its grains go
-	// elsewhere. Shorter moves on sooner, and moves the grains of silos that were only slow. Default 2
-	// seconds.
+	// Silence is how long a silo must not answer before others take it for dead; one that stands still for
+	// half as long is not. Shorter moves on sooner, and moves the grains of silos that were only slow.
+	// Default 2 seconds.
 	Silence time.Duration
+	// Lease is how long a silo may serve grains without hearing from most of the others; its grains are
+	// served elsewhere a tenth later, if it is taken for dead. Shorter: the grains of one that died are
+	// back sooner. Longer: the log may be without a leader for longer before all stop serving. The same
+	// on all silos. Default 2.5 seconds.
+	Lease time.Duration
 	// Logger gets what operators want to know. Default slog.Default().
 	Logger *slog.Logger
 
@@ -107,6 +116,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Silence <= 0 {
 		c.Silence = 2 * time.Second
+	}
+	if c.Lease <= 0 {
+		c.Lease = 2500 * time.Millisecond
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -133,7 +145,7 @@ func (c Config) inMemory() Config {
 
 // check refuses what cannot work, before anything is opened.
 func (c Config) check() error {
-	for field, negative := range map[string]bool{"MaxMessage": c.MaxMessage < 0, "Connections": c.Connections < 0, "PeerCalls": c.PeerCalls < 0, "IdleAfter": c.IdleAfter < 0, "Silence": c.Silence < 0, "Expect": c.Expect < 0} {
+	for field, negative := range map[string]bool{"MaxMessage": c.MaxMessage < 0, "Connections": c.Connections < 0, "PeerCalls": c.PeerCalls < 0, "IdleAfter": c.IdleAfter < 0, "Silence": c.Silence < 0, "Lease": c.Lease < 0, "Expect": c.Expect < 0} {
 		if negative {
 			return &ConfigError{field, "is negative: leave it out for the default"}
 		}
@@ -201,17 +213,8 @@ func (c Config) source() (discovery.Source, error) {
 	if err != nil {
 		return nil, &ConfigError{"Join", err.Error()}
 	}
-	switch s := source.(type) {
-	case discovery.Static:
-		if c.Expect > 0 && c.Expect != len(s) {
-			return nil, &ConfigError{"Expect", fmt.Sprintf("is %d, and Join lists %d silos: leave it out, or mend the list", c.Expect, len(s))}
-		}
-	case discovery.NATS:
-		return nil, &ConfigError{"Join", s.String() + " yields the silos that are there, and founding needs all that shall be: list them, or use dns:, dns+srv: or file:"}
-	default:
-		if c.Expect == 0 {
-			return nil, &ConfigError{"Expect", fmt.Sprintf("is missing, and Join %s may yield a part of the silos: say how many there are", s)}
-		}
+	if list, ok := source.(discovery.Static); ok && c.Expect > 0 && c.Expect != len(list) {
+		return nil, &ConfigError{"Expect", fmt.Sprintf("is %d, and Join lists %d silos: leave it out, or mend the list", c.Expect, len(list))}
 	}
 	return source, nil
 }
@@ -235,6 +238,26 @@ func logAddr(addr string) (string, error) {
 		return "", fmt.Errorf("port %q of %s: a number from 1 to 65534 is needed, and the port after it must be free too", port, addr)
 	}
 	return net.JoinHostPort(host, strconv.Itoa(n+1)), nil
+}
+
+// siloAddr is the address of the silo whose log is reached at addr.
+func siloAddr(addr string) (string, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", err
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return "", fmt.Errorf("port %q of %s: %w", port, addr, err)
+	}
+	return net.JoinHostPort(host, strconv.Itoa(n-1)), nil
+}
+
+// times are those of leases and failure detection.
+func (c Config) times() (view.Times, view.DetectorConfig) {
+	t := view.Times{Lease: c.Lease, Renew: c.Lease / 5, Batch: c.Lease * 2 / 25, Retry: c.Lease * 3 / 25, Stall: c.Lease * 3 / 50}
+	every := c.Silence / 4
+	return t, view.DetectorConfig{Interval: every, Timeout: every * 2 / 5}
 }
 
 // Network connects silos and clients of one process in memory.

@@ -1,12 +1,12 @@
 package silo
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,13 +24,11 @@ const (
 
 // fsm is what the log replicates: views, and the ledger of atomic blocks.
 type fsm struct {
-	ledger *commit.Ledger
-	views  *view.Holder
-	apply  func([]variables.Delta) error
-	failed func(error)
+	ledger     *commit.Ledger
+	membership *membership
+	apply      func([]variables.Delta) error
+	failed     func(error)
 
-	mu      sync.Mutex
-	machine *view.Machine
 	drained atomic.Uint64 // up to here, what blocks did to variables is with the replicas here
 }
 
@@ -41,18 +39,11 @@ func (f *fsm) Apply(pos uint64, entry []byte) []byte {
 	}
 	switch entry[0] {
 	case entryView:
-		e, err := view.DecodeEntry(entry[1:])
-		if err == nil {
-			f.mu.Lock()
-			_, err = f.machine.Apply(e)
-			v := f.machine.View()
-			f.mu.Unlock()
-			f.views.Set(v)
-		}
+		result, err := f.membership.apply(entry[1:])
 		if err != nil {
 			return []byte(err.Error())
 		}
-		return nil
+		return result
 	case entryCommit:
 		result := f.ledger.Apply(pos, entry[1:])
 		f.drain()
@@ -78,9 +69,7 @@ func (f *fsm) drain() {
 
 // Snapshot implements consensus.FSM.
 func (f *fsm) Snapshot() (func(io.Writer) error, error) {
-	f.mu.Lock()
-	views := f.machine.Snapshot()
-	f.mu.Unlock()
+	views := f.membership.snapshot()
 	ledger := f.ledger.Snapshot()
 	return func(w io.Writer) error {
 		defer ledger.Release()
@@ -102,28 +91,30 @@ func (f *fsm) Restore(r io.Reader) error {
 		return fmt.Errorf("snapshot: %w", err)
 	}
 	size := binary.BigEndian.Uint32(n[:])
-	if size > 16<<20 {
+	if size > 64<<20 {
 		return errors.New("snapshot: its view is too large to be one")
 	}
-	f.mu.Lock()
-	err := f.machine.Restore(io.LimitReader(r, int64(size)))
-	v := f.machine.View()
-	f.mu.Unlock()
+	views, err := io.ReadAll(io.LimitReader(r, int64(size)))
+	if err == nil && len(views) < int(size) {
+		err = io.ErrUnexpectedEOF
+	}
 	if err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
+	// The ledger first: who is told of the views may ask it.
 	if err := f.ledger.Restore(r); err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
-	f.views.Set(v)
+	if err := f.membership.restore(func(g *view.Registry) error { return g.Restore(bytes.NewReader(views)) }); err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
 	f.drain()
 	return nil
 }
 
 // confirmLogged tells the log up to where the variables here are durable, so that it need not keep what
 // blocks did to them.
-func (s *Silo) confirmLogged() {
-	defer s.loops.Done()
+func (s *run) confirmLogged() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var confirmed uint64

@@ -31,36 +31,80 @@ func (e *NotResolved) Unwrap() []error { return []error{e.Last, e.Cause} }
 // resolveAgain is how long a list that was not written out is believed while the others do not agree.
 const resolveAgain = 2 * time.Second
 
-// agree founds the cluster with all that Join yields, or finds that it is founded. It gives up, ctx, with the
-// *actor.Foreign of a silo that does not take this one for one of its cluster's.
-func (s *Silo) agree(ctx context.Context, give context.CancelCauseFunc) ([]consensus.Server, string, error) {
-	ask := func(ctx context.Context, addr string) (consensus.Answer, error) {
-		b, err := s.node.RequestPeer(ctx, actor.Peer{Addr: addr, Silo: true}, link.ServiceFounding, nil)
+// belong makes this silo's store a member of a cluster: it founds one with all that Join yields, finds that it
+// has done so, or joins one. Founders are those who founded, with this store among them; none where it joined.
+func (s *run) belong(ctx context.Context) (founders []consensus.Server, cluster string, err error) {
+	// A foreign silo does not become one of ours by being asked again.
+	ctx, give := context.WithCancelCause(ctx)
+	defer give(nil)
+	defer func() {
+		if foreign := (*actor.Foreign)(nil); err != nil && errors.As(context.Cause(ctx), &foreign) {
+			err = foreign
+		}
+	}()
+	f, founded := s.store.Founded()
+	list, written := s.source.(discovery.Static)
+	switch {
+	case founded && len(f.Founders) == 0:
+		return nil, f.ClusterID, nil
+	case founded: // the list of now may be another one
+		list = nil
+		for _, founder := range f.Founders {
+			list = append(list, founder.Addr)
+		}
+		return s.agree(ctx, list, give)
+	case written && slices.Contains(list, s.addr):
+		if founders, cluster, err = s.agree(ctx, list, give); !tooLate(err) {
+			return founders, cluster, err
+		}
+	case s.config.Expect > 0:
+		if founders, cluster, err = s.agreeResolved(ctx, give); !tooLate(err) {
+			return founders, cluster, err
+		}
+	}
+	cluster, err = s.join(ctx, give)
+	return nil, cluster, err
+}
+
+// tooLate says that others have founded the cluster without this store, which may join it.
+func tooLate(err error) bool {
+	foreign := new(*consensus.ForeignStore)
+	return errors.As(err, foreign) && (*foreign).Late
+}
+
+// asker takes questions to other silos, and gives up what it is asked for where one does not take this silo for
+// one of its cluster's.
+func (s *run) asker(give context.CancelCauseFunc) func(ctx context.Context, addr string, service actor.Service, payload []byte) ([]byte, error) {
+	return func(ctx context.Context, addr string, service actor.Service, payload []byte) ([]byte, error) {
+		b, err := s.node.RequestPeer(ctx, actor.Peer{Addr: addr, Silo: true}, service, payload)
 		if foreign := (*actor.Foreign)(nil); errors.As(err, &foreign) {
 			give(foreign)
 		}
+		return b, err
+	}
+}
+
+// agree founds the cluster with all of a list, or finds that it is founded.
+func (s *run) agree(ctx context.Context, list []string, give context.CancelCauseFunc) ([]consensus.Server, string, error) {
+	request := s.asker(give)
+	return consensus.Found(ctx, s.store, s.addr, list, func(ctx context.Context, addr string) (consensus.Answer, error) {
+		b, err := request(ctx, addr, link.ServiceFounding, nil)
 		if err != nil {
 			return consensus.Answer{}, err
 		}
 		return consensus.DecodeAnswer(b)
-	}
-	list, written := s.source.(discovery.Static)
-	if f, ok := s.store.Founded(); ok && !written {
-		for _, founder := range f.Founders {
-			list = append(list, founder.Addr)
-		}
-		written = true
-	}
-	if written {
-		return consensus.Found(ctx, s.store, s.addr, list, ask)
-	}
+	})
+}
+
+// agreeResolved does the same with what Join yields, again and again, until all agree.
+func (s *run) agreeResolved(ctx context.Context, give context.CancelCauseFunc) ([]consensus.Server, string, error) {
 	for {
 		list, err := s.resolve(ctx)
 		if err != nil {
 			return nil, "", err
 		}
 		bounded, cancel := context.WithTimeout(ctx, resolveAgain)
-		founders, id, err := consensus.Found(bounded, s.store, s.addr, list, ask)
+		founders, id, err := s.agree(bounded, list, give)
 		cancel()
 		if missing := new(*consensus.NotFounded); !errors.As(err, missing) || ctx.Err() != nil {
 			return founders, id, err
@@ -68,8 +112,79 @@ func (s *Silo) agree(ctx context.Context, give context.CancelCauseFunc) ([]conse
 	}
 }
 
+// join makes the store a member of the cluster that the silos of Join belong to.
+func (s *run) join(ctx context.Context, give context.CancelCauseFunc) (string, error) {
+	own, err := logAddr(s.addr)
+	if err != nil {
+		return "", &ConfigError{"Advertise", err.Error()}
+	}
+	request := s.asker(give)
+	apply := func(ctx context.Context, seed string, a consensus.Application) (consensus.Admission, error) {
+		b, err := consensus.EncodeApplication(a)
+		if err == nil {
+			b, err = request(ctx, seed, link.ServiceAdmit, b)
+		}
+		if err != nil {
+			return consensus.Admission{}, err
+		}
+		return consensus.DecodeAdmission(b)
+	}
+	for {
+		seeds, err := s.source.Seeds(ctx)
+		seeds = slices.DeleteFunc(slices.Clone(seeds), func(addr string) bool { return addr == s.addr })
+		if err == nil && len(seeds) == 0 {
+			err = fmt.Errorf("%s yields no silo but this one", s.source)
+		}
+		if err == nil {
+			bounded, cancel := context.WithTimeout(ctx, resolveAgain)
+			var cluster string
+			cluster, err = consensus.Join(bounded, s.store, own, seeds, apply)
+			cancel()
+			if err == nil || !errors.As(err, new(*consensus.NotJoined)) {
+				return cluster, err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return "", &NotResolved{s.source.String(), 1, err, context.Cause(ctx)}
+		case <-time.After(joinPause):
+		}
+	}
+}
+
+// joinPause is the time between two rounds of asking for admission.
+const joinPause = 100 * time.Millisecond
+
+// serveAdmit is the handler of link.ServiceAdmit: a silo that wants to be a member of the log. Whoever does not
+// lead passes the question on.
+func (s *run) serveAdmit(ctx context.Context, from actor.Peer, payload []byte) ([]byte, error) {
+	if !from.Silo {
+		return nil, errSilosOnly
+	}
+	a, err := consensus.DecodeApplication(payload)
+	if err != nil {
+		return nil, err
+	}
+	group := s.admits.Load()
+	if group == nil {
+		return nil, actor.Refuse("the cluster is still being founded")
+	}
+	admission, err := group.Admit(ctx, a)
+	if elsewhere := (*consensus.NotLeader)(nil); errors.As(err, &elsewhere) && elsewhere.Leader.Addr != "" {
+		addr, wrong := siloAddr(elsewhere.Leader.Addr)
+		if wrong != nil || addr == from.Addr {
+			return nil, err
+		}
+		return s.node.RequestPeer(ctx, actor.Peer{Addr: addr, Silo: true}, link.ServiceAdmit, payload)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return consensus.EncodeAdmission(admission)
+}
+
 // resolve waits until Join yields as many addresses as are expected, this silo's own among them.
-func (s *Silo) resolve(ctx context.Context) ([]string, error) {
+func (s *run) resolve(ctx context.Context) ([]string, error) {
 	var wrong error
 	for seeds, err := range s.source.Watch(ctx) {
 		switch {

@@ -4,26 +4,32 @@ import (
 	"context"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/martinelli-go/martinelli/actor"
 	"github.com/martinelli-go/martinelli/cluster/link"
 	"github.com/martinelli-go/martinelli/txn/commit"
 )
 
-func (s *Silo) files() vfs.FS {
+func (s *run) files() vfs.FS {
 	if s.config.DataDir != "" {
 		return nil
 	}
 	return s.config.Memory.files
 }
 
-// serveView is the handler of link.ServiceView.
-func (s *Silo) serveView(context.Context, actor.Peer, []byte) ([]byte, error) {
-	return s.views.Current().Append(nil), nil
+// serveView is the handler of link.ServiceView: the newest view, or nothing where who asks says that it has
+// that one.
+func (s *run) serveView(_ context.Context, _ actor.Peer, payload []byte) ([]byte, error) {
+	t := s.views.Current()
+	if known, n := protowire.ConsumeVarint(payload); n > 0 && known >= t.Number {
+		return nil, nil
+	}
+	return t.Append(nil), nil
 }
 
 // tell sends a notice about an attempt to the silo, or the coordinator, at addr.
-func (s *Silo) tell(addr string, n link.Notice) {
+func (s *run) tell(addr string, n link.Notice) {
 	if addr == s.addr {
 		s.told(n)
 		return
@@ -33,7 +39,7 @@ func (s *Silo) tell(addr string, n link.Notice) {
 }
 
 // notice is the handler of link.ServiceBlocks.
-func (s *Silo) notice(_ actor.Peer, payload []byte) {
+func (s *run) notice(_ actor.Peer, payload []byte) {
 	n, err := link.DecodeNotice(payload)
 	if err != nil {
 		s.log.Warn("a notice about an atomic block", "error", err)
@@ -42,7 +48,7 @@ func (s *Silo) notice(_ actor.Peer, payload []byte) {
 	s.told(n)
 }
 
-func (s *Silo) told(n link.Notice) {
+func (s *run) told(n link.Notice) {
 	if n.Kind == link.NoticeWound {
 		s.blocks.Wounded(n.Attempt)
 		return
@@ -51,7 +57,7 @@ func (s *Silo) told(n link.Notice) {
 }
 
 // serveStatus is the handler of link.ServiceStatus.
-func (s *Silo) serveStatus(_ context.Context, _ actor.Peer, payload []byte) ([]byte, error) {
+func (s *run) serveStatus(_ context.Context, _ actor.Peer, payload []byte) ([]byte, error) {
 	n, err := link.DecodeNotice(payload)
 	if err != nil {
 		return nil, err
@@ -60,6 +66,6 @@ func (s *Silo) serveStatus(_ context.Context, _ actor.Peer, payload []byte) ([]b
 }
 
 // ask asks the coordinator at addr how far an attempt is.
-func (s *Silo) ask(ctx context.Context, addr string, a commit.Attempt) (link.Notice, error) {
+func (s *run) ask(ctx context.Context, addr string, a commit.Attempt) (link.Notice, error) {
 	return link.AskStatus(ctx, s.node, addr, a)
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // serveReport is the handler of link.ServiceReport.
-func (s *Silo) serveReport(_ context.Context, _ actor.Peer, payload []byte) ([]byte, error) {
+func (s *run) serveReport(_ context.Context, _ actor.Peer, payload []byte) ([]byte, error) {
 	q, err := link.DecodeReportRequest(payload)
 	if err != nil {
 		return nil, err
@@ -28,13 +28,12 @@ func (s *Silo) serveReport(_ context.Context, _ actor.Peer, payload []byte) ([]b
 		Silo: s.id, Cluster: f.ClusterID, Version: version(), View: v.Number, Slots: view.Slots,
 		Leader: view.SiloID(stats.Leadership.Leader.ID), Leads: stats.Leadership.Self, Term: stats.Leadership.Term, Applied: stats.Applied,
 	}
-	slots := v.SlotCounts()
 	for _, m := range v.Members {
-		state := "down"
-		if m.Up {
-			state = "up"
+		if !m.Alive() && !m.Keeps() {
+			continue // it left, and is remembered only so that it cannot come back as it was
 		}
-		r.Members = append(r.Members, link.ReportMember{ID: m.ID, Addr: m.Addr, Incarnation: m.Incarnation, State: state, Slots: slots[m.ID]})
+		held, _ := v.Held(m.Run)
+		r.Members = append(r.Members, link.ReportMember{ID: m.ID, Addr: m.Addr, Incarnation: m.Incarnation, State: m.State.String(), Slots: held})
 	}
 	if q.Grains {
 		counts := s.grains.Counts()

@@ -11,21 +11,19 @@ import (
 	"time"
 
 	"github.com/zeebo/xxh3"
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/martinelli-go/martinelli/cluster/view"
-	"github.com/martinelli-go/martinelli/grains/wire"
+	dataflow "github.com/martinelli-go/martinelli/grains/dataflow/host"
 )
 
-// What must be the same on all silos travels with their signs of life, in fields that a view.Entry has
-// not.
+// What must be the same on all silos is in the versions that a member shows.
 const (
-	settingKinds   = 16
-	settingMessage = 17
+	settingKinds   = "kinds"
+	settingMessage = "max-message"
 )
 
 // kindsHash is the same on silos that were given the same kinds.
-func (s *Silo) kindsHash() uint64 {
+func (s *run) kindsHash() uint64 {
 	names := make([]string, 0, len(s.kinds))
 	for name := range s.kinds {
 		names = append(names, name)
@@ -34,36 +32,62 @@ func (s *Silo) kindsHash() uint64 {
 	return xxh3.HashString(strings.Join(names, "\n"))
 }
 
-func (s *Silo) appendSettings(b []byte) []byte {
-	b = protowire.AppendTag(b, settingKinds, protowire.VarintType)
-	b = protowire.AppendVarint(b, s.kindsHash())
-	b = protowire.AppendTag(b, settingMessage, protowire.VarintType)
-	return protowire.AppendVarint(b, uint64(s.config.MaxMessage))
+// hosted lists the kinds that have slots: grains, processes and operators.
+func (s *run) hosted() []string {
+	names := []string{dataflow.NodeKind}
+	for name, k := range s.kinds {
+		if k.Grain() != nil || k.Process() != nil {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// asMember is this run as it asks to be let in.
+func (s *run) asMember() view.Member {
+	m := view.Member{
+		Run: view.Run{ID: s.id, Incarnation: s.incarnation}, Addr: s.addr, Kinds: s.hosted(),
+		Versions: []view.Pair{
+			{Name: settingKinds, Value: strconv.FormatUint(s.kindsHash(), 16)},
+			{Name: settingMessage, Value: strconv.Itoa(s.config.MaxMessage)},
+			{Name: "module", Value: version()},
+		},
+	}
+	for name, value := range s.config.Labels {
+		m.Labels = append(m.Labels, view.Pair{Name: name, Value: value})
+	}
+	return m
 }
 
 // compareSettings logs, once for each run of another silo, what it was started with that this one was not.
-func (s *Silo) compareSettings(e view.Entry, payload []byte) {
-	if _, said := s.compared.LoadOrStore(e.Incarnation, true); said {
+func (s *run) compareSettings(t *view.Table) {
+	own, ok := t.Member(s.id)
+	if !ok {
 		return
 	}
-	kinds, message := s.kindsHash(), uint64(s.config.MaxMessage)
-	if err := wire.EachField(payload, func(f wire.Field) (err error) {
-		switch f.Number {
-		case settingKinds:
-			kinds, err = f.Uint()
-		case settingMessage:
-			message, err = f.Uint()
+	for _, m := range t.Members {
+		if m.ID == s.id || !m.Alive() {
+			continue
 		}
-		return err
-	}); err != nil {
-		return
+		if _, said := s.compared.LoadOrStore(m.Run, true); said {
+			continue
+		}
+		if setting(m, settingKinds) != setting(own, settingKinds) {
+			s.log.Warn("another silo hosts other kinds than this one; blocks that change variables that one of them lacks are decided differently, and neither goes on: give all silos the same variables", "other", m.Addr)
+		}
+		if its := setting(m, settingMessage); its != setting(own, settingMessage) {
+			s.log.Error("another silo has another Config.MaxMessage: what is larger than the lesser breaks connections; give all silos the same", "other", m.Addr, "its", its, "own", s.config.MaxMessage)
+		}
 	}
-	if kinds != s.kindsHash() {
-		s.log.Error("another silo hosts other kinds than this one: calls of what it lacks fail, and blocks may be decided differently; give all silos the same Config.Grains", "other", e.Addr)
+}
+
+func setting(m view.Member, name string) string {
+	for _, p := range m.Versions {
+		if p.Name == name {
+			return p.Value
+		}
 	}
-	if message != uint64(s.config.MaxMessage) {
-		s.log.Error("another silo has another Config.MaxMessage: what is larger than the lesser breaks connections; give all silos the same", "other", e.Addr, "its", message, "own", s.config.MaxMessage)
-	}
+	return ""
 }
 
 // mintIncarnation returns a number for this run that is greater than that of every run before it in the

@@ -24,74 +24,50 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"path/filepath"
 	"sync"
 	"time"
-
-	"github.com/zeebo/xxh3"
 
 	"github.com/martinelli-go/martinelli/actor"
 	"github.com/martinelli-go/martinelli/cluster/consensus"
 	"github.com/martinelli-go/martinelli/cluster/discovery"
-	"github.com/martinelli-go/martinelli/cluster/link"
-	"github.com/martinelli-go/martinelli/cluster/view"
-	"github.com/martinelli-go/martinelli/crdt"
 	dataflow "github.com/martinelli-go/martinelli/grains/dataflow/host"
-	grains "github.com/martinelli-go/martinelli/grains/host"
-	variables "github.com/martinelli-go/martinelli/grains/variable/host"
 	"github.com/martinelli-go/martinelli/grains/wire"
-	"github.com/martinelli-go/martinelli/txn/commit"
 	blocks "github.com/martinelli-go/martinelli/txn/host"
 )
 
 type caller = wire.AtCaller
 
 // Silo is a running silo. It is a grains.Caller. Its methods may be called from any goroutine.
+//
+// A silo that the others have removed, because it was cut off or stood still for longer than its lease, drops
+// what it had in memory, and joins again by itself as a new run; calls of it that were on their way may have
+// run (ErrUnknown), calls that are made meanwhile have not.
 type Silo struct {
 	caller
-	config      Config
-	source      discovery.Source // of Join
-	log         *slog.Logger
-	id          view.SiloID
-	addr        string
-	incarnation uint64
-	kinds       map[string]wire.Kind
+	config Config
+	source discovery.Source // of Join
+	log    *slog.Logger
+	kinds  map[string]wire.Kind
+	door   blocks.Door
 
-	store     *consensus.Store
-	node      *actor.Node
-	peers     link.Peers
-	views     *view.Holder
-	group     *consensus.Group
-	ledger    *commit.Ledger
-	fsm       *fsm
-	variables *variables.Host
-	grains    *grains.Host
-	blocks    *blocks.Coordinator
-	flows     *dataflow.Host
-	engine    blocks.Engine
-	door      blocks.Door
-	signs     signs
-	compared  sync.Map // incarnations of others whose settings have been compared
-
-	life    context.Context
+	life    context.Context // until Stop
 	end     context.CancelFunc
-	done    chan struct{}
-	loops   sync.WaitGroup
-	closers []func(context.Context) error // in the order of opening
+	kept    chan struct{} // closed when keep has returned
+	run     *run          // of keep's goroutine, then of Stop's; nil while there is none
 	stop    sync.Once
 	stopped error
 	failure chan error // one: the first that ends the silo
 }
 
-// Start starts a silo and returns when it serves: when its cluster is founded, and most of the silos have
-// agreed that it is up. ctx bounds that, not the silo's life: [Silo.Stop] ends it.
+// Start starts a silo and returns when it serves: when its cluster is founded or joined, and most of the silos
+// have agreed that it is a member. ctx bounds that, not the silo's life: [Silo.Stop] ends it.
 //
 // Errors: *ConfigError; *actor.PortInUse; *NotResolved, where Join did not yield all silos;
-// *consensus.NotFounded, which names the silos that did not answer; *consensus.ForeignStore and
-// *consensus.WrongList, for a directory or a list that do not belong to the cluster; *actor.Foreign where
-// another silo has another Secret or TLS; *consensus.InUse for a directory that another process uses.
-func Start(ctx context.Context, c Config) (_ *Silo, err error) {
+// *consensus.NotFounded and *consensus.NotJoined, which name the silos that did not answer;
+// *consensus.ForeignStore, *consensus.WrongList and *consensus.StoreRemoved, for a directory or a list that do
+// not belong to the cluster, or not any more; *actor.Foreign where another silo has another Secret or TLS;
+// *consensus.InUse for a directory that another process uses.
+func Start(ctx context.Context, c Config) (*Silo, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
@@ -100,11 +76,6 @@ func Start(ctx context.Context, c Config) (_ *Silo, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if list, ok := source.(discovery.Static); ok {
-		if err := consensus.CheckList(c.Advertise, list); err != nil {
-			return nil, fmt.Errorf("silo: Config.Join: %w", err)
-		}
-	}
 	kinds, err := kindsOf(c.Grains)
 	if err != nil {
 		return nil, err
@@ -112,29 +83,67 @@ func Start(ctx context.Context, c Config) (_ *Silo, err error) {
 	if c.DataDir == "" && c.Network == nil {
 		c.Logger.Warn("this silo has no DataDir: nothing that it keeps survives it", "silo", c.Advertise)
 	}
-	c = c.inMemory()
 	s := &Silo{
-		config: c, source: source, kinds: kinds, addr: c.Advertise, log: c.Logger.With("silo", c.Advertise),
-		views: &view.Holder{},
-		done:  make(chan struct{}), failure: make(chan error, 1),
-		signs: signs{last: map[view.SiloID]sign{}},
+		config: c.inMemory(), source: source, kinds: kinds, log: c.Logger.With("silo", c.Advertise),
+		kept: make(chan struct{}), failure: make(chan error, 1),
 	}
-	s.life, s.end = context.WithCancel(context.Background())
-	s.door = blocks.Door{Engine: &s.engine, Node: "silo " + c.Advertise}
+	s.door.Node = "silo " + c.Advertise
 	s.caller = wire.NewCaller(&s.door)
-	defer func() {
-		if err != nil {
-			// The directory is let go whatever happened; ctx may be over.
-			err = errors.Join(err, s.close(context.WithoutCancel(ctx)))
-		}
-	}()
-	for _, step := range []func(context.Context) error{s.open, s.found, s.host, s.serve} {
-		if err := step(ctx); err != nil {
-			return nil, err
-		}
+	s.life, s.end = context.WithCancel(context.Background())
+	if s.run, err = s.begin(ctx); err != nil {
+		s.end()
+		return nil, err
 	}
+	s.door.Open(&s.run.engine)
+	go s.keep()
 	return s, nil
 }
+
+// keep begins a new run where one was removed.
+func (s *Silo) keep() {
+	defer close(s.kept)
+	for {
+		select {
+		case <-s.life.Done():
+			return
+		case <-s.run.membership.removed:
+		}
+		s.log.Warn("the other silos have removed this one, which they did not hear for longer than its lease: it joins again")
+		if err := s.again(); err != nil {
+			if s.life.Err() == nil {
+				s.fail(fmt.Errorf("silo: joining again: %w", err))
+			}
+			return
+		}
+	}
+}
+
+// again replaces a run that was removed by a new one.
+func (s *Silo) again() error {
+	over, cancel := context.WithCancel(s.life)
+	cancel() // its turns have no effect any more: nothing is gained by waiting for them
+	if err := s.run.close(over); err != nil && !errors.Is(err, context.Canceled) {
+		s.log.Warn("ending a run that was removed", "error", err)
+	}
+	s.run = nil
+	for {
+		r, err := s.begin(s.life)
+		if err == nil {
+			s.run = r
+			s.door.Open(&r.engine)
+			return nil
+		}
+		if !errors.As(err, new(*actor.PortInUse)) && !errors.As(err, new(*consensus.InUse)) || s.life.Err() != nil {
+			return err
+		}
+		select { // what was closed may be held for a moment
+		case <-time.After(portPause):
+		case <-s.life.Done():
+		}
+	}
+}
+
+const portPause = 100 * time.Millisecond
 
 // kindsOf checks what the silo was given to host.
 func kindsOf(list []wire.Kind) (map[string]wire.Kind, error) {
@@ -161,294 +170,7 @@ func kindsOf(list []wire.Kind) (map[string]wire.Kind, error) {
 	return kinds, nil
 }
 
-// opened notes what has to be closed.
-func (s *Silo) opened(close func(context.Context) error) { s.closers = append(s.closers, close) }
-
-// open takes the directory and the ports.
-func (s *Silo) open(context.Context) (err error) {
-	c := s.config
-	if c.DataDir == "" {
-		if c.Memory.store == nil {
-			if c.Memory.store, err = consensus.OpenStore(""); err != nil {
-				return err
-			}
-		}
-		s.store = c.Memory.store
-	} else {
-		if s.store, err = consensus.OpenStore(c.DataDir); err != nil {
-			return fmt.Errorf("silo: Config.DataDir: %w", err)
-		}
-		s.opened(func(context.Context) error { return s.store.Close() })
-	}
-	s.id = view.SiloID(s.store.ID())
-	if s.incarnation, err = c.mintIncarnation(time.Now()); err != nil {
-		return err
-	}
-	config := actor.Config{Advertise: s.addr, Incarnation: s.incarnation, Limit: c.MaxMessage + overhead, Logger: s.log,
-		Silo: true, TLS: c.TLS, Secret: c.Secret, Connections: c.Connections, PeerServing: c.PeerCalls, BulkRate: c.BulkRate}
-	if c.Network != nil {
-		config.Network, config.Addr = c.Network.Messages, s.addr
-	} else {
-		config.Addr = c.Listen
-	}
-	if s.node, err = actor.Start(config); err != nil {
-		return fmt.Errorf("silo: Config.Listen: %w", err)
-	}
-	s.opened(s.node.Stop)
-	s.peers = link.Peers{Node: s.node, Views: s.views}
-	s.node.Handle(link.ServiceFounding, func(_ context.Context, from actor.Peer, _ []byte) ([]byte, error) {
-		if !from.Silo {
-			return nil, errSilosOnly
-		}
-		return consensus.EncodeAnswer(s.store.Answer())
-	})
-	return nil
-}
-
-var errSilosOnly = actor.Refuse("only silos may ask this, and who asks has not shown to be one")
-
-// overhead is what a message measures besides the arguments or the change that it carries.
-const overhead = 64 << 10
-
-// repairLimit is the largest state of a variable that reaches a new replica.
-const repairLimit = 128 << 20
-
-// found founds the cluster with the others, or finds that it is founded.
-func (s *Silo) found(ctx context.Context) error {
-	said := s.sayWaiting("for the cluster to be founded: all of " + s.source.String() + " must have been started once")
-	defer said()
-	// A foreign silo does not become one of ours by being asked again.
-	asking, give := context.WithCancelCause(ctx)
-	defer give(nil)
-	founders, id, err := s.agree(asking, give)
-	if foreign := (*actor.Foreign)(nil); err != nil && errors.As(context.Cause(asking), &foreign) {
-		return fmt.Errorf("silo: Config.Join: %w", foreign)
-	}
-	if err != nil {
-		return fmt.Errorf("silo: Config.Join: %w", err)
-	}
-	silos := make([]view.Member, len(founders))
-	servers := make([]consensus.Server, len(founders))
-	var self consensus.Server
-	for i, f := range founders {
-		silos[i] = view.Member{ID: view.SiloID(f.ID), Addr: f.Addr}
-		at, err := logAddr(f.Addr)
-		if err != nil {
-			return &ConfigError{"Join", err.Error()}
-		}
-		servers[i] = consensus.Server{ID: f.ID, Addr: at}
-		if f.ID == s.store.ID() {
-			self = servers[i]
-		}
-	}
-	machine := view.NewMachine(silos)
-	s.views.Set(machine.View())
-	s.ledger = commit.NewLedger(s.ledgerConfig(machine.View()))
-
-	if s.variables, err = variables.Open(ctx, variables.Config{
-		Self: s.id, Incarnation: s.incarnation, Actor: actorOf(s.id), Views: s.views, Kinds: s.kinds,
-		Requests: link.Transport{Peers: s.peers.With(link.ServiceVariables)}, Replicas: link.Transport{Peers: s.peers.With(link.ServiceReplicas)},
-		Repairs: link.Transport{Peers: s.peers.With(link.ServiceRepairs)}, RepairLimit: repairLimit,
-		Dir: s.dir("variables"), FS: s.files(), Limit: s.config.MaxMessage + overhead/2, Now: time.Now, Logger: s.log, Fatal: s.fail,
-	}); err != nil {
-		return fmt.Errorf("silo: %w", err)
-	}
-	s.opened(func(context.Context) error { return s.variables.Close() })
-
-	s.fsm = &fsm{ledger: s.ledger, views: s.views, machine: machine, apply: s.variables.Apply, failed: s.fail}
-	config := consensus.Config{
-		Self: self, Founders: servers, ClusterID: id, Dir: s.dir("log"), Store: s.config.Memory.log, Logger: s.log,
-		FSM: s.fsm,
-	}
-	if len(servers) == 1 {
-		config.Heartbeat = aloneHeartbeat
-	}
-	if s.config.Network != nil {
-		config.Network = s.config.Network.log
-	} else {
-		config.Guard = s.node.Guard()
-		listen, err := logAddr(s.config.Listen)
-		if err != nil {
-			return &ConfigError{"Listen", err.Error()}
-		}
-		if config.Listener, err = net.Listen("tcp", listen); err != nil {
-			return fmt.Errorf("silo: the log listens at the port after Config.Listen: %w", &actor.PortInUse{Addr: listen, Cause: err})
-		}
-	}
-	if s.group, err = consensus.Open(ctx, config); err != nil {
-		return fmt.Errorf("silo: %w", err)
-	}
-	s.opened(func(context.Context) error { return s.group.Close() })
-	return nil
-}
-
-// aloneHeartbeat lets a silo without others lead at once: nobody else can be leading.
-const aloneHeartbeat = 20 * time.Millisecond
-
-func (s *Silo) dir(name string) string {
-	if s.config.DataDir == "" {
-		return ""
-	}
-	return filepath.Join(s.config.DataDir, name)
-}
-
-// ledgerActor mints the dots of what atomic blocks do to variables.
-const ledgerActor crdt.Actor = 1
-
-// actorOf is the actor of a store, apart from the ledger's.
-func actorOf(id view.SiloID) crdt.Actor { return crdt.Actor(xxh3.HashString(string(id)) | 1<<63) }
-
-// ledgerConfig is the same on every silo that is given the same kinds.
-func (s *Silo) ledgerConfig(founders *view.Table) commit.Config {
-	return commit.Config{
-		Effect: func(variable wire.ID, own, op []byte) (delta, newOwn []byte, err error) {
-			k := s.kinds[variable.Kind()].Variable()
-			if k == nil {
-				return nil, nil, fmt.Errorf("no variable %s", variable)
-			}
-			return k.Lattice.Effect(ledgerActor, own, op)
-		},
-		Replicas: func(variable wire.ID) []string {
-			k := s.kinds[variable.Kind()].Variable()
-			if k == nil {
-				return nil
-			}
-			var ids []string
-			for _, silo := range founders.Replicas(variable, k.Replicas) {
-				ids = append(ids, string(silo.ID))
-			}
-			return ids
-		},
-	}
-}
-
-// host starts what serves calls, variables, views and blocks.
-func (s *Silo) host(context.Context) (err error) {
-	router := &link.Router{Peers: s.peers.With(link.ServiceCalls), Refresh: s.awaitView}
-	s.grains = grains.New(grains.Config{
-		Self: s.id, Addr: s.addr, Views: s.views, Kinds: s.kinds, Engine: &s.engine, Router: router,
-		Prepare: s.variables.Prepare, Limit: s.config.MaxMessage + overhead/2, IdleAfter: s.config.IdleAfter, Logger: s.log,
-	})
-	s.blocks = blocks.New(blocks.Config{
-		Addr: s.addr, Tell: s.tell, Ask: s.ask, Logger: s.log,
-		Leader: &link.Leader{
-			Peers: s.peers.With(link.ServicePropose), Self: s.id, Local: s.lead,
-			Hint: func() (view.SiloID, bool) {
-				leader, ok := s.group.Leader()
-				return view.SiloID(leader.ID), ok
-			},
-		},
-	})
-	s.grains.Blocks = s.blocks
-	s.opened(func(context.Context) error { s.blocks.Stop(); return nil })
-	if s.flows, err = dataflow.New(dataflow.Config{
-		Self: s.id, Incarnation: s.incarnation, Views: s.views, Kinds: s.kinds, Variables: s.variables, Engine: &s.engine,
-		Transport: link.Transport{Peers: s.peers.With(link.ServiceSnapshots), Notified: link.ServiceDataflow}, Limit: s.config.MaxMessage, Logger: s.log,
-	}); err != nil {
-		return fmt.Errorf("silo: %w", err)
-	}
-	s.opened(func(ctx context.Context) error { return s.flows.Stop(ctx) })
-	s.opened(s.grains.Stop)
-	s.engine = blocks.Engine{Route: s.grains.Call, Variables: s.variables, Flows: s.flows, Blocks: s.blocks, Kinds: s.kinds}
-
-	s.node.Handle(link.ServicePropose, s.serveLeader)
-	s.node.Handle(link.ServiceView, s.serveView)
-	s.node.Handle(link.ServiceReport, s.serveReport)
-	s.node.HandleNotify(link.ServiceAlive, s.alive)
-	s.node.Handle(link.ServiceCalls, s.serveCall)
-	s.node.HandleNotify(link.ServiceBlocks, s.notice)
-	s.node.Handle(link.ServiceStatus, s.serveStatus)
-	s.node.Handle(link.ServiceVariables, s.serveVariables)
-	for _, service := range []actor.Service{link.ServiceReplicas, link.ServiceRepairs} {
-		s.node.HandleNotify(service, func(from actor.Peer, b []byte) {
-			if id := s.siloAt(from); id != "" {
-				s.variables.ServeNotify(id, from.Incarnation, b)
-			}
-		})
-	}
-	s.node.Handle(link.ServiceSnapshots, func(ctx context.Context, from actor.Peer, b []byte) ([]byte, error) {
-		return s.flows.ServeRequest(ctx, from.Addr, b)
-	})
-	s.node.HandleNotify(link.ServiceDataflow, func(from actor.Peer, b []byte) { s.flows.ServeNotify(from.Addr, b) })
-	return nil
-}
-
-// siloAt is the silo that a message came from, "" for a client.
-func (s *Silo) siloAt(from actor.Peer) view.SiloID {
-	silo, ok := s.views.Current().At(from.Addr)
-	if !ok || !from.Silo {
-		return ""
-	}
-	return silo.ID
-}
-
-// serve waits until the log has said that this silo is up.
-func (s *Silo) serve(ctx context.Context) error {
-	s.loops.Add(2)
-	go s.live()
-	go s.confirmLogged()
-	select {
-	case <-s.group.Ready():
-	case <-ctx.Done():
-		return fmt.Errorf("silo: replaying the log: %w", context.Cause(ctx))
-	}
-	said := s.sayWaiting("until most of the silos of " + s.source.String() + " are up")
-	defer said()
-	cancel := s.views.Subscribe(s.moved)
-	s.opened(func(context.Context) error { cancel(); return nil })
-	up := func(v *view.Table) bool {
-		self, _ := v.Member(s.id)
-		return self.Up && self.Incarnation == s.incarnation
-	}
-	for !up(s.views.Current()) {
-		if ctx.Err() != nil {
-			return fmt.Errorf("silo: waiting for most of the silos %s to agree that this one is up: %w", s.views.Current(), context.Cause(ctx))
-		}
-		bounded, cancel := context.WithTimeout(ctx, beat)
-		s.awaitView(bounded, s.views.Current().Number+1)
-		cancel()
-	}
-	return s.flows.Start(ctx)
-}
-
-// sayWaiting logs what a start waits for, if it takes long, until it is stopped.
-func (s *Silo) sayWaiting(what string) (stop func()) {
-	t := time.AfterFunc(sayWaitingAfter, func() { s.log.Info("waiting " + what) })
-	return func() { t.Stop() }
-}
-
-// sayWaitingAfter is how long a start waits before it says for what.
-const sayWaitingAfter = 2 * time.Second
-
-// moved lets requests to a silo that is down fail at once.
-func (s *Silo) moved(v *view.Table) {
-	for _, silo := range v.Members {
-		if !silo.Up && silo.Incarnation != 0 && silo.ID != s.id {
-			s.node.Fail(silo.Addr)
-		}
-	}
-}
-
-// awaitView waits for a view with at least that number, or for ctx.
-func (s *Silo) awaitView(ctx context.Context, number uint64) {
-	arrived := make(chan struct{}, 1) // one: that there was any is enough
-	cancel := s.views.Subscribe(func(*view.Table) {
-		select {
-		case arrived <- struct{}{}:
-		default:
-		}
-	})
-	defer cancel()
-	for s.views.Current().Number < number {
-		select {
-		case <-arrived:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// fail ends the silo because it cannot go on without lying.
+// fail notes an error with which the silo cannot go on.
 func (s *Silo) fail(err error) {
 	s.log.Error("the silo stops", "error", err)
 	select {
@@ -457,27 +179,26 @@ func (s *Silo) fail(err error) {
 	}
 }
 
-// Stop stops the silo: new calls are refused, turns that run end, until ctx does; what was acknowledged
-// is kept. It may be called more than once.
+// Stop stops the silo. Calls by it are refused from now on. What it holds moves to the other silos first: each
+// grain when its turn has ended, while calls from elsewhere go on. Where ctx ends before that, or nobody could
+// take anything, turns that still run are cut off; what was acknowledged is kept all the same. It may be called
+// more than once.
 func (s *Silo) Stop(ctx context.Context) error {
-	s.stop.Do(func() { s.stopped = s.close(ctx) })
+	s.stop.Do(func() {
+		s.door.Close()
+		s.end()
+		<-s.kept
+		if s.run == nil {
+			return
+		}
+		s.run.leave(ctx)
+		s.stopped = s.run.close(ctx)
+	})
 	return s.stopped
 }
 
-func (s *Silo) close(ctx context.Context) error {
-	s.door.Close()
-	s.end()
-	close(s.done)
-	s.loops.Wait()
-	var errs []error
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		errs = append(errs, s.closers[i](ctx))
-	}
-	return errors.Join(errs...)
-}
-
 // Addr is where others reach the silo.
-func (s *Silo) Addr() string { return s.addr }
+func (s *Silo) Addr() string { return s.config.Advertise }
 
 // Failed yields an error if the silo cannot go on: its disk failed, say. Stop it then.
 func (s *Silo) Failed() <-chan error { return s.failure }
@@ -497,5 +218,5 @@ func Run(ctx context.Context, c Config) error {
 	return errors.Join(err, s.Stop(bounded))
 }
 
-// stopTimeout is how long Run lets turns end.
+// stopTimeout is how long Run lets the silo move its grains away, and turns end.
 const stopTimeout = 15 * time.Second

@@ -21,6 +21,7 @@ import (
 
 	"github.com/martinelli-go/martinelli/cluster"
 	"github.com/martinelli-go/martinelli/cluster/silo"
+	"github.com/martinelli-go/martinelli/cluster/view"
 	"github.com/martinelli-go/martinelli/grains"
 )
 
@@ -95,7 +96,16 @@ func (c *Cluster) start(m *member) {
 // await waits until the client knows that so many silos are up.
 func (c *Cluster) await(up int) {
 	c.t.Helper()
-	require.Eventually(c.t, func() bool { return c.View().UpCount() == up }, timeout, 10*time.Millisecond, "waiting for %d silos to be up", up)
+	require.Eventually(c.t, func() bool { return c.active() == up }, timeout, 10*time.Millisecond, "waiting for %d silos to be up", up)
+}
+
+func (c *Cluster) active() (n int) {
+	for _, m := range c.View().Members {
+		if m.State == view.Active {
+			n++
+		}
+	}
+	return n
 }
 
 // Silo returns the i-th silo, for calls from there; nil while it is down.
@@ -108,7 +118,10 @@ func (c *Cluster) Kill(i int) {
 	m := c.silos[i]
 	require.NotNil(c.t, m.silo, "silo %d is down already", i)
 	c.network.Kill(m.config.Advertise)
-	c.halt(m)
+	dead, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = m.silo.Stop(dead) // it cannot say anything to anybody, and nobody waits for it
+	m.silo = nil
 }
 
 func (c *Cluster) halt(m *member) {

@@ -92,77 +92,100 @@ func (e *Engine) Hosted(name string) (wire.Kind, bool) {
 	return k, ok
 }
 
-// Door is the engine as places outside see it: after Close it refuses everything at once, while what
-// still runs on the node goes on using the engine itself.
+// Door is the engine as places outside see it. After Close it refuses everything at once, while what
+// still runs on the node goes on using the engine itself; Open puts another engine behind it.
 type Door struct {
-	*Engine
 	// Node is what is closed, for the error: "silo 10.0.0.1:7000".
 	Node   string
+	engine atomic.Pointer[Engine]
 	closed atomic.Bool
 }
 
-// Close refuses all that comes from now on.
+// Open lets calls through to e from now on, unless the door was closed.
+func (d *Door) Open(e *Engine) { d.engine.Store(e) }
+
+// Close refuses all that comes from now on, for good.
 func (d *Door) Close() { d.closed.Store(true) }
 
-func (d *Door) enter() error {
+func (d *Door) enter() (*Engine, error) {
 	if d.closed.Load() {
-		return fmt.Errorf("%s has been stopped: %w", d.Node, wire.ErrNotExecuted)
+		return nil, fmt.Errorf("%s has been stopped: %w", d.Node, wire.ErrNotExecuted)
 	}
-	return nil
+	e := d.engine.Load()
+	if e == nil {
+		return nil, fmt.Errorf("%s does not serve yet: %w", d.Node, wire.ErrNotExecuted)
+	}
+	return e, nil
 }
 
 // Call implements wire.Engine.
 func (d *Door) Call(ctx context.Context, to wire.ID, c wire.Invocation) error {
-	if d.closed.Load() {
+	e := d.engine.Load()
+	if d.closed.Load() || e == nil {
 		return &wire.CallError{To: to, Method: c.Method().Name, Cause: wire.ErrNotExecuted, Detail: d.Node + " has been stopped"}
 	}
-	return d.Engine.Call(ctx, to, c)
+	return e.Call(ctx, to, c)
 }
 
 // Mutate implements wire.Engine.
 func (d *Door) Mutate(ctx context.Context, variable wire.ID, op []byte) error {
-	if err := d.enter(); err != nil {
+	e, err := d.enter()
+	if err != nil {
 		return err
 	}
-	return d.Engine.Mutate(ctx, variable, op)
+	return e.Mutate(ctx, variable, op)
 }
 
 // Read implements wire.Engine.
 func (d *Door) Read(ctx context.Context, variable wire.ID, use func(wire.Object)) error {
-	if err := d.enter(); err != nil {
+	e, err := d.enter()
+	if err != nil {
 		return err
 	}
-	return d.Engine.Read(ctx, variable, use)
+	return e.Read(ctx, variable, use)
 }
 
 // Keys implements wire.Engine.
 func (d *Door) Keys(ctx context.Context, family string) ([]string, error) {
-	if err := d.enter(); err != nil {
+	e, err := d.enter()
+	if err != nil {
 		return nil, err
 	}
-	return d.Engine.Keys(ctx, family)
+	return e.Keys(ctx, family)
 }
 
 // Follow implements wire.Engine.
 func (d *Door) Follow(ctx context.Context, node string) (wire.Followed, error) {
-	if err := d.enter(); err != nil {
+	e, err := d.enter()
+	if err != nil {
 		return nil, err
 	}
-	return d.Engine.Follow(ctx, node)
+	return e.Follow(ctx, node)
 }
 
 // Atomic implements wire.Engine.
 func (d *Door) Atomic(ctx context.Context, c wire.Closure) error {
-	if err := d.enter(); err != nil {
+	e, err := d.enter()
+	if err != nil {
 		return fmt.Errorf("%w: %w", wire.ErrAborted, err)
 	}
-	return d.Engine.Atomic(ctx, c)
+	return e.Atomic(ctx, c)
 }
 
 // Outcome implements wire.Engine.
 func (d *Door) Outcome(ctx context.Context, id wire.BlockID) (wire.Outcome, error) {
-	if err := d.enter(); err != nil {
+	e, err := d.enter()
+	if err != nil {
 		return 0, err
 	}
-	return d.Engine.Outcome(ctx, id)
+	return e.Outcome(ctx, id)
+}
+
+// Hosted implements wire.Engine.
+func (d *Door) Hosted(name string) (wire.Kind, bool) {
+	e := d.engine.Load()
+	if e == nil {
+		return wire.Kind{}, false
+	}
+	return e.Hosted(name)
 }

@@ -1,0 +1,420 @@
+package silo
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/martinelli-go/martinelli/actor"
+	"github.com/martinelli-go/martinelli/cluster/consensus"
+	"github.com/martinelli-go/martinelli/cluster/link"
+	"github.com/martinelli-go/martinelli/cluster/view"
+)
+
+// membership drives the machines of package view for one run of a silo: the registry, which the log feeds,
+// the keeper and the detector of every silo, and the lead of the one that leads. Its methods may be called
+// from any goroutine; the machines are stepped under mu, and what they ask for is done by one goroutine,
+// outside of it.
+type membership struct {
+	self  view.Run
+	addr  string
+	now   func() time.Duration
+	views *view.Holder
+	node  *actor.Node
+	log   *slog.Logger
+	times view.Times
+	seal  func(rows []view.Row, drained func([]view.Row))
+
+	standing atomic.Pointer[view.Standing]
+	group    *consensus.Group // set once, before the first tick
+
+	mu       sync.Mutex
+	registry *view.Registry
+	keeper   *view.Keeper
+	detector *view.Detector
+	lead     *view.Lead // nil while this silo does not lead
+	term     uint64     // of lead
+	effects  []view.Effect
+	pending  []view.Effect
+	wake     chan struct{} // one: there is something pending
+
+	serving chan struct{} // closed when the silo is active
+	left    chan struct{} // closed when the silo has left as it wanted to
+	removed chan struct{} // closed when it was removed
+}
+
+func newMembership(m view.Member, times view.Times, detector view.DetectorConfig, now func() time.Duration, views *view.Holder, node *actor.Node, log *slog.Logger) (*membership, error) {
+	keeper, err := view.NewKeeper(view.KeeperConfig{Member: m, Times: times})
+	if err != nil {
+		return nil, err
+	}
+	detector.Self = m.Run
+	ms := &membership{
+		self: m.Run, addr: m.Addr, now: now, views: views, node: node, log: log, times: times,
+		registry: view.NewRegistry(), keeper: keeper,
+		detector: view.NewDetector(detector, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))),
+		wake:     make(chan struct{}, 1),
+		serving:  make(chan struct{}), left: make(chan struct{}), removed: make(chan struct{}),
+	}
+	ms.standing.Store(keeper.Standing())
+	views.Set(ms.registry.Table())
+	return ms, nil
+}
+
+// Standing is what the silo may serve.
+func (m *membership) Standing() *view.Standing { return m.standing.Load() }
+
+// apply applies an entry of the log; the result goes to whoever proposed it.
+func (m *membership) apply(entry []byte) ([]byte, error) {
+	m.mu.Lock()
+	a, err := m.registry.Apply(entry)
+	if err == nil {
+		m.stepAll(a)
+	}
+	m.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	// Hosts look at the standing when they are told of a view: it is there before.
+	m.views.Set(a.Table)
+	return a.Result(), nil
+}
+
+func (m *membership) snapshot() []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.registry.Snapshot()
+}
+
+func (m *membership) restore(restore func(*view.Registry) error) error {
+	m.mu.Lock()
+	err := restore(m.registry)
+	a := m.registry.Current()
+	if err == nil {
+		m.stepAll(a)
+	}
+	m.mu.Unlock()
+	if err == nil {
+		m.views.Set(a.Table)
+	}
+	return err
+}
+
+// stepAll steps all machines; mu is held.
+func (m *membership) stepAll(in view.Input) {
+	now := m.now()
+	out := m.keeper.Step(now, in, m.effects[:0])
+	m.standing.Store(m.keeper.Standing())
+	out = m.detector.Step(now, in, out)
+	if m.lead != nil {
+		out = m.lead.Step(now, in, out)
+	}
+	m.hand(out)
+}
+
+// step steps all machines with an input; those that do not take it ignore it.
+func (m *membership) step(in view.Input) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stepAll(in)
+}
+
+// hand passes effects to the goroutine that carries them out; mu is held.
+func (m *membership) hand(out []view.Effect) {
+	if len(out) == 0 {
+		return
+	}
+	m.pending = append(m.pending, out...)
+	clear(out)
+	m.effects = out
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run drives the machines until ctx ends.
+func (m *membership) run(ctx context.Context) {
+	var loops sync.WaitGroup
+	defer loops.Wait()
+	loops.Go(func() { m.leading(ctx) })
+	loops.Go(func() { m.govern(ctx) })
+	tick := time.NewTicker(m.tickEvery())
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			m.step(view.Tick{})
+		case <-m.wake:
+		}
+		m.mu.Lock()
+		out := m.pending
+		m.pending = nil
+		m.mu.Unlock()
+		for _, e := range out {
+			m.carryOut(e)
+		}
+	}
+}
+
+// tickEvery is a third of the time for which a leader may stand still.
+func (m *membership) tickEvery() time.Duration {
+	if m.times.Stall > 0 {
+		return m.times.Stall / 3
+	}
+	return 50 * time.Millisecond
+}
+
+func (m *membership) carryOut(e view.Effect) {
+	switch e := e.(type) {
+	case view.Ask:
+		m.toLeader(link.ServiceAsk, view.EncodeCommands(e.Command), view.Asked{Command: e.Command})
+	case view.Verdict:
+		m.toLeader(link.ServiceVote, e.Vote.Append(nil), e.Vote)
+	case view.SendProbe:
+		b := protowire.AppendVarint(nil, m.views.Current().Number)
+		_ = m.node.Notify(e.Addr, link.ServiceProbe, e.Probe.Append(b)) // a probe may be lost
+	case view.Propose:
+		// What becomes of it is seen in what is applied.
+		_, _ = m.group.Submit(append([]byte{entryView}, view.EncodeCommands(e.Commands...)...))
+	case view.Seal:
+		m.seal(e.Rows, func(rows []view.Row) { m.step(view.Drained{Rows: rows}) })
+	case view.Serving:
+		close(m.serving)
+	case view.Ended:
+		if e.Removed {
+			close(m.removed)
+		} else {
+			close(m.left)
+		}
+	}
+}
+
+// toLeader sends what is for the leader of the log, or steps with it where this silo leads. What is lost is
+// sent again by who wants it.
+func (m *membership) toLeader(s actor.Service, payload []byte, in view.Input) {
+	leader, ok := m.group.Leader()
+	if !ok {
+		return
+	}
+	addr, err := siloAddr(leader.Addr)
+	switch {
+	case err != nil:
+		m.log.Error("the address of the log's leader", "error", err)
+	case leader.ID == string(m.self.ID):
+		m.step(in)
+	default:
+		_ = m.node.Notify(addr, s, payload)
+	}
+}
+
+// leading makes a lead when this silo gains leadership, and drops it when it loses that.
+func (m *membership) leading(ctx context.Context) {
+	for {
+		state, changed := m.group.Leadership()
+		m.mu.Lock()
+		switch {
+		case !state.Self:
+			m.lead = nil
+		case m.lead == nil || m.term != state.Term:
+			m.lead, m.term = view.NewLead(view.LeadConfig{Times: m.times}, m.now(), m.registry.Current()), state.Term
+		}
+		m.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// asked is the handler of link.ServiceAsk.
+func (m *membership) asked(from actor.Peer, payload []byte) {
+	commands, err := view.DecodeCommands(payload)
+	if err != nil || len(commands) != 1 || !from.Silo {
+		m.refuse("a request for the view", from, err)
+		return
+	}
+	run, addr, ok := m.author(commands[0])
+	if !ok || addr != from.Addr || run.Incarnation != from.Incarnation {
+		m.refuse("a request for the view in another's name", from, nil)
+		return
+	}
+	m.step(view.Asked{Command: commands[0]})
+}
+
+// author is the run that a command is of, and where it is.
+func (m *membership) author(c view.Command) (run view.Run, addr string, ok bool) {
+	switch c := c.(type) {
+	case view.Join:
+		return c.Member.Run, c.Member.Addr, true
+	case view.Ready:
+		run = c.Run
+	case view.Leave:
+		run = c.Run
+	case view.Left:
+		run = c.Run
+	case view.Release:
+		run = c.Run
+	case view.Renew:
+		if len(c.Renewals) != 1 {
+			return run, "", false
+		}
+		run = c.Renewals[0].Run
+	default:
+		return run, "", false
+	}
+	member, ok := m.views.Current().Has(run)
+	return run, member.Addr, ok
+}
+
+// voted is the handler of link.ServiceVote.
+func (m *membership) voted(from actor.Peer, payload []byte) {
+	v, err := view.DecodeVote(payload)
+	if err != nil || !m.is(from, v.By) {
+		m.refuse("a vote", from, err)
+		return
+	}
+	m.step(v)
+}
+
+// probed is the handler of link.ServiceProbe.
+func (m *membership) probed(from actor.Peer, payload []byte) {
+	number, n := protowire.ConsumeVarint(payload)
+	if n < 0 {
+		return
+	}
+	p, err := view.DecodeProbe(payload[n:])
+	if err != nil || !m.is(from, p.From) {
+		return // of a run that is new, or over: it comes again
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if number > m.views.Current().Number {
+		m.stepAll(view.Heard{Number: number})
+	}
+	m.stepAll(view.Probed{Probe: p})
+}
+
+// is says whether a message came from that run.
+func (m *membership) is(from actor.Peer, run view.Run) bool {
+	member, ok := m.views.Current().Has(run)
+	return ok && from.Silo && member.Addr == from.Addr && run.Incarnation == from.Incarnation
+}
+
+func (m *membership) refuse(what string, from actor.Peer, err error) {
+	m.log.Debug("refused: "+what, "from", from.Addr, "error", err)
+}
+
+// leave gives everything away, and returns when the silo has left the view, when there is nobody who could
+// take anything, when the silo is cut off, or with ctx.
+func (m *membership) leave(ctx context.Context) {
+	m.step(view.Stop{})
+	tick := time.NewTicker(m.tickEvery())
+	defer tick.Stop()
+	for cutOff := 0; ; {
+		if !m.somebodyElse() {
+			return
+		}
+		if m.Standing().Leased(m.now()) {
+			cutOff = 0
+		} else if cutOff++; time.Duration(cutOff)*m.tickEvery() > m.times.Wait() {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-m.left:
+			return
+		case <-m.removed:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (m *membership) somebodyElse() bool {
+	return slices.ContainsFunc(m.views.Current().Members, func(o view.Member) bool { return o.State == view.Active && o.ID != m.self.ID })
+}
+
+// govern lets the leader decide who votes in the log.
+func (m *membership) govern(ctx context.Context) {
+	tick := time.NewTicker(governEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if m.group.IsLeader() {
+			m.governOnce(ctx)
+		}
+	}
+}
+
+// governEvery is how often the leader looks at who votes.
+const governEvery = 250 * time.Millisecond
+
+func (m *membership) governOnce(ctx context.Context) {
+	members, _ := m.group.Members()
+	table := m.views.Current()
+	caughtUp := map[view.SiloID]bool{}
+	e := view.Electorate{
+		Table: table, Leader: m.self.ID,
+		CaughtUp: func(id view.SiloID) bool { return caughtUp[id] },
+		Addr: func(member view.Member) string {
+			at, _ := logAddr(member.Addr) // checked when it joined
+			return at
+		},
+	}
+	var reports []view.Command
+	for _, s := range members.List {
+		id := view.SiloID(s.ID)
+		caughtUp[id] = s.CaughtUp
+		e.Servers = append(e.Servers, view.Server{ID: id, Addr: s.Addr, Voting: s.Voter})
+		if known, ok := table.Member(id); ok && known.Voter != s.Voter {
+			if s.Voter {
+				reports = append(reports, view.Promote{ID: id})
+			} else {
+				reports = append(reports, view.Demote{ID: id})
+			}
+		}
+	}
+	if len(reports) > 0 {
+		m.mu.Lock()
+		m.hand([]view.Effect{view.Propose{Commands: reports}})
+		m.mu.Unlock()
+	}
+	c, ok := e.Next()
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	var err error
+	switch c.Op {
+	case view.AddServer:
+		err = m.group.Add(ctx, consensus.Server{ID: string(c.ID), Addr: c.Addr}, members.Version)
+	case view.PromoteVoter:
+		err = m.group.Promote(ctx, string(c.ID), members.Version)
+	case view.DemoteVoter:
+		err = m.group.Demote(ctx, string(c.ID), members.Version)
+	case view.RemoveServer:
+		err = m.group.Remove(ctx, string(c.ID), members.Version)
+	}
+	if err == nil {
+		m.log.Info("the log's members", "change", c.Op.String(), "silo", string(c.ID))
+	} else if !errors.Is(err, consensus.ErrNotLeader) && !errors.As(err, new(*consensus.MembersChanged)) {
+		m.log.Warn("the log's members could not be changed", "change", c.Op.String(), "silo", string(c.ID), "error", err)
+	}
+}
