@@ -64,8 +64,8 @@ func (s *run) entryDenied(ctx context.Context, from actor.Peer, entry []byte) er
 	}
 	for _, c := range commands {
 		switch c := c.(type) {
-		case commit.Logged:
-			return fmt.Errorf("only silos say what they have logged: %w", wire.ErrDenied)
+		case commit.Logged, commit.Left:
+			return fmt.Errorf("only silos say what they have logged, and who has left: %w", wire.ErrDenied)
 		case commit.Decision:
 			if !s.asked(from) {
 				continue

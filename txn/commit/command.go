@@ -11,7 +11,7 @@ import (
 )
 
 // Command is one thing that an entry asks of the ledger: [Register], [Decision], [Inquire], [Confirm],
-// [End] or [Logged].
+// [End], [Logged] or [Left].
 type Command interface {
 	tag() protowire.Number
 	body(b []byte) []byte
@@ -43,12 +43,18 @@ type Confirm struct {
 // End says that a client is gone for good: all its ids are Forgotten, and refused as new.
 type End struct{ Client uint64 }
 
-// Logged says that all replicas of variables on a silo have durably logged every delta of the entries
-// up to Pos. Positions only grow; one that is not yet applied is refused as Invalid.
+// Logged says that all replicas of variables on a silo have durably logged every delta that the silo has
+// drained of the entries up to Pos. From its first Logged on, deltas are kept for the silo. A silo sends one
+// before variables are kept on it, and whenever it begins anew, even with nothing to report. Positions only
+// grow; one that is not yet applied is refused as Invalid.
 type Logged struct {
 	Silo string
 	Pos  uint64
 }
+
+// Left takes a silo out of those that deltas are kept for, whatever it has not logged: no variable is kept on
+// it any more. Taking out who is not in changes nothing.
+type Left struct{ Silo string }
 
 const (
 	formatV1 = 1 // the first byte of every entry and of every result
@@ -59,8 +65,9 @@ const (
 	tagConfirm  = 4
 	tagEnd      = 5
 	tagLogged   = 6
+	tagLeft     = 7
 
-	maxSiloName = 255
+	maxSiloName = 256 // bytes
 )
 
 var errMalformed = errors.New("malformed")
@@ -164,6 +171,19 @@ func decodeCommand(n protowire.Number, b []byte) (Command, error) {
 			return nil
 		})
 		return c, err
+	case tagLeft:
+		var c Left
+		err := eachField(b, func(n protowire.Number, f field) error {
+			if n != 1 {
+				return unknownField(n, f)
+			}
+			if len(f.bytes) > maxSiloName {
+				return errMalformed
+			}
+			c.Silo = string(f.bytes)
+			return nil
+		})
+		return c, err
 	}
 	return nil, fmt.Errorf("%w: unknown command %d", errMalformed, n)
 }
@@ -174,6 +194,7 @@ func (Inquire) tag() protowire.Number  { return tagInquire }
 func (Confirm) tag() protowire.Number  { return tagConfirm }
 func (End) tag() protowire.Number      { return tagEnd }
 func (Logged) tag() protowire.Number   { return tagLogged }
+func (Left) tag() protowire.Number     { return tagLeft }
 
 func (Register) body(b []byte) []byte { return b }
 
@@ -195,6 +216,8 @@ func (c Logged) body(b []byte) []byte {
 	b = appendBytes(b, 1, []byte(c.Silo))
 	return appendNum(b, 2, c.Pos)
 }
+
+func (c Left) body(b []byte) []byte { return appendBytes(b, 1, []byte(c.Silo)) }
 
 func (d Decision) body(b []byte) []byte {
 	b = appendAttempt(b, 1, d.Attempt)

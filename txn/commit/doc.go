@@ -32,5 +32,6 @@
 // aborted.
 //
 // A block's operations on variables become deltas when its entry is applied, under the ledger's own
-// actor, and stay in the ledger until all replicas have logged them.
+// actor, and stay in the ledger until all silos that it waits for have logged them: those that have reported
+// [Logged] once and have not [Left].
 package commit

@@ -21,9 +21,10 @@ type Config struct {
 	// not change its arguments, nor what it returned. An empty delta is not sent to anyone. Nil: every
 	// decision with operations is refused.
 	Effect func(variable wire.ID, own, op []byte) (delta, newOwn []byte, err error)
-	// Replicas names the silos that hold a variable; a delta is kept until each has logged it. It must
-	// be deterministic and may not change. Nil: no silos, nothing is kept.
-	Replicas func(variable wire.ID) []string
+	// Silos are the founders, those that deltas are kept for from the beginning, 4,096 at most; others come
+	// in by [Logged], and any goes by [Left]. A delta is kept until each silo that is in then has logged
+	// it; while nobody is, nothing is kept. Silos may not change later: who is in is part of a snapshot.
+	Silos []string
 	// Window is how many sequences of a client are remembered, counted back from the highest; older
 	// ones are Forgotten. Default 65,536. More costs memory, fewer forgets blocks that run for long
 	// beside many short ones.
@@ -75,6 +76,7 @@ type faults struct {
 	skipVersions   bool
 	sameVersion    func(key StateKey, current, read Attempt) bool // in place of comparing names
 	answerUnlogged bool                                           // Inquire answers without recording
+	firstToLog     bool                                           // the outbox waits for one silo, not for all
 }
 
 // maxSeq keeps sums of sequences from overflowing.
@@ -112,7 +114,7 @@ func (l *Ledger) reset() {
 	l.kept = newTable[ID, kept]()
 	l.states = newTable[StateKey, state]()
 	l.own = newTable[wire.ID, []byte]()
-	l.outbox = newOutbox()
+	l.outbox = newOutbox(l.config.Silos)
 	l.fresh = nil
 }
 
@@ -156,6 +158,8 @@ func (l *Ledger) applyCommand(c Command) Result {
 		return Result{Code: Done}
 	case Logged:
 		return l.logged(c)
+	case Left:
+		return l.left(c)
 	}
 	return invalid("unknown command")
 }

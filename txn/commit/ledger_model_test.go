@@ -2,6 +2,7 @@ package commit
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"testing"
 
@@ -27,6 +28,8 @@ type model struct {
 	versions  map[StateKey]Attempt
 	counts    map[wire.ID]int
 	deltas    []Delta
+	kept      []Delta
+	logged    map[string]uint64 // by the silos that are waited for
 }
 
 func (m *model) known(id ID) bool {
@@ -80,8 +83,29 @@ func (m *model) apply(c Command) Result {
 		return Result{Code: Aborted, Attempt: Attempt{c.ID, m.aborted[c.ID]}}
 	case Decision:
 		return m.decide(c)
+	case Logged:
+		if c.Pos >= m.pos {
+			return invalid("a position that was not applied cannot have been logged")
+		}
+		m.logged[c.Silo] = max(m.logged[c.Silo], c.Pos)
+		return m.letGo()
+	case Left:
+		delete(m.logged, c.Silo)
+		return m.letGo()
 	}
 	panic("unknown")
+}
+
+func (m *model) letGo() Result {
+	m.kept = slices.DeleteFunc(m.kept, func(d Delta) bool {
+		for _, pos := range m.logged {
+			if pos < d.Pos {
+				return false
+			}
+		}
+		return true
+	})
+	return Result{Code: Done}
 }
 
 func (m *model) highest(client uint64) uint64 {
@@ -160,16 +184,24 @@ func (m *model) decide(d Decision) Result {
 		m.counts[o.Variable]++
 		delta, _, _ := countEffect(o.Variable, make([]byte, m.counts[o.Variable]-1), o.Op)
 		m.deltas = append(m.deltas, Delta{m.pos, o.Variable, delta})
+		m.kept = append(m.kept, m.deltas[len(m.deltas)-1])
 	}
+	m.letGo()
 	m.committed[id] = d
 	m.recorded(id)
 	return Result{Code: Committed, Attempt: d.Attempt}
 }
 
-func drawCommand(t *rapid.T, made []Attempt) Command {
+func drawCommand(t *rapid.T, pos uint64, made []Attempt) Command {
 	id := ID{rapid.Uint64Range(1, 5).Draw(t, "client"), rapid.Uint64Range(1, 9).Draw(t, "seq")}
 	n := rapid.Uint32Range(0, 3).Draw(t, "n")
-	switch rapid.SampledFrom([]string{"register", "confirm", "end", "inquire", "decide", "decide", "decide", "decide", "decide"}).Draw(t, "command") {
+	silo := rapid.SampledFrom([]string{"a", "b", "c"})
+	switch rapid.SampledFrom([]string{"register", "confirm", "end", "inquire", "logged", "logged", "left",
+		"decide", "decide", "decide", "decide", "decide"}).Draw(t, "command") {
+	case "logged":
+		return Logged{silo.Draw(t, "silo"), rapid.Uint64Range(0, pos).Draw(t, "pos")}
+	case "left":
+		return Left{silo.Draw(t, "silo")}
 	case "register":
 		return Register{}
 	case "confirm":
@@ -207,13 +239,12 @@ func drawCommand(t *rapid.T, made []Attempt) Command {
 func TestLedgerAgreesWithTheModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		config := Config{Window: 5, Clients: 3, KeptBytes: 20, Effect: countEffect,
-			Replicas: func(wire.ID) []string { return []string{"a", "b"} }}
+		config := Config{Window: 5, Clients: 3, KeptBytes: 20, Effect: countEffect, Silos: []string{"a", "b"}}
 		a, b := NewLedger(config), NewLedger(config)
 		m := &model{window: 5, clients: 3, bytes: 20, touched: map[uint64]uint64{}, horizon: map[uint64]uint64{},
 			committed: map[ID]Decision{}, aborted: map[ID]uint32{}, states: map[StateKey]Write{},
-			versions: map[StateKey]Attempt{}, counts: map[wire.ID]int{}}
-		logged := map[string]uint64{}
+			versions: map[StateKey]Attempt{}, counts: map[wire.ID]int{},
+			logged: map[string]uint64{"a": 0, "b": 0}}
 		var drained []Delta
 		var captured []*Snapshot
 		var capturedAs [][]byte
@@ -222,19 +253,13 @@ func TestLedgerAgreesWithTheModel(t *testing.T) {
 			var want []Result
 			m.pos += rapid.Uint64Range(1, 2).Draw(t, "gap")
 			for range rapid.IntRange(1, 3).Draw(t, "commands") {
-				if m.pos > 2 && rapid.IntRange(0, 5).Draw(t, "logged") == 0 {
-					c := Logged{rapid.SampledFrom([]string{"a", "b"}).Draw(t, "silo"), rapid.Uint64Range(0, m.pos-1).Draw(t, "pos")}
-					cmds, want = append(cmds, c), append(want, Result{Code: Done})
-					logged[c.Silo] = max(logged[c.Silo], c.Pos)
-					continue
-				}
 				made := make([]Attempt, 0, 4)
 				for _, k := range []string{"x", "y"} {
 					if v, ok := m.versions[key(k)]; ok {
 						made = append(made, v, v, v)
 					}
 				}
-				c := drawCommand(t, made)
+				c := drawCommand(t, m.pos, made)
 				cmds, want = append(cmds, c), append(want, m.apply(c))
 			}
 			entry := EncodeEntry(cmds...)
@@ -242,6 +267,8 @@ func TestLedgerAgreesWithTheModel(t *testing.T) {
 			require.Equal(t, result, b.Apply(m.pos, entry))
 			require.Equal(t, encodeResults(want), result, "%#v", cmds)
 			a.Drain(func(d Delta) { drained = append(drained, d) })
+			require.ElementsMatch(t, m.kept, a.Outbox(0))
+			require.Equal(t, slices.Sorted(maps.Keys(m.logged)), a.Silos())
 
 			switch rapid.IntRange(0, 9).Draw(t, "then") {
 			case 0:
@@ -269,13 +296,6 @@ func TestLedgerAgreesWithTheModel(t *testing.T) {
 			require.Equal(t, w.Value, value)
 		}
 		require.Equal(t, m.deltas, drained)
-		var left []Delta
-		for _, d := range m.deltas {
-			if d.Pos > logged["a"] || d.Pos > logged["b"] {
-				left = append(left, d)
-			}
-		}
-		require.Equal(t, left, a.Outbox(0))
 	})
 }
 

@@ -21,8 +21,8 @@ func newRig(c Config) *rig {
 	if c.Effect == nil {
 		c.Effect = countEffect
 	}
-	if c.Replicas == nil {
-		c.Replicas = func(wire.ID) []string { return []string{"a", "b"} }
+	if c.Silos == nil {
+		c.Silos = []string{"a", "b"}
 	}
 	return &rig{Ledger: NewLedger(c)}
 }
@@ -274,49 +274,6 @@ func drain(r *rig) (ds []Delta) {
 	return ds
 }
 
-func TestOutboxKeepsDeltasUntilAllHaveLoggedThem(t *testing.T) {
-	t.Parallel()
-	v, w := wire.NewID("test.Var", "v"), wire.NewID("test.Var", "w")
-	r := newRig(Config{Replicas: func(id wire.ID) []string {
-		if id == v {
-			return []string{"a", "b", "b"}
-		}
-		return []string{"b", "c"}
-	}})
-	r.do(Register{})
-	var at []uint64
-	for seq := uint64(1); seq <= 6; seq++ {
-		r.do(Decision{Attempt: attempt(1, seq, 1), Ops: []Operation{{v, []byte("add")}, {w, []byte("add")}}})
-		at = append(at, r.at)
-	}
-	left := func() (n [2]int) {
-		for _, d := range r.Outbox(0) {
-			if d.Variable == v {
-				n[0]++
-			} else {
-				n[1]++
-			}
-		}
-		return n
-	}
-	require.Equal(t, [2]int{6, 6}, left())
-	require.Equal(t, Invalid, r.one(Logged{Silo: "a", Pos: r.at + 5}).Code, "a position that is still to come")
-	require.Equal(t, Invalid, r.one(Logged{Silo: "", Pos: 1}).Code)
-	r.do(Logged{Silo: "a", Pos: at[5]})
-	require.Equal(t, [2]int{6, 6}, left())
-	r.do(Logged{Silo: "b", Pos: at[1]})
-	require.Equal(t, [2]int{4, 6}, left())
-	r.do(Logged{Silo: "b", Pos: at[0]}) // late
-	require.Equal(t, at[1], r.LoggedUpTo("b"))
-	r.do(Logged{Silo: "c", Pos: at[2]})
-	require.Equal(t, [2]int{4, 4}, left())
-	r.do(Logged{Silo: "b", Pos: at[5]})
-	require.Equal(t, [2]int{0, 3}, left())
-	r.do(Logged{Silo: "c", Pos: at[5]})
-	require.Equal(t, [2]int{0, 0}, left())
-	require.Empty(t, r.outbox.list)
-}
-
 func TestEntriesAreAppliedOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(Config{})
@@ -346,7 +303,7 @@ func TestHashTellsDivergedReplicas(t *testing.T) {
 
 func FuzzApply(f *testing.F) {
 	f.Add(EncodeEntry(Register{}, write(attempt(1, 1, 1), key("x"), Attempt{}, "1"), Inquire{ID: ID{1, 2}, N: 3}, Inquire{ID: ID{1, 3}, Past: 3}))
-	f.Add(EncodeEntry(Confirm{1, 1 << 60}, End{1}, Logged{"a", 1}))
+	f.Add(EncodeEntry(Confirm{1, 1 << 60}, End{1}, Logged{"a", 1}, Logged{"c", 1}, Left{"a"}, Left{"b"}))
 	f.Add([]byte{formatV1, 0xff})
 	f.Add([]byte{2})
 	f.Fuzz(func(t *testing.T, entry []byte) {

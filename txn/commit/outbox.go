@@ -3,7 +3,9 @@ package commit
 import (
 	"bytes"
 	"maps"
+	"math"
 	"slices"
+	"sort"
 
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
@@ -29,59 +31,73 @@ func (l *Ledger) Drain(f func(Delta)) {
 	}
 }
 
-// Outbox returns the kept deltas after a position, in log order: those that some replica has not
-// logged yet. A silo that comes back takes from here what it missed. It costs a scan of what is kept.
+// Outbox returns the kept deltas after a position, in log order: those that some silo of [Ledger.Silos]
+// has not logged yet. It costs what it returns.
 func (l *Ledger) Outbox(after uint64) []Delta {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	var ds []Delta
-	for _, o := range l.outbox.list {
-		if o.waiting > 0 && o.Pos > after {
-			ds = append(ds, o.Delta)
-		}
-	}
-	return ds
+	return slices.Clone(l.outbox.kept[l.outbox.upTo(after):])
 }
 
-// LoggedUpTo returns up to which position a silo has reported all deltas logged.
+// LoggedUpTo returns up to which position a silo has reported all deltas logged; 0 for a silo that is not
+// waited for.
 func (l *Ledger) LoggedUpTo(silo string) uint64 {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.outbox.logged[silo]
 }
 
-// maxSilos bounds how many names reports of Logged may bring in.
+// Silos returns, sorted, the silos that deltas are kept for. Compare it with who is a member: a [Logged]
+// that was under way for long may bring a silo in again that has [Left].
+func (l *Ledger) Silos() []string {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return slices.Sorted(maps.Keys(l.outbox.logged))
+}
+
+// maxSilos bounds how many silos are waited for.
 const maxSilos = 4096
 
-type owed struct {
-	Delta
-	waiting int // silos that have not logged it
-}
-
-// outbox keeps each delta until all silos that hold its variable have logged it. A report costs the
-// deltas that it covers, so each is looked at once for each silo.
+// outbox keeps each delta until every silo that is waited for has logged its position.
+//
+// Every silo applies the log and drains all deltas of it by itself, so the outbox is for one case only: a
+// silo that has drained a delta and lost it again before it was durable, and goes on from a snapshot that
+// stands for the delta's entry. The snapshot then still has what the silo had not reported. That is enough
+// if who keeps variables is in the set:
+//
+//   - A silo comes in by its first Logged, and does so before variables are kept on it. What is not kept at
+//     that moment, the others have logged, and it gets that by comparing replicas, like any new replica.
+//   - A silo is taken out when no variable is kept on it any more. What it owes goes, unless others wait
+//     for it. If it comes back, it may lack some of what went meanwhile; so it registers by another first
+//     Logged, and compares replicas: it is a new replica.
 type outbox struct {
-	list   []owed // by Pos; those with nobody waiting go when they are at the front, or too many
-	dead   int
-	logged map[string]uint64
+	kept   []Delta           // by Pos, all after the floor
+	logged map[string]uint64 // who is waited for, and what each has reported
+	floor  uint64            // all in logged have logged what is up to here; everything if nobody is there
 }
 
-func newOutbox() outbox { return outbox{logged: map[string]uint64{}} }
+func newOutbox(silos []string) outbox {
+	o := outbox{logged: make(map[string]uint64, len(silos)), floor: math.MaxUint64}
+	for _, silo := range silos {
+		o.enter(silo, 0)
+	}
+	return o
+}
 
-func (o *outbox) add(d Delta, replicas []string) {
-	if n := o.waitingFor(d, replicas); n > 0 {
-		o.list = append(o.list, owed{Delta: d, waiting: n})
+func (o *outbox) enter(silo string, pos uint64) {
+	o.logged[silo] = pos
+	o.floor = min(o.floor, pos)
+}
+
+func (o *outbox) add(d Delta) {
+	if d.Pos > o.floor {
+		o.kept = append(o.kept, d)
 	}
 }
 
-func (o *outbox) waitingFor(d Delta, replicas []string) int {
-	n := 0
-	for i, silo := range replicas {
-		if o.logged[silo] < d.Pos && !slices.Contains(replicas[:i], silo) {
-			n++
-		}
-	}
-	return n
+// upTo returns how many deltas are kept of positions up to pos.
+func (o *outbox) upTo(pos uint64) int {
+	return sort.Search(len(o.kept), func(i int) bool { return o.kept[i].Pos > pos })
 }
 
 func (l *Ledger) logged(c Logged) Result {
@@ -92,38 +108,45 @@ func (l *Ledger) logged(c Logged) Result {
 		return invalid("no such silo")
 	case c.Pos >= l.pos:
 		return invalid("a position that was not applied cannot have been logged")
-	}
-	if c.Pos <= before {
-		return Result{Code: Done}
-	}
-	o.logged[c.Silo] = c.Pos
-	from, _ := slices.BinarySearchFunc(o.list, before+1, func(e owed, pos uint64) int {
-		if e.Pos < pos {
-			return -1
+	case !known:
+		o.enter(c.Silo, c.Pos)
+	case c.Pos > before:
+		o.logged[c.Silo] = c.Pos
+		if before == o.floor || l.faults.firstToLog {
+			l.letGo()
 		}
-		return 1
-	})
-	for i := from; i < len(o.list) && o.list[i].Pos <= c.Pos; i++ {
-		e := &o.list[i]
-		if e.waiting > 0 && slices.Contains(l.replicas(e.Variable), c.Silo) {
-			if e.waiting--; e.waiting == 0 {
-				e.Bytes = nil
-				o.dead++
-			}
-		}
-	}
-	if o.dead > 0 && o.dead*2 >= len(o.list) {
-		o.list = slices.DeleteFunc(o.list, func(e owed) bool { return e.waiting == 0 })
-		o.dead = 0
 	}
 	return Result{Code: Done}
 }
 
-func (l *Ledger) replicas(v wire.ID) []string {
-	if l.config.Replicas == nil {
-		return nil
+func (l *Ledger) left(c Left) Result {
+	if c.Silo == "" {
+		return invalid("no such silo")
 	}
-	return l.config.Replicas(v)
+	if before, known := l.outbox.logged[c.Silo]; known {
+		delete(l.outbox.logged, c.Silo)
+		if before == l.outbox.floor {
+			l.letGo()
+		}
+	}
+	return Result{Code: Done}
+}
+
+// letGo drops what nobody waits for any more.
+func (l *Ledger) letGo() {
+	o := &l.outbox
+	o.floor = math.MaxUint64
+	for _, pos := range o.logged {
+		o.floor = min(o.floor, pos)
+	}
+	if l.faults.firstToLog && len(o.logged) > 0 {
+		o.floor = slices.Max(slices.Collect(maps.Values(o.logged)))
+	}
+	n := o.upTo(o.floor)
+	clear(o.kept[:n])
+	if o.kept = o.kept[n:]; len(o.kept) == 0 {
+		o.kept = nil
+	}
 }
 
 // effects are what a decision's operations do, computed before anything is changed.
@@ -169,6 +192,6 @@ func (l *Ledger) emit(e effects) {
 	}
 	for _, d := range e.deltas {
 		l.fresh = append(l.fresh, d)
-		l.outbox.add(d, l.replicas(d.Variable))
+		l.outbox.add(d)
 	}
 }

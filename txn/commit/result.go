@@ -25,7 +25,7 @@ const (
 	Invalid
 	// Aborted: to an Inquire, no attempt up to Result.Attempt has committed or ever will.
 	Aborted
-	// Done: to a Register (with Result.Client), Confirm, End or Logged.
+	// Done: to a Register (with Result.Client), Confirm, End, Logged or Left.
 	Done
 )
 

@@ -73,7 +73,7 @@ func (w *simWorld) newLedger() *Ledger {
 		Effect: func(_ wire.ID, own, op []byte) ([]byte, []byte, error) {
 			return op, append(bytes.Clone(own), '.'), nil
 		},
-		Replicas: func(wire.ID) []string { return []string{"a"} },
+		Silos: []string{"a"},
 	})
 	l.faults = w.faults
 	return l

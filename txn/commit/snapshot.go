@@ -35,7 +35,7 @@ type Snapshot struct {
 }
 
 // Snapshot captures the ledger as it is now. Applying goes on meanwhile, at the price of a second
-// look-up until Release. The clients and what is owed to replicas are copied, the rest is shared.
+// look-up until Release. The clients and what is owed to silos are copied, the rest is shared.
 func (l *Ledger) Snapshot() *Snapshot {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -47,11 +47,7 @@ func (l *Ledger) Snapshot() *Snapshot {
 		states:  l.states.capture(),
 		own:     l.own.capture(),
 		logged:  maps.Clone(l.outbox.logged),
-	}
-	for _, o := range l.outbox.list {
-		if o.waiting > 0 {
-			s.owed = append(s.owed, o.Delta)
-		}
+		owed:    slices.Clone(l.outbox.kept),
 	}
 	return s
 }
@@ -76,7 +72,7 @@ func (s *Snapshot) Release() {
 // A snapshot is its magic, then records (tag, length, body) in a fixed order, then the hash of all
 // that stands before it.
 const (
-	snapshotMagic = "martinelli ledger 1\n"
+	snapshotMagic = "martinelli ledger 2\n"
 
 	recHead   = 1
 	recClient = 2
@@ -131,10 +127,7 @@ func (s *Snapshot) Write(w io.Writer) error {
 		e.record(recLogged, Logged{Silo: silo, Pos: s.logged[silo]}.body)
 	}
 	for _, d := range s.owed {
-		e.record(recOwed, func(b []byte) []byte {
-			b = appendBytes(appendVariable(b, d.Variable), 3, d.Bytes)
-			return appendNum(b, 4, d.Pos)
-		})
+		e.record(recOwed, func(b []byte) []byte { return appendDelta(b, d) })
 	}
 	e.record(recEnd, func(b []byte) []byte { return protowire.AppendFixed64(b, e.sum.Sum64()) })
 	if e.err != nil {
@@ -144,6 +137,11 @@ func (s *Snapshot) Write(w io.Writer) error {
 		return fmt.Errorf("commit: write snapshot at %d: %w", s.pos, err)
 	}
 	return nil
+}
+
+func appendDelta(b []byte, d Delta) []byte {
+	b = appendBytes(appendVariable(b, d.Variable), 3, d.Bytes)
+	return appendNum(b, 4, d.Pos)
 }
 
 func appendVariable(b []byte, v wire.ID) []byte {
@@ -216,7 +214,8 @@ func (l *Ledger) read(r io.Reader) error {
 	if string(magic) != snapshotMagic {
 		return fmt.Errorf("%w: it begins with %q", ErrSnapshot, magic)
 	}
-	for last := uint64(0); ; {
+	l.outbox = newOutbox(nil) // founders may have left
+	for last, silo := uint64(0), ""; ; {
 		before := d.sum.Sum64()
 		tag, body, err := d.record()
 		if err != nil {
@@ -232,7 +231,12 @@ func (l *Ledger) read(r io.Reader) error {
 			}
 			return nil
 		}
-		if err := l.readRecord(tag, body); err != nil {
+		if tag == recLogged {
+			silo, err = l.readLogged(body, silo)
+		} else {
+			err = l.readRecord(tag, body)
+		}
+		if err != nil {
 			return fmt.Errorf("%w: record %d: %w", ErrSnapshot, tag, err)
 		}
 	}
@@ -260,32 +264,49 @@ func (l *Ledger) readRecord(tag uint64, b []byte) error {
 		return l.readKept(b)
 	case recState:
 		return l.readState(b)
-	case recOwn, recOwed:
-		o, pos, err := readVariable(b)
+	case recOwn:
+		o, _, err := readVariable(b)
 		if err != nil {
 			return err
 		}
-		if tag == recOwn {
-			l.own.put(o.Variable, o.Op)
-			return nil
-		}
-		d := Delta{Pos: pos, Variable: o.Variable, Bytes: o.Op}
-		if n := len(l.outbox.list); n > 0 && l.outbox.list[n-1].Pos > pos || pos > l.pos {
-			return errMalformed
-		}
-		l.outbox.add(d, l.replicas(d.Variable))
-		l.fresh = append(l.fresh, d)
+		l.own.put(o.Variable, o.Op)
 		return nil
-	case recLogged:
-		c, err := decodeCommand(tagLogged, b)
-		if err != nil {
-			return err
-		}
-		logged := c.(Logged)
-		l.outbox.logged[logged.Silo] = logged.Pos
-		return nil
+	case recOwed:
+		return l.readOwed(b)
 	}
 	return errMalformed
+}
+
+// readLogged reads a silo that is waited for, which comes after another by name, and returns its own.
+func (l *Ledger) readLogged(b []byte, after string) (silo string, err error) {
+	c, err := decodeCommand(tagLogged, b)
+	if err != nil {
+		return "", err
+	}
+	s := c.(Logged)
+	switch {
+	case s.Silo <= after, len(l.outbox.logged) >= maxSilos, s.Pos > 0 && s.Pos >= l.pos, !bytes.Equal(s.body(nil), b):
+		return "", fmt.Errorf("%w: silo %q", errMalformed, s.Silo)
+	}
+	l.outbox.enter(s.Silo, s.Pos)
+	return s.Silo, nil
+}
+
+// readOwed reads a delta that some silo waits for.
+func (l *Ledger) readOwed(b []byte) error {
+	o, pos, err := readVariable(b)
+	if err != nil {
+		return err
+	}
+	d := Delta{Pos: pos, Variable: o.Variable, Bytes: o.Op}
+	kept := l.outbox.kept
+	switch {
+	case pos <= l.outbox.floor, pos > l.pos, len(kept) > 0 && kept[len(kept)-1].Pos > pos, !bytes.Equal(appendDelta(nil, d), b):
+		return fmt.Errorf("%w: a delta of %v at %d", errMalformed, d.Variable, pos)
+	}
+	l.outbox.add(d)
+	l.fresh = append(l.fresh, d)
+	return nil
 }
 
 func (l *Ledger) readClient(b []byte) error {

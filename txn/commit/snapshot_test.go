@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 
@@ -125,8 +126,11 @@ func FuzzRestore(f *testing.F) {
 			require.Zero(t, r.Pos())
 			return
 		}
+		for _, d := range r.Outbox(0) {
+			require.True(t, slices.ContainsFunc(r.Silos(), func(silo string) bool { return r.LoggedUpTo(silo) < d.Pos }))
+		}
 		if r.at = r.Pos(); r.at < maxSeq {
-			r.do(Register{}, write(attempt(1, 4, 1), key("b"), Attempt{}, "1"), Confirm{1, 9}, End{2}, Logged{"a", 1})
+			r.do(Register{}, write(attempt(1, 4, 1), key("b"), Attempt{}, "1"), Confirm{1, 9}, End{2}, Logged{"a", 1}, Left{"b"})
 		}
 	})
 }
