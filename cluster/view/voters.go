@@ -20,7 +20,7 @@ const (
 	AddServer    VoterOp = iota + 1 // as a non-voter, or with another address
 	PromoteVoter                    // a non-voter becomes a voter
 	DemoteVoter                     // a voter becomes a non-voter
-	RemoveServer                    // it is no replica any more
+	RemoveServer                    // it is no replica any more, for good: that store can never come back
 )
 
 func (o VoterOp) String() string {
@@ -48,6 +48,11 @@ type Electorate struct {
 	Addr func(Member) string
 	// CaughtUp says whether a non-voter's log is near the leader's, so that its vote counts at once.
 	CaughtUp func(SiloID) bool
+	// Gone says that a store will not come back: an operator has expelled it, or this leader has waited for
+	// it as long as an operator allows, an hour unless that was configured, and has heard nothing. That
+	// time begins when the leader begins to lead and when the store is added, so that a store that was let
+	// in a moment ago, and whose Join is still under way, is not gone. Nil: no store ever is.
+	Gone func(SiloID) bool
 	// Max is the most voters that there are to be. Default 5.
 	Max int
 }
@@ -57,8 +62,12 @@ type Electorate struct {
 //
 // There are to be as many voters as there are silos that serve, up to Max, and an odd number of them
 // unless they are two: a fourth voter lets no further failure pass. Who votes goes on voting. A voter that
-// has died is replaced; while there is nobody to replace it with, it is kept if its removal would let no
-// further failure pass, because it may come back and vote.
+// has died is replaced; while there is nobody to replace it with, it keeps its vote if taking that away would
+// let no further failure pass, because it may come back and vote.
+//
+// To be removed is for good, so a voter is demoted first, whatever became of it, and a store without a vote
+// stays a replica, at little cost, until it is Gone: when it comes back it has its log, catches up and may be
+// given a vote again.
 func (e Electorate) Next() (VoterChange, bool) {
 	s := e.survey()
 	for _, step := range []func(survey) (VoterChange, bool){e.add, e.drop, e.promote, e.bury, e.demote} {
@@ -117,10 +126,14 @@ func (e Electorate) add(s survey) (VoterChange, bool) {
 	return VoterChange{}, false
 }
 
-// drop removes non-voters that are no members.
+// drop removes non-voters that are gone. A member that lives is not, nor is a store just because the view
+// does not know it: its Join may be still to come.
 func (e Electorate) drop(survey) (VoterChange, bool) {
+	if e.Gone == nil {
+		return VoterChange{}, false
+	}
 	for _, v := range e.Servers {
-		if m, known := e.Table.Member(v.ID); !v.Voting && v.ID != e.Leader && (!known || !m.Alive()) {
+		if m, known := e.Table.Member(v.ID); !v.Voting && v.ID != e.Leader && !(known && m.Alive()) && e.Gone(v.ID) {
 			return VoterChange{Op: RemoveServer, ID: v.ID}, true
 		}
 	}
@@ -134,14 +147,19 @@ func (e Electorate) promote(s survey) (VoterChange, bool) {
 	return VoterChange{PromoteVoter, s.ready[0].ID, s.ready[0].Addr}, true
 }
 
-// bury removes dead voters where that lets more failures pass: tolerated failures are those of the living
-// beyond a majority of all.
+// bury takes the vote from dead voters where that lets more failures pass: tolerated failures are those of
+// the living beyond a majority of all.
 func (e Electorate) bury(s survey) (VoterChange, bool) {
 	living := len(s.serving) + len(s.leaving)
 	if len(s.dead) == 0 || living/2 == (living+len(s.dead))/2 {
 		return VoterChange{}, false
 	}
-	return VoterChange{Op: RemoveServer, ID: s.dead[0].ID}, true
+	for _, v := range s.dead {
+		if v.ID != e.Leader { // it may be dead to the view, and lead the log still
+			return VoterChange{Op: DemoteVoter, ID: v.ID}, true
+		}
+	}
+	return VoterChange{}, false
 }
 
 // demote takes the vote from those that leave, once there are others, and from those that are too many.
