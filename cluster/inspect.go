@@ -39,7 +39,7 @@ type SiloReport struct {
 	Addr string      `json:"addr"`
 	// Incarnation names the run of its process that was up last; text in JSON, which has no numbers of 64 bits.
 	Incarnation uint64 `json:"incarnation,string"`
-	State       string `json:"state"` // up or down, in the newest view
+	State       string `json:"state"` // joining, active, leaving or dead, in the newest view
 	Slots       int    `json:"slots"` // that it owns
 
 	Silent  string `json:"silent,omitempty"` // why it did not answer
@@ -220,7 +220,7 @@ func (in *inspection) report() *Report {
 }
 
 // stateUp is the state of a silo that serves.
-const stateUp = "up"
+var stateUp = view.Active.String()
 
 // judge finds the leader, and what is wrong.
 func (r *Report) judge() {
@@ -248,7 +248,7 @@ func (r *Report) judge() {
 		}
 	}
 	if 2*up <= len(r.Silos) {
-		wrong("%d of %d silos are up: most of them are needed, or nothing is decided", up, len(r.Silos))
+		wrong("%d of %d silos are active: most of them are needed, or nothing is decided", up, len(r.Silos))
 	}
 	switch {
 	case leaders == 0:

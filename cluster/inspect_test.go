@@ -46,7 +46,7 @@ func TestInspect(t *testing.T) {
 	slots, active, leaders := 0, 0, 0
 	for i, s := range r.Silos {
 		require.Equal(t, c.Silo(i).Addr(), s.Addr)
-		require.Equal(t, "up", s.State)
+		require.Equal(t, "active", s.State)
 		require.NotZero(t, s.Incarnation)
 		require.NotZero(t, s.Applied)
 		require.NotEmpty(t, s.Version)
@@ -68,9 +68,9 @@ func TestInspect(t *testing.T) {
 
 	before := r.Silos[0].Incarnation
 	c.Kill(0)
-	require.Eventually(t, func() bool { r = report(); return r.Silos[0].State == "down" && r.Leader != "" }, 30*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { r = report(); return r.Silos[0].State == "dead" && r.Leader != "" }, 30*time.Second, 50*time.Millisecond)
 	require.False(t, r.Healthy())
-	require.Contains(t, strings.Join(r.Problems, "\n"), "silo silo-0:7000 is down: ")
+	require.Contains(t, strings.Join(r.Problems, "\n"), "silo silo-0:7000 is dead: ")
 	require.NotEmpty(t, r.Silos[0].Silent)
 	require.Zero(t, r.Silos[0].Slots)
 	require.Equal(t, r.Slots, r.Silos[1].Slots+r.Silos[2].Slots)

@@ -22,22 +22,22 @@ func TestProblems(t *testing.T) {
 		return s
 	}
 	leads := func(s *SiloReport) { s.Leads = true }
-	down := func(s *SiloReport) { s.State, s.Silent, s.View, s.Term = "down", "refused", 0, 0 }
+	down := func(s *SiloReport) { s.State, s.Silent, s.View, s.Term = "dead", "refused", 0, 0 }
 	for name, c := range map[string]struct {
 		silos []SiloReport
 		want  []string
 	}{
 		"healthy":    {[]SiloReport{with("a", leads), fine("b"), fine("c")}, nil},
 		"one is one": {[]SiloReport{with("a", leads)}, nil},
-		"down":       {[]SiloReport{with("a", leads), fine("b"), with("c", down)}, []string{"silo c is down: refused"}},
+		"down":       {[]SiloReport{with("a", leads), fine("b"), with("c", down)}, []string{"silo c is dead: refused"}},
 		"silent": {[]SiloReport{with("a", leads), fine("b"), with("c", func(s *SiloReport) { s.Silent = "timeout" })},
 			[]string{"silo c does not answer: timeout"}},
-		"back, and not up yet": {[]SiloReport{with("a", leads), fine("b"), with("c", func(s *SiloReport) { s.State = "down" })},
-			[]string{"silo c answers, and is down in view 5"}},
+		"back, and not up yet": {[]SiloReport{with("a", leads), fine("b"), with("c", func(s *SiloReport) { s.State = "dead" })},
+			[]string{"silo c answers, and is dead in view 5"}},
 		"behind": {[]SiloReport{with("a", leads), fine("b"), with("c", func(s *SiloReport) { s.View = 4 })},
 			[]string{"silo c is behind: it has view 4 of 5"}},
 		"half is no majority": {[]SiloReport{with("a", leads), with("b", down)},
-			[]string{"silo b is down: refused", "1 of 2 silos are up: most of them are needed, or nothing is decided"}},
+			[]string{"silo b is dead: refused", "1 of 2 silos are active: most of them are needed, or nothing is decided"}},
 		"no leader": {[]SiloReport{fine("a"), fine("b")}, []string{"no silo leads the log: nothing is decided until one does"}},
 		"two leaders": {[]SiloReport{with("a", leads), with("b", func(s *SiloReport) { s.Leads, s.Term = true, 3 }), fine("c")},
 			[]string{"2 silos take themselves for the leader of the log: all but b are cut off, or about to hear of it"}},
@@ -55,7 +55,7 @@ func TestReportsOfStrangers(t *testing.T) {
 	network := &actor.Network{}
 	reports := map[string][]byte{
 		"a": (&link.Report{Silo: "a", Cluster: "ours", View: 3, Leads: true, Term: 1, Members: []link.ReportMember{
-			{ID: "a", Addr: "a", State: "up"}, {ID: "b", Addr: "b", State: "up"}, {ID: "c", Addr: "c", State: "up"}, {ID: "d", Addr: "d", State: "up"},
+			{ID: "a", Addr: "a", State: "active"}, {ID: "b", Addr: "b", State: "active"}, {ID: "c", Addr: "c", State: "active"}, {ID: "d", Addr: "d", State: "active"},
 		}}).Append(nil),
 		"b": (&link.Report{Silo: "b", Cluster: "theirs", View: 9, Leads: true, Term: 9}).Append(nil),
 		"c": (&link.Report{Silo: "x", Cluster: "ours", View: 3, Leads: true, Term: 9}).Append(nil),

@@ -146,7 +146,7 @@ func (s *run) join(ctx context.Context, give context.CancelCauseFunc) (string, e
 		}
 		select {
 		case <-ctx.Done():
-			return "", &NotResolved{s.source.String(), 1, err, context.Cause(ctx)}
+			return "", fmt.Errorf("%w (%w)", err, context.Cause(ctx))
 		case <-time.After(joinPause):
 		}
 	}

@@ -25,7 +25,7 @@ func (s *run) serveReport(_ context.Context, _ actor.Peer, payload []byte) ([]by
 	stats := s.group.Stats()
 	v := s.views.Current()
 	r := &link.Report{
-		Silo: s.id, Cluster: f.ClusterID, Version: version(), View: v.Number, Slots: view.Slots,
+		Silo: s.id, Cluster: f.ClusterID, Version: version(), View: v.Number, Slots: view.Slots * v.Pools(),
 		Leader: view.SiloID(stats.Leadership.Leader.ID), Leads: stats.Leadership.Self, Term: stats.Leadership.Term, Applied: stats.Applied,
 	}
 	for _, m := range v.Members {

@@ -29,18 +29,18 @@ var rewrite = flag.Bool("rewrite", false, "write what is printed into testdata")
 var healthy = cluster.Report{
 	Cluster: "7f3a", View: 12, Leader: "10.0.0.2:7000", Term: 4, Slots: 4096, Problems: []string{},
 	Silos: []cluster.SiloReport{
-		{ID: "s1", Addr: "10.0.0.1:7000", Incarnation: 1763771000000000001, State: "up", Slots: 1366, Version: "v0.1.0", View: 12, Term: 4, Applied: 90, Grains: map[string]int{"wine.User": 10, "wine.Cellar": 3}},
-		{ID: "s2", Addr: "10.0.0.2:7000", Incarnation: 1763771000000000002, State: "up", Slots: 1365, Version: "v0.1.0", View: 12, Leads: true, Term: 4, Applied: 91, Grains: map[string]int{"wine.User": 12}},
-		{ID: "s3", Addr: "10.0.0.3:7000", Incarnation: 1763771000000000003, State: "up", Slots: 1365, Version: "v0.1.0", View: 12, Term: 4, Applied: 91},
+		{ID: "s1", Addr: "10.0.0.1:7000", Incarnation: 1763771000000000001, State: "active", Slots: 1366, Version: "v0.1.0", View: 12, Term: 4, Applied: 90, Grains: map[string]int{"wine.User": 10, "wine.Cellar": 3}},
+		{ID: "s2", Addr: "10.0.0.2:7000", Incarnation: 1763771000000000002, State: "active", Slots: 1365, Version: "v0.1.0", View: 12, Leads: true, Term: 4, Applied: 91, Grains: map[string]int{"wine.User": 12}},
+		{ID: "s3", Addr: "10.0.0.3:7000", Incarnation: 1763771000000000003, State: "active", Slots: 1365, Version: "v0.1.0", View: 12, Term: 4, Applied: 91},
 	},
 }
 
 var broken = cluster.Report{
 	Cluster: "7f3a", View: 12, Slots: 4096, Problems: []string{"silo 10.0.0.2:7000 does not answer: \x1b[31mtimeout", "no silo leads the log: nothing is decided until one does"},
 	Silos: []cluster.SiloReport{
-		{ID: "s1", Addr: "10.0.0.1:7000", Incarnation: 1, State: "up", Slots: 1366, Version: "v0.1.0", View: 12, Term: 4, Applied: 90, Grains: map[string]int{"wine.User": 10, "wine.\x1bCellar": 3}},
-		{ID: "s2", Addr: "10.0.0.2:7000", Incarnation: 2, State: "up", Slots: 1365, Silent: "timeout"},
-		{ID: "s3", Addr: "10.0.0.3:7000", State: "down", Silent: "refused"},
+		{ID: "s1", Addr: "10.0.0.1:7000", Incarnation: 1, State: "active", Slots: 1366, Version: "v0.1.0", View: 12, Term: 4, Applied: 90, Grains: map[string]int{"wine.User": 10, "wine.\x1bCellar": 3}},
+		{ID: "s2", Addr: "10.0.0.2:7000", Incarnation: 2, State: "active", Slots: 1365, Silent: "timeout"},
+		{ID: "s3", Addr: "10.0.0.3:7000", State: "dead", Silent: "refused"},
 	},
 }
 
@@ -206,7 +206,7 @@ func TestThreeSilos(t *testing.T) {
 	c.Kill(1)
 	require.Eventually(t, func() bool {
 		got = run(t, inspect, "status", "--silos", "a:1")
-		return strings.Contains(got.stderr, fmt.Sprintf("silo %s is down", gone))
+		return strings.Contains(got.stderr, fmt.Sprintf("silo %s is dead", gone))
 	}, 30*time.Second, 50*time.Millisecond)
 	require.Equal(t, exitUnhealthy, got.code)
 	require.Contains(t, got.stdout, "not healthy")

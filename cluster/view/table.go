@@ -166,6 +166,21 @@ func (t *Table) Rows(f func(Row) bool) {
 	}
 }
 
+// Settled says that every slot is held by the member that it is meant for.
+func (t *Table) Settled() bool {
+	for _, p := range t.pools {
+		for i := range p.rows {
+			if p.rows[i].holder == 0 || p.rows[i].holder != p.rows[i].target {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Pools is how many groups of kinds there are that different members host.
+func (t *Table) Pools() int { return len(t.pools) }
+
 // Kinds lists the kinds of a pool, sorted. It must not be changed.
 func (t *Table) Kinds(pool uint64) []string {
 	if p := t.pool(pool); p != nil {

@@ -93,10 +93,10 @@ func (c *Cluster) start(m *member) {
 	m.silo = s
 }
 
-// await waits until the client knows that so many silos are up.
+// await waits until the client knows that so many silos are up, and nothing moves between them.
 func (c *Cluster) await(up int) {
 	c.t.Helper()
-	require.Eventually(c.t, func() bool { return c.active() == up }, timeout, 10*time.Millisecond, "waiting for %d silos to be up", up)
+	require.Eventually(c.t, func() bool { return c.active() == up && c.View().Settled() }, timeout, 10*time.Millisecond, "waiting for %d silos to share the slots", up)
 }
 
 func (c *Cluster) active() (n int) {

@@ -64,7 +64,7 @@ func (a *activation) Touch(ctx context.Context, field wire.Cell) error {
 func (a *activation) lock(ctx context.Context, t *turn, in *link.Branch) error {
 	a.host.presence.join(in.Holder.Attempt, in.Coordinator, a)
 	a.mu.Lock()
-	if a.ended {
+	if a.ended && a.outwaited { // an older block waits until the turns that are left have gone
 		a.mu.Unlock()
 		return fmt.Errorf("the activation ends: %w", wire.ErrAborted)
 	}
