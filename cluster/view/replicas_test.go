@@ -107,6 +107,8 @@ func TestReplicasOfWhoHasNoVote(t *testing.T) {
 	before := kept(l.Table(), 3)
 	l.put(Demote{runs[2].ID})
 	require.Equal(t, before, kept(l.Table(), 3), "it serves")
+	l.put(Leave{runs[2]})
+	require.Equal(t, before, kept(l.Table(), 3), "it gives its slots away first")
 	l.put(Remove{Run: runs[2]})
 	require.NotZero(t, moved(t, before, kept(l.Table(), 3), runs[2].ID))
 	l.join(2, 2)
