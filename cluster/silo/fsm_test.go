@@ -26,6 +26,7 @@ func newFSM(t *testing.T, apply func([]variables.Delta) error) *fsm {
 	return &fsm{
 		ledger: commit.NewLedger(commit.Config{
 			Effect: func(_ wire.ID, own, op []byte) (delta, newOwn []byte, err error) { return op, own, nil },
+			Silos:  []string{"a"},
 		}),
 		membership: m, apply: apply, failed: func(err error) { t.Error(err) },
 	}
