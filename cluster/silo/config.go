@@ -97,6 +97,10 @@ type Config struct {
 	// back sooner. Longer: the log may be without a leader for longer before all stop serving. The same
 	// on all silos. Default 2.5 seconds.
 	Lease time.Duration
+	// Forget is how long nothing must be heard of a silo before it is taken for gone for good: it has no part
+	// in the log any more, and cannot come back with its DataDir. Longer: the log keeps what such a silo may
+	// still have to be told. Default 1 hour.
+	Forget time.Duration
 	// Logger gets what operators want to know. Default slog.Default().
 	Logger *slog.Logger
 
@@ -116,6 +120,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Silence <= 0 {
 		c.Silence = 2 * time.Second
+	}
+	if c.Forget <= 0 {
+		c.Forget = time.Hour
 	}
 	if c.Lease <= 0 {
 		c.Lease = 2500 * time.Millisecond
@@ -145,7 +152,7 @@ func (c Config) inMemory() Config {
 
 // check refuses what cannot work, before anything is opened.
 func (c Config) check() error {
-	for field, negative := range map[string]bool{"MaxMessage": c.MaxMessage < 0, "Connections": c.Connections < 0, "PeerCalls": c.PeerCalls < 0, "IdleAfter": c.IdleAfter < 0, "Silence": c.Silence < 0, "Lease": c.Lease < 0, "Expect": c.Expect < 0} {
+	for field, negative := range map[string]bool{"MaxMessage": c.MaxMessage < 0, "Connections": c.Connections < 0, "PeerCalls": c.PeerCalls < 0, "IdleAfter": c.IdleAfter < 0, "Silence": c.Silence < 0, "Lease": c.Lease < 0, "Forget": c.Forget < 0, "Expect": c.Expect < 0} {
 		if negative {
 			return &ConfigError{field, "is negative: leave it out for the default"}
 		}

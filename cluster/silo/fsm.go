@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -126,7 +127,7 @@ func (s *run) confirmLogged() {
 		}
 		// Not the ledger's own position: what it has applied may still be on its way to the replicas.
 		at := s.fsm.drained.Load()
-		if at == confirmed || len(s.ledger.Outbox(confirmed)) == 0 {
+		if known := slices.Contains(s.ledger.Silos(), string(s.id)); at == 0 || known && (at == confirmed || len(s.ledger.Outbox(confirmed)) == 0) {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(s.life, 5*time.Second)

@@ -25,6 +25,7 @@ func newFSM(t *testing.T, apply func([]variables.Delta) error) *fsm {
 	require.NoError(t, err)
 	return &fsm{
 		ledger: commit.NewLedger(commit.Config{
+			Silos:  []string{"a", "b"},
 			Effect: func(_ wire.ID, own, op []byte) (delta, newOwn []byte, err error) { return op, own, nil },
 			Silos:  []string{"a"},
 		}),

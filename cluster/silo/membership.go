@@ -31,6 +31,11 @@ type membership struct {
 	log   *slog.Logger
 	times view.Times
 	seal  func(rows []view.Row, drained func([]view.Row))
+	// forget is how long nothing is heard of a store before it is taken for gone; waited are the stores that
+	// the ledger keeps for, which those that are gone leave by farewell.
+	forget   time.Duration
+	waited   func() []string
+	farewell func(store string) []byte
 
 	standing atomic.Pointer[view.Standing]
 	group    *consensus.Group // set once, before the first tick
@@ -39,8 +44,10 @@ type membership struct {
 	registry *view.Registry
 	keeper   *view.Keeper
 	detector *view.Detector
-	lead     *view.Lead // nil while this silo does not lead
-	term     uint64     // of lead
+	lead     *view.Lead           // nil while this silo does not lead
+	term     uint64               // of lead
+	since    time.Time            // when it began
+	expelled map[view.SiloID]bool // by somebody in charge, as far as this leader was told
 	effects  []view.Effect
 	pending  []view.Effect
 	wake     chan struct{} // one: there is something pending
@@ -60,8 +67,8 @@ func newMembership(m view.Member, times view.Times, detector view.DetectorConfig
 		self: m.Run, addr: m.Addr, now: now, views: views, node: node, log: log, times: times,
 		registry: view.NewRegistry(), keeper: keeper,
 		detector: view.NewDetector(detector, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))),
-		wake:     make(chan struct{}, 1),
-		serving:  make(chan struct{}), left: make(chan struct{}), removed: make(chan struct{}),
+		expelled: map[view.SiloID]bool{}, wake: make(chan struct{}, 1),
+		serving: make(chan struct{}), left: make(chan struct{}), removed: make(chan struct{}),
 	}
 	ms.standing.Store(keeper.Standing())
 	views.Set(ms.registry.Table())
@@ -226,7 +233,7 @@ func (m *membership) leading(ctx context.Context) {
 		case !state.Self:
 			m.lead = nil
 		case m.lead == nil || m.term != state.Term:
-			m.lead, m.term = view.NewLead(view.LeadConfig{Times: m.times}, m.now(), m.registry.Current()), state.Term
+			m.lead, m.term, m.since = view.NewLead(view.LeadConfig{Times: m.times}, m.now(), m.registry.Current()), state.Term, time.Now()
 		}
 		m.mu.Unlock()
 		select {
@@ -346,6 +353,37 @@ func (m *membership) somebodyElse() bool {
 	return slices.ContainsFunc(m.views.Current().Members, func(o view.Member) bool { return o.State == view.Active && o.ID != m.self.ID })
 }
 
+// expel has the leader remove a store for good: its run, if one lives, when its lease has run out, then its
+// replica of the log. It says whether this silo leads.
+func (m *membership) expel(id view.SiloID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.lead == nil {
+		return false
+	}
+	m.expelled[id] = true
+	if member, ok := m.registry.Table().Member(id); ok && member.Alive() {
+		m.stepAll(view.Expel{Run: member.Run})
+	}
+	return true
+}
+
+// gone says of each store whether it has not been heard of for so long, or was expelled, that it will not come
+// back.
+func (m *membership) gone(members consensus.Members) map[view.SiloID]bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	gone := map[view.SiloID]bool{}
+	for _, s := range members.List {
+		heard := s.LastContact
+		if heard.Before(m.since) {
+			heard = m.since
+		}
+		gone[view.SiloID(s.ID)] = m.expelled[view.SiloID(s.ID)] || time.Since(heard) > m.forget
+	}
+	return gone
+}
+
 // govern lets the leader decide who votes in the log.
 func (m *membership) govern(ctx context.Context) {
 	tick := time.NewTicker(governEvery)
@@ -368,9 +406,10 @@ const governEvery = 250 * time.Millisecond
 func (m *membership) governOnce(ctx context.Context) {
 	members, _ := m.group.Members()
 	table := m.views.Current()
-	caughtUp := map[view.SiloID]bool{}
+	gone, caughtUp := m.gone(members), map[view.SiloID]bool{}
 	e := view.Electorate{
 		Table: table, Leader: m.self.ID,
+		Gone:     func(id view.SiloID) bool { return gone[id] },
 		CaughtUp: func(id view.SiloID) bool { return caughtUp[id] },
 		Addr: func(member view.Member) string {
 			at, _ := logAddr(member.Addr) // checked when it joined
@@ -394,6 +433,11 @@ func (m *membership) governOnce(ctx context.Context) {
 		m.mu.Lock()
 		m.hand([]view.Effect{view.Propose{Commands: reports}})
 		m.mu.Unlock()
+	}
+	for _, id := range m.waited() {
+		if _, member := members.Find(id); !member {
+			_, _ = m.group.Submit(m.farewell(id)) // again until it shows
+		}
 	}
 	c, ok := e.Next()
 	if !ok {

@@ -162,7 +162,11 @@ func (s *run) found(ctx context.Context) error {
 	if s.membership, err = newMembership(s.asMember(), times, detector, s.clock, s.views, s.node, s.log); err != nil {
 		return &ConfigError{"Grains", err.Error()}
 	}
-	s.ledger = commit.NewLedger(s.ledgerConfig())
+	s.ledger = commit.NewLedger(s.ledgerConfig(founders))
+	s.membership.forget, s.membership.waited = s.config.Forget, s.ledger.Silos
+	s.membership.farewell = func(store string) []byte {
+		return append([]byte{entryCommit}, commit.EncodeEntry(commit.Left{Silo: store})...)
+	}
 
 	if s.variables, err = variables.Open(ctx, variables.Config{
 		Self: s.id, Incarnation: s.incarnation, Actor: actorOf(s.id), Views: s.views, Kinds: s.kinds,
@@ -219,9 +223,10 @@ const ledgerActor crdt.Actor = 1
 // actorOf is the actor of a store, apart from the ledger's.
 func actorOf(id view.SiloID) crdt.Actor { return crdt.Actor(xxh3.HashString(string(id)) | 1<<63) }
 
-// ledgerConfig is the same on every silo that is given the same kinds.
-func (s *run) ledgerConfig() commit.Config {
-	return commit.Config{
+// ledgerConfig is the same on every silo that is given the same kinds, but for the founders, which those that
+// joined need not know: who is waited for is in the snapshot that they begin with.
+func (s *run) ledgerConfig(founders []consensus.Server) commit.Config {
+	config := commit.Config{
 		Effect: func(variable wire.ID, own, op []byte) (delta, newOwn []byte, err error) {
 			k := s.kinds[variable.Kind()].Variable()
 			if k == nil {
@@ -230,6 +235,10 @@ func (s *run) ledgerConfig() commit.Config {
 			return k.Lattice.Effect(ledgerActor, own, op)
 		},
 	}
+	for _, f := range founders {
+		config.Silos = append(config.Silos, f.ID)
+	}
+	return config
 }
 
 // host starts what serves calls, variables, views and blocks.

@@ -60,8 +60,8 @@ type Electorate struct {
 // Next returns the next change, one at a time, or false if all is as it should be. The leader asks after
 // each view, after each change that was made, and now and then for CaughtUp's sake.
 //
-// There are to be as many voters as there are silos that serve, up to Max, and an odd number of them
-// unless they are two: a fourth voter lets no further failure pass. Who votes goes on voting. A voter that
+// There are to be as many voters as there are silos that serve, but not fewer than there were, up to Max, and an
+// odd number of them unless they are two: a fourth voter lets no further failure pass. Who votes goes on voting. A voter that
 // has died is replaced; while there is nobody to replace it with, it keeps its vote if taking that away would
 // let no further failure pass, because it may come back and vote.
 //
@@ -95,7 +95,14 @@ func (e Electorate) survey() survey {
 			s.want++
 		}
 	}
-	s.want = min(s.want, cmp.Or(max(e.Max, 0), 5))
+	voters := 0
+	for _, v := range e.Servers {
+		if v.Voting && !e.gone(v.ID) {
+			voters++
+		}
+	}
+	// Who leaves or has died is expected back, and votes until there is another in its place.
+	s.want = min(max(s.want, voters), cmp.Or(max(e.Max, 0), 5))
 	if s.want > 2 && s.want%2 == 0 {
 		s.want--
 	}
@@ -129,11 +136,8 @@ func (e Electorate) add(s survey) (VoterChange, bool) {
 // drop removes non-voters that are gone. A member that lives is not, nor is a store just because the view
 // does not know it: its Join may be still to come.
 func (e Electorate) drop(survey) (VoterChange, bool) {
-	if e.Gone == nil {
-		return VoterChange{}, false
-	}
 	for _, v := range e.Servers {
-		if m, known := e.Table.Member(v.ID); !v.Voting && v.ID != e.Leader && !(known && m.Alive()) && e.Gone(v.ID) {
+		if !v.Voting && v.ID != e.Leader && e.gone(v.ID) {
 			return VoterChange{Op: RemoveServer, ID: v.ID}, true
 		}
 	}
@@ -147,15 +151,19 @@ func (e Electorate) promote(s survey) (VoterChange, bool) {
 	return VoterChange{PromoteVoter, s.ready[0].ID, s.ready[0].Addr}, true
 }
 
-// bury takes the vote from dead voters where that lets more failures pass: tolerated failures are those of
-// the living beyond a majority of all.
+// gone says that a store that is no member any more will not come back.
+func (e Electorate) gone(id SiloID) bool {
+	m, known := e.Table.Member(id)
+	return e.Gone != nil && !(known && m.Alive()) && e.Gone(id)
+}
+
+// bury takes the vote from dead voters that are gone, and from others where that lets more failures pass:
+// tolerated failures are those of the living beyond a majority of all.
 func (e Electorate) bury(s survey) (VoterChange, bool) {
 	living := len(s.serving) + len(s.leaving)
-	if len(s.dead) == 0 || living/2 == (living+len(s.dead))/2 {
-		return VoterChange{}, false
-	}
+	helps := living/2 != (living+len(s.dead))/2
 	for _, v := range s.dead {
-		if v.ID != e.Leader { // it may be dead to the view, and lead the log still
+		if v.ID != e.Leader && (helps || e.gone(v.ID)) { // it may be dead to the view, and lead the log still
 			return VoterChange{Op: DemoteVoter, ID: v.ID}, true
 		}
 	}
