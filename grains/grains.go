@@ -91,6 +91,15 @@ var (
 	ErrUnknown = wire.ErrUnknown
 	// ErrNotExecuted: the call did not run and will not; calling again is safe.
 	ErrNotExecuted = wire.ErrNotExecuted
+	// ErrNoLease: the call did not run, because the silo that it was made at, or the silos that it reached,
+	// have no lease: they do not reach most of the silos, and only those that do may serve grains. It
+	// matches ErrNotExecuted too. Call from, or at, another silo, or again when the silos reach each other.
+	ErrNoLease = wire.ErrNoLease
+	// ErrFenced is what a turn gets that goes on after its silo has lost the right to run it: the process
+	// stood still for longer than its lease, was cut off from most silos, or the grain is at another one by
+	// now. The turn's context is cancelled with it as the cause. Nothing that the turn does through the
+	// framework counts any more, and its caller is told ErrUnknown: return.
+	ErrFenced = wire.ErrFenced
 	// ErrNoSuchKind: no silo that could be reached hosts the grain's kind; the list of kinds that the
 	// silos were started with lacks it.
 	ErrNoSuchKind = wire.ErrNoSuchKind

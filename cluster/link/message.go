@@ -3,6 +3,7 @@ package link
 import (
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/martinelli-go/martinelli/cluster/view"
 	"github.com/martinelli-go/martinelli/grains/wire"
 	"github.com/martinelli-go/martinelli/txn/commit"
 )
@@ -22,6 +23,11 @@ type CallRequest struct {
 	// node that it began on.
 	Block       commit.Holder
 	Coordinator string
+	// By is the grant of the grain that calls, under which it was activated; its Kind is "" where no grain
+	// calls. Only silos are believed.
+	By view.Grant
+	// Forwarded says that a silo has sent the call on: it is not sent on again.
+	Forwarded bool
 }
 
 // Link is a turn that waits for a call.
@@ -38,7 +44,8 @@ type CallReply struct {
 	Result []byte          // of StatusOK
 	Error  []byte          // of StatusError, by wire.AppendError
 	Detail string          // of the others
-	Number uint64          // of StatusNotOwner: the view that says so
+	Number uint64          // the view of a silo that does not serve the grain
+	Holder string          // of StatusNotOwner: where the grain is, in that view
 	Record []commit.Record // what was done in the call's block
 	Doomed []byte          // why the block cannot commit, by wire.AppendError
 }
@@ -50,7 +57,7 @@ type Status uint8
 const (
 	StatusOK         Status = iota + 1
 	StatusError             // the method returned an error
-	StatusNotOwner          // not executed: the grain is elsewhere, in that view
+	StatusNotOwner          // not executed: the grain is elsewhere, at Holder in that view
 	StatusRefused           // not executed
 	StatusUnknown           // it is not known whether it ran
 	StatusNoKind            // not executed: the silo was not given the kind
@@ -59,6 +66,9 @@ const (
 	StatusReplyLost         // committed before, and the reply was not kept
 	StatusResultLost        // it ran; its result is too large to send
 	StatusDenied            // not executed: not authorized
+	StatusMoving            // not executed: the grain is moving, or nowhere, or the silo behind its view; again, in a moment
+	StatusNoLease           // not executed: the silo has no lease
+	StatusStale             // not executed: who calls has a successor, its turn is over
 )
 
 func appendID(b []byte, n protowire.Number, id wire.ID) []byte {
@@ -162,7 +172,10 @@ func (r *CallRequest) Append(b []byte) []byte {
 		b = appendUint(b, 11, r.Block.Timestamp.Seq)
 		b = appendText(b, 12, r.Coordinator)
 	}
-	return b
+	if r.By.Kind != "" {
+		b = appendBytes(b, 13, AppendGrant(nil, r.By))
+	}
+	return appendUint(b, 14, protowire.EncodeBool(r.Forwarded))
 }
 
 // maxChain bounds how many turns may wait for each other in a row.
@@ -204,6 +217,13 @@ func DecodeCallRequest(b []byte) (*CallRequest, error) {
 			r.Block.Timestamp.Seq, err = f.Uint()
 		case 12:
 			r.Coordinator, err = f.String()
+		case 13:
+			var m []byte
+			if m, err = f.Bytes(); err == nil {
+				r.By, err = DecodeGrant(m)
+			}
+		case 14:
+			r.Forwarded, err = f.Bool()
 		}
 		return err
 	})
@@ -241,6 +261,7 @@ func (r *CallReply) Append(b []byte) []byte {
 	}
 	b = appendText(b, 4, r.Detail)
 	b = appendUint(b, 5, r.Number)
+	b = appendText(b, 8, r.Holder)
 	for i := range r.Record {
 		b = appendBytes(b, 6, appendRecord(nil, &r.Record[i]))
 	}
@@ -276,6 +297,8 @@ func DecodeCallReply(b []byte) (*CallReply, error) {
 			}
 		case 7:
 			r.Doomed, err = f.Bytes()
+		case 8:
+			r.Holder, err = f.String()
 		}
 		return err
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/martinelli-go/martinelli/actor"
@@ -17,8 +18,15 @@ type Router struct {
 	Peers Peers // of ServiceCalls
 	// Refresh asks for a view with at least that number; it returns when there is one, or soon.
 	Refresh func(ctx context.Context, number uint64)
+	// Leased says whether this silo has a lease; nil for a client, which needs none.
+	Leased func() bool
+	// Patience is how long a call is made again while all that it meets are silos without a lease, or this
+	// silo has none and reaches nobody. Longer rides out more of an election; shorter lets callers turn to
+	// another silo sooner. Default 3 s.
+	Patience time.Duration
 
 	retryUnknown bool // a fault for tests: what may have run is made again
+	everPatient  bool // another: calls are made again until their contexts end
 }
 
 // Calling is what a call takes along of the turn or block that it is made in.
@@ -27,7 +35,22 @@ type Calling struct {
 	Retry bool
 	Chain []Link
 	In    *Branch // nil outside any block
+	By    view.Grant
+	// Here makes the call at this silo, which holds the grain as far as the router knows. Done is false
+	// where it was not executed; refused is then a *view.Refusal or says why in another way.
+	Here func() (done bool, refused, err error)
+	// May is asked before each try whether whoever calls may still do so; nil: yes.
+	May func() error
 }
+
+// Stale is the error of a call that was refused because the grain that called has a successor. It was not
+// executed, and the caller's turn is over.
+type Stale struct{ CallError wire.CallError }
+
+func (e *Stale) Error() string { return e.CallError.Error() }
+
+// Unwrap gives the *wire.CallError, whose cause is wire.ErrFenced.
+func (e *Stale) Unwrap() error { return &e.CallError }
 
 // DefaultTimeout bounds a call whose context has no deadline.
 const DefaultTimeout = 30 * time.Second
@@ -42,39 +65,77 @@ func Bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, DefaultTimeout, errDefault)
 }
 
-// ErrMoved says that the view has changed and the grain is this node's own now: run it here.
-var ErrMoved = errors.New("the grain is here now")
-
-// Call makes the call at the silo that owns the grain. Self is this node, for which Call returns
-// ErrMoved where it turns out to be the owner; "" for a client. A call that surely did not execute is
-// made again until ctx ends, with the silos that newer views name.
+// Call makes the call at the silo that owns the grain. Self is this node, where c.Here makes it; "" for a
+// client. A call that surely did not execute is made again until ctx ends, with the silos that newer views
+// and refusals name; for Patience alone while there is no lease wherever it comes, and then the error is
+// wire.ErrNoLease. An error of c.May is returned as it is, one that is a *Stale says that it would be.
 func (r *Router) Call(ctx context.Context, self view.SiloID, to wire.ID, inv wire.Invocation, c Calling) error {
 	ctx, cancel := Bounded(ctx)
 	defer cancel()
-	req := &CallRequest{To: to, Method: inv.Method().Number, Args: inv.AppendArgs(nil), Root: c.Root, Retry: c.Retry, Chain: c.Chain}
+	req := &CallRequest{To: to, Method: inv.Method().Number, Args: inv.AppendArgs(nil), Root: c.Root, Retry: c.Retry, Chain: c.Chain, By: c.By}
 	if c.In != nil {
 		req.Block, req.Coordinator = c.In.Holder, c.In.Coordinator
 	}
-	payload := req.Append(nil)
-	refused := "no silo is up"
-	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
-		v := r.Peers.Views.Current()
-		next := uint64(0)
-		if owner, ok := v.Owner(to); ok {
-			if owner.ID == self {
-				return ErrMoved
-			}
-			done, again, err := r.attempt(ctx, owner, to, inv, c, payload)
-			if done {
+	j := &journey{Router: r, to: to, inv: inv, c: c, payload: req.Append(nil)}
+	refused := errors.New("no silo is up")
+	var newest uint64      // of the views that refusals named
+	var straight string    // where the newest of them says that the grain is
+	var hopeless time.Time // since when there is no lease wherever the call comes
+	pause := firstPause
+	for {
+		var answer refusal
+		if c.May != nil {
+			if err := c.May(); err != nil {
 				return err
 			}
-			refused, next = err.Error(), again
 		}
-		if !r.wait(ctx, pause, next) {
-			return &wire.CallError{To: to, Method: inv.Method().Name, Cause: wire.ErrNotExecuted,
-				Detail: fmt.Sprintf("gave up when the context ended (%v); the last refusal: %s", context.Cause(ctx), refused)}
+		owner, ok := r.Peers.Views.Current().Owner(to)
+		switch {
+		case straight != "":
+			answer = j.attempt(ctx, straight)
+		case !ok:
+			answer.why = errors.New("no silo that is active can serve it")
+		case owner.ID == self:
+			answer = j.here()
+		default:
+			answer = j.attempt(ctx, owner.Addr)
 		}
+		if answer.done {
+			return answer.why
+		}
+		refused, straight = answer.why, ""
+		if answer.holder != "" && answer.view > newest {
+			// Views only grow, so that two silos that disagree send nobody to and fro.
+			newest, straight = answer.view, answer.holder
+			continue
+		}
+		if !answer.hopeless {
+			hopeless = time.Time{}
+		} else if hopeless.IsZero() {
+			hopeless = time.Now()
+		} else if time.Since(hopeless) > r.patience() {
+			return j.fail(wire.ErrNoLease, refused.Error())
+		}
+		if !r.wait(ctx, pause, answer.view) {
+			return j.fail(wire.ErrNotExecuted, fmt.Sprintf("gave up when the context ended (%v); the last refusal: %s", context.Cause(ctx), refused))
+		}
+		pause = min(2*pause, lastPause)
 	}
+}
+
+const (
+	firstPause = 5 * time.Millisecond
+	lastPause  = 200 * time.Millisecond
+)
+
+func (r *Router) patience() time.Duration {
+	switch {
+	case r.everPatient:
+		return time.Duration(math.MaxInt64)
+	case r.Patience <= 0:
+		return 3 * time.Second
+	}
+	return r.Patience
 }
 
 // wait waits for a view of at least that number, or for the pause; false when ctx ends.
@@ -94,74 +155,128 @@ func (r *Router) wait(ctx context.Context, pause time.Duration, number uint64) b
 	}
 }
 
-// attempt sends the call once. Done is false where it did not execute and another silo, or the same one
-// later, may take it; number is then the view to wait for.
-func (r *Router) attempt(ctx context.Context, owner view.Member, to wire.ID, inv wire.Invocation, c Calling, payload []byte) (done bool, number uint64, err error) {
-	if c.In != nil {
-		c.In.Join(commit.Participant{Node: owner.Addr, Grain: to})
+// journey is a call on its way.
+type journey struct {
+	*Router
+	to      wire.ID
+	inv     wire.Invocation
+	c       Calling
+	payload []byte
+}
+
+// refusal is what became of one try. Where done is false it was not executed, and another silo, or the same
+// one later, may take it.
+type refusal struct {
+	done     bool
+	why      error  // nil where it is done, and went well
+	view     uint64 // the view to wait for, or that knows the holder
+	holder   string // the address of who holds the grain, if who refuses knows
+	hopeless bool   // there is no lease
+}
+
+func (j *journey) fail(cause error, detail string) error {
+	e := &wire.CallError{To: j.to, Method: j.inv.Method().Name, Cause: cause, Detail: detail}
+	if cause == wire.ErrUnknown {
+		e.Call = j.c.Root
 	}
-	method := inv.Method().Name
-	fail := func(cause error, detail string) error {
-		e := &wire.CallError{To: to, Method: method, Cause: cause, Detail: detail}
-		if cause == wire.ErrUnknown {
-			e.Call = c.Root
+	return e
+}
+
+// lost says that it may have run, and that what it did in the block did not arrive.
+func (j *journey) lost(cause error, detail string) refusal {
+	err := j.fail(cause, detail)
+	if j.c.In != nil {
+		j.c.In.Doom(err)
+	}
+	return refusal{done: true, why: err}
+}
+
+func (j *journey) failed(cause error, detail string) refusal {
+	return refusal{done: true, why: j.fail(cause, detail)}
+}
+
+// here makes the call at this silo.
+func (j *journey) here() refusal {
+	done, refused, err := j.c.Here()
+	if done {
+		return refusal{done: true, why: err}
+	}
+	r := refusal{why: refused}
+	if v := (*view.Refusal)(nil); errors.As(refused, &v) {
+		r.hopeless = v.Reason == view.NoLease
+		if v.Reason == view.Elsewhere {
+			r.view, r.holder = v.View, v.Holder.Addr
 		}
-		return e
 	}
-	lost := func(err error) error { // it may have run, and what it did in the block did not arrive
-		if c.In != nil {
-			c.In.Doom(err)
-		}
-		return err
+	return r
+}
+
+// attempt sends the call once.
+func (j *journey) attempt(ctx context.Context, addr string) refusal {
+	if j.c.In != nil {
+		j.c.In.Join(commit.Participant{Node: addr, Grain: j.to})
 	}
-	b, err := r.Peers.Node.RequestPeer(ctx, actor.Peer{Addr: owner.Addr, Silo: true}, r.Peers.Service, payload)
+	b, err := j.Peers.Node.RequestPeer(ctx, actor.Peer{Addr: addr, Silo: true}, j.Peers.Service, j.payload)
 	if err != nil {
 		var large *actor.TooLarge
 		switch fate := Fate(err); {
 		case errors.As(err, &large) && !large.Reply: // it was not sent
-			return true, 0, fail(wire.ErrTooLarge, err.Error())
-		case (fate == wire.ErrNotExecuted || r.retryUnknown) && ctx.Err() == nil:
-			return false, r.Peers.Views.Current().Number + 1, err
+			return j.failed(wire.ErrTooLarge, err.Error())
+		case (fate == wire.ErrNotExecuted || j.retryUnknown) && ctx.Err() == nil:
+			alone := j.Leased != nil && !j.Leased()
+			return refusal{why: err, view: j.Peers.Views.Current().Number + 1, hopeless: alone}
 		case fate == nil:
-			return true, 0, lost(fail(wire.ErrUnknown, err.Error()))
+			return j.lost(wire.ErrUnknown, err.Error())
 		default:
-			return true, 0, lost(fail(fate, "silo "+owner.Addr+": "+err.Error()))
+			return j.lost(fate, "silo "+addr+": "+err.Error())
 		}
 	}
 	reply, err := DecodeCallReply(b)
 	if err != nil {
-		return true, 0, lost(fail(wire.ErrUnknown, "the reply of "+owner.Addr+": "+err.Error()))
+		return j.lost(wire.ErrUnknown, "the reply of "+addr+": "+err.Error())
 	}
-	if c.In != nil {
-		c.In.Merge(reply.Record...)
+	if j.c.In != nil {
+		j.c.In.Merge(reply.Record...)
 		if len(reply.Doomed) > 0 {
-			c.In.Doom(fmt.Errorf("silo %s: %w", owner.Addr, wire.DecodeError(reply.Doomed, nil)))
+			j.c.In.Doom(fmt.Errorf("silo %s: %w", addr, wire.DecodeError(reply.Doomed, nil)))
 		}
 	}
+	return j.answered(addr, reply)
+}
+
+// answered reads a reply.
+func (j *journey) answered(addr string, reply *CallReply) refusal {
 	switch reply.Status {
 	case StatusOK:
-		if err := inv.DecodeResult(reply.Result); err != nil {
-			return true, 0, fail(wire.ErrUnknown, "it ran, and its result cannot be decoded here: "+err.Error())
+		if err := j.inv.DecodeResult(reply.Result); err != nil {
+			return j.failed(wire.ErrUnknown, "it ran, and its result cannot be decoded here: "+err.Error())
 		}
-		return true, 0, nil
+		return refusal{done: true}
 	case StatusError:
-		return true, 0, inv.DecodeError(reply.Error)
+		return refusal{done: true, why: j.inv.DecodeError(reply.Error)}
 	case StatusNotOwner:
-		return false, reply.Number, fmt.Errorf("silo %s: the grain is elsewhere in view %d", owner.Addr, reply.Number)
+		return refusal{why: fmt.Errorf("silo %s: the grain is elsewhere in view %d", addr, reply.Number), view: reply.Number, holder: reply.Holder}
+	case StatusMoving:
+		return refusal{why: errors.New(reply.Detail), view: reply.Number + 1}
+	case StatusNoLease:
+		return refusal{why: errors.New(reply.Detail), hopeless: true}
 	case StatusRefused:
-		return false, 0, errors.New(reply.Detail)
+		return refusal{why: errors.New(reply.Detail)}
+	case StatusStale:
+		stale := &Stale{wire.CallError{To: j.to, Method: j.inv.Method().Name, Cause: wire.ErrFenced, Detail: "silo " + addr + ": " + reply.Detail}}
+		return refusal{done: true, why: stale}
 	case StatusNoKind:
-		return true, 0, fail(wire.ErrNoSuchKind, reply.Detail)
+		return j.failed(wire.ErrNoSuchKind, reply.Detail)
 	case StatusNoMethod:
-		return true, 0, fail(wire.ErrNoSuchMethod, reply.Detail)
+		return j.failed(wire.ErrNoSuchMethod, reply.Detail)
 	case StatusCycle:
-		return true, 0, fail(wire.ErrCycle, reply.Detail)
+		return j.failed(wire.ErrCycle, reply.Detail)
 	case StatusReplyLost:
-		return true, 0, fail(wire.ErrReplyLost, reply.Detail)
+		return j.failed(wire.ErrReplyLost, reply.Detail)
 	case StatusDenied:
-		return true, 0, fail(wire.ErrDenied, reply.Detail)
+		return j.failed(wire.ErrDenied, reply.Detail)
 	case StatusResultLost:
-		return true, 0, fail(wire.ErrTooLarge, reply.Detail)
+		return j.failed(wire.ErrTooLarge, reply.Detail)
 	}
-	return true, 0, lost(fail(wire.ErrUnknown, reply.Detail))
+	return j.lost(wire.ErrUnknown, reply.Detail)
 }

@@ -28,6 +28,7 @@ const (
 	ServiceDataflow  = actor.OnDissemination | 11 // changes, from operators to operators and readers
 	ServiceSnapshots = actor.OnBulk | 12          // subscriptions to operators, and the pages of their states
 	ServiceReport    = actor.OnControl | 13       // how a silo is, for people
+	ServiceHandover  = actor.OnBulk | 14          // the memory of grains that move
 	ServiceAsk       = actor.OnControl | 15       // what a silo asks of the leader of the log
 	ServiceVote      = actor.OnControl | 16       // who is dead, for that leader
 	ServiceAdmit     = actor.OnControl | 17       // a store that wants to become a member of the log

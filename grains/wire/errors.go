@@ -42,6 +42,12 @@ var (
 	// ErrDenied: the silos' Config.Authorize refused it; it was not executed, and asking again does not
 	// help.
 	ErrDenied = errors.New("not authorized")
+	// ErrNoLease: the call did not run, because the silos that it reached have no lease: they are cut off
+	// from most of the others, and only those may serve grains. It is an ErrNotExecuted too.
+	ErrNoLease = fmt.Errorf("this silo reaches no majority of the silos, which alone may serve grains: call from, or at, another silo: %w", ErrNotExecuted)
+	// ErrFenced: the silo may not run the turn any more: its lease has run out, or the grain is another's.
+	// It never travels: who called the turn is told ErrUnknown.
+	ErrFenced = errors.New("the turn has lost its grain: nothing that it does counts any more: return")
 	// ErrUnsupported: this kind of node cannot serve the request.
 	ErrUnsupported = errors.New("not possible on this node")
 )
@@ -51,6 +57,7 @@ var frameworkErrors = []error{
 	1: ErrUnknown, 2: ErrNotExecuted, 3: ErrNoSuchKind, 4: ErrNoSuchMethod, 5: ErrCycle, 6: ErrTooLarge, 7: ErrPanic,
 	8: ErrNoBlock, 9: ErrOutsideBlock, 10: ErrAborted, 11: ErrUnbound, 12: ErrDecode, 13: ErrReplyLost, 14: ErrUnsupported,
 	15: context.Canceled, 16: context.DeadlineExceeded, 17: ErrDenied,
+	18: ErrNoLease,
 }
 
 // CallError is an error of a call that its method did not return. Cause is one of this package's.
@@ -170,18 +177,21 @@ func MethodError(err error, t *ErrorTable) error {
 
 // AppendMethodError is AppendError for the error that a method returned.
 func AppendMethodError(b []byte, err error, t *ErrorTable) []byte {
-	return appendError(b, err, t, ErrNotExecuted)
+	return appendError(b, err, t, true)
 }
 
 // AppendError appends the encoding of err: its text, and the identity of every error in it that t or this
 // package knows.
-func AppendError(b []byte, err error, t *ErrorTable) []byte { return appendError(b, err, t, nil) }
+func AppendError(b []byte, err error, t *ErrorTable) []byte { return appendError(b, err, t, false) }
 
-func appendError(b []byte, err error, t *ErrorTable, except error) []byte {
+func appendError(b []byte, err error, t *ErrorTable, ran bool) []byte {
 	b = protowire.AppendTag(b, errText, protowire.BytesType)
 	b = protowire.AppendString(b, err.Error())
 	for n, known := range frameworkErrors {
-		if known != nil && known != except && errors.Is(err, known) {
+		if known == nil || ran && errors.Is(known, ErrNotExecuted) {
+			continue
+		}
+		if errors.Is(err, known) {
 			b = protowire.AppendTag(b, errFramework, protowire.VarintType)
 			b = protowire.AppendVarint(b, uint64(n))
 		}
