@@ -68,7 +68,7 @@ func Bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 // Call makes the call at the silo that owns the grain. Self is this node, where c.Here makes it; "" for a
 // client. A call that surely did not execute is made again until ctx ends, with the silos that newer views
 // and refusals name; for Patience alone while there is no lease wherever it comes, and then the error is
-// wire.ErrNoLease. An error of c.May is returned as it is, one that is a *Stale says that it would be.
+// wire.ErrNoLease. An error of c.May is returned as it is; *Stale says that who calls must end.
 func (r *Router) Call(ctx context.Context, self view.SiloID, to wire.ID, inv wire.Invocation, c Calling) error {
 	ctx, cancel := Bounded(ctx)
 	defer cancel()
@@ -89,10 +89,13 @@ func (r *Router) Call(ctx context.Context, self view.SiloID, to wire.ID, inv wir
 				return err
 			}
 		}
-		owner, ok := r.Peers.Views.Current().Owner(to)
+		v := r.Peers.Views.Current()
+		owner, ok := v.Owner(to)
 		switch {
 		case straight != "":
 			answer = j.attempt(ctx, straight)
+		case !ok && unheardOf(v, to.Kind()):
+			return j.fail(wire.ErrNoSuchKind, fmt.Sprintf("none of the silos in view %d was given it: add the Grains() of its package to Config.Grains", v.Number))
 		case !ok:
 			answer.why = errors.New("no silo that is active can serve it")
 		case owner.ID == self:
@@ -106,8 +109,11 @@ func (r *Router) Call(ctx context.Context, self view.SiloID, to wire.ID, inv wir
 		refused, straight = answer.why, ""
 		if answer.holder != "" && answer.view > newest {
 			// Views only grow, so that two silos that disagree send nobody to and fro.
-			newest, straight = answer.view, answer.holder
-			continue
+			newest = answer.view
+			if at, _ := v.At(answer.holder); self == "" || at.ID != self {
+				straight = answer.holder
+				continue
+			}
 		}
 		if !answer.hopeless {
 			hopeless = time.Time{}
@@ -121,6 +127,18 @@ func (r *Router) Call(ctx context.Context, self view.SiloID, to wire.ID, inv wir
 		}
 		pause = min(2*pause, lastPause)
 	}
+}
+
+// unheardOf says that no silo that the view remembers hosts the kind, and that there are silos.
+func unheardOf(v *view.Table, kind string) bool {
+	some := false
+	for i := range v.Members {
+		if v.Members[i].Hosts(kind) {
+			return false
+		}
+		some = some || v.Members[i].State == view.Active
+	}
+	return some
 }
 
 const (

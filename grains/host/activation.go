@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/martinelli-go/martinelli/cluster/link"
+	"github.com/martinelli-go/martinelli/cluster/view"
 	"github.com/martinelli-go/martinelli/grains/wire"
 	"github.com/martinelli-go/martinelli/txn/commit"
 )
@@ -24,12 +25,14 @@ type activation struct {
 	host   *Host
 	id     wire.ID
 	kind   *wire.GrainKind
+	grant  view.Grant
 	number uint64 // names this activation, ever
 
 	mu        sync.Mutex
 	turnstile commit.Turnstile
 	waiting   map[commit.CallID]*waiter
 	inside    []commit.CallID // has the turn, the outermost call first
+	turns     []*turn         // all that have begun and are not over, those that were given up for a while too
 	changed   chan struct{}   // closed at the next change of inside; nil while nobody waits for one
 	yielded   int             // turns that were given up for a while
 	impl      any             // nil before the first turn
@@ -37,6 +40,7 @@ type activation struct {
 	ended     bool
 	outwaited bool // it has ended, and a block waits until younger ones here are gone
 	stopping  bool // somebody waits for the turns that are left, to deactivate it
+	dropped   bool // it is not told of its end
 	used      time.Time
 
 	quiet chan struct{} // closed when it has ended and no turn is left
@@ -59,9 +63,9 @@ type cell struct {
 	dirty    bool           // holds a draft of owner's
 }
 
-func newActivation(h *Host, id wire.ID, kind *wire.GrainKind) *activation {
+func newActivation(h *Host, id wire.ID, kind *wire.GrainKind, grant view.Grant) *activation {
 	return &activation{
-		engine: h.Engine, host: h, id: id, kind: kind, number: h.epoch + h.calls.Add(1), used: time.Now(),
+		engine: h.Engine, host: h, id: id, kind: kind, grant: grant, number: h.epoch + h.calls.Add(1), used: time.Now(),
 		quiet: make(chan struct{}), gone: make(chan struct{}),
 	}
 }
@@ -71,6 +75,7 @@ type running struct {
 	from   *turn
 	chain  []link.Link
 	in     *link.Branch
+	by     *view.Grant // of the grain that calls; nil: none does
 	root   wire.BlockID
 	after  uint32
 	result any
@@ -78,33 +83,52 @@ type running struct {
 	method func(ctx context.Context, impl any) error
 }
 
-// run admits a call, runs it and lets the next one in. Where ran is false the method was not called; the
-// error is then errNotOwner, errEnded or a *wire.CallError.
-func (a *activation) run(ctx context.Context, r running) (ran bool, err error) {
+// verdict is what became of a call at an activation.
+type verdict uint8
+
+const (
+	notRun   verdict = iota // the method was not called, and will not be
+	ran                     // the method's own error, if any
+	unproven                // it may have run, and its reply must not be believed
+)
+
+// run admits a call, runs it and lets the next one in. Where it was not run the error is errEnded, a
+// *view.Refusal, a *view.StaleToken or a *wire.CallError.
+func (a *activation) run(ctx context.Context, r running) (verdict, error) {
 	t := &turn{
 		Context: ctx, activation: a, call: commit.CallID(a.host.calls.Add(1)),
 		from: r.from, chain: r.chain, in: r.in, root: r.root, after: r.after, result: r.result,
 	}
 	within, err := a.within(t, r.name)
 	if err != nil {
-		return false, err
+		return notRun, err
 	}
-	if err := a.enter(ctx, t, within, r.name); err != nil {
-		return false, err
+	inside, err := a.enter(ctx, t, within, r)
+	if err != nil {
+		return notRun, err
 	}
 	defer a.exit(t)
-	if !a.host.faults.serveAnything && !a.host.owns(a.id) {
-		return false, errNotOwner
+	// Having the turn comes before this question: who seals the slot asks for the turns after its silo has
+	// published that, and so sees this one or has it refused here.
+	if err := a.begin(r.by, inside); err != nil {
+		return notRun, err
 	}
 	impl, err := a.ready(t)
-	if err != nil {
-		return true, err
+	if err == nil {
+		err = a.guard(r.name, func() error { return r.method(t, impl) })
 	}
-	err = a.guard(r.name, func() error { return r.method(t, impl) })
 	if r.in != nil {
 		a.report(r.in)
 	}
-	return true, err
+	if lost := a.reply(t); lost != nil {
+		if r.in != nil { // its block has no effect: another attempt finds the grain where it is now
+			err := &wire.CallError{To: a.id, Method: r.name, Cause: wire.ErrAborted, Detail: lost.Error()}
+			r.in.Doom(err)
+			return ran, err
+		}
+		return unproven, &wire.CallError{To: a.id, Method: r.name, Cause: wire.ErrUnknown, Call: r.root, Detail: lost.Error()}
+	}
+	return ran, err
 }
 
 // within finds the turn of this grain that waits for the call: in one block it is run inside of; else the
@@ -131,15 +155,25 @@ func (a *activation) within(t *turn, method string) (commit.CallID, error) {
 		Detail: strings.Join(append(path, a.id.String()), " → ") + ": return first, or make the calls in one atomic block"}
 }
 
-// enter waits until the call has the turn.
-func (a *activation) enter(ctx context.Context, t *turn, within commit.CallID, method string) error {
+// enter waits until the call has the turn, and says whether that is inside of another one. A call that
+// would wait where no turn may start is refused at once.
+func (a *activation) enter(ctx context.Context, t *turn, within commit.CallID, r running) (inside bool, err error) {
 	var by commit.Holder
 	if t.in != nil {
 		by = t.in.Holder
 		a.host.presence.join(by.Attempt, t.in.Coordinator, a)
 	}
 	a.mu.Lock()
-	if a.ended {
+	inside = within != 0 && slices.Contains(a.inside, within)
+	if !inside && !a.ended && a.turnstile.Running() {
+		a.mu.Unlock()
+		if err := a.begin(r.by, false); err != nil {
+			return false, err
+		}
+		a.mu.Lock()
+		inside = within != 0 && slices.Contains(a.inside, within)
+	}
+	if a.ended && !inside {
 		var wounds []commit.Attempt
 		if !a.host.faults.endInPeace {
 			younger, out := a.turnstile.Outwait(by)
@@ -148,12 +182,12 @@ func (a *activation) enter(ctx context.Context, t *turn, within commit.CallID, m
 		}
 		a.mu.Unlock()
 		a.act(wounds)
-		return errEnded
+		return false, errEnded
 	}
 	granted, out := a.turnstile.Arrive(t.call, by, within)
 	var w *waiter
 	if granted {
-		a.inside = append(a.inside, t.call)
+		a.inside, a.turns = append(a.inside, t.call), append(a.turns, t)
 	} else {
 		w = a.wait(t.call)
 	}
@@ -161,33 +195,34 @@ func (a *activation) enter(ctx context.Context, t *turn, within commit.CallID, m
 	a.mu.Unlock()
 	a.act(wounds)
 	if granted {
-		return nil
+		return inside, nil
 	}
-	err := a.await(ctx, t.call, w)
+	err = a.await(ctx, t.call, w)
 	if err == nil {
 		a.mu.Lock()
-		a.inside = append(a.inside, t.call)
+		a.inside, a.turns = append(a.inside, t.call), append(a.turns, t)
 		a.mu.Unlock()
-		return nil
+		return false, nil
 	}
 	if err != errRefused {
-		return &wire.CallError{To: a.id, Method: method, Cause: wire.ErrNotExecuted, Detail: "gave up waiting for its turn: " + err.Error()}
+		return false, &wire.CallError{To: a.id, Method: r.name, Cause: wire.ErrNotExecuted, Detail: "gave up waiting for its turn: " + err.Error()}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.ended || t.in == nil {
-		return errEnded
+		return false, errEnded
 	}
 	// The attempt is over, and has been heard of here before its call: no other try of the call may run.
-	err = &wire.CallError{To: a.id, Method: method, Cause: wire.ErrAborted, Detail: "the atomic block's attempt is over"}
+	err = &wire.CallError{To: a.id, Method: r.name, Cause: wire.ErrAborted, Detail: "the atomic block's attempt is over"}
 	t.in.Doom(err)
-	return err
+	return false, err
 }
 
 // exit ends a turn.
 func (a *activation) exit(t *turn) {
 	a.mu.Lock()
 	a.used = time.Now()
+	a.turns = slices.DeleteFunc(a.turns, func(o *turn) bool { return o == t })
 	a.inside = slices.DeleteFunc(a.inside, func(c commit.CallID) bool { return c == t.call })
 	if a.changed != nil {
 		close(a.changed)
@@ -197,6 +232,7 @@ func (a *activation) exit(t *turn) {
 	a.settle()
 	a.mu.Unlock()
 	a.act(wounds)
+	t.finish()
 }
 
 // alone waits until the calls that came back to the grain inside of call have left: one whose answer

@@ -261,9 +261,8 @@ func TestABlockThatKeepsAnActivationFromEnding(t *testing.T) {
 		})
 		<-holds
 		soon(t, "the younger block waits", func() bool { return w.silos[1].host.Waiting() == 1 })
-		w.up(2, w.silos[1]) // the grain goes, and comes back
+		w.seal(w.silos[0], a) // the grain goes, and comes back
 		soon(t, "the activation ends", func() bool { return w.silos[0].host.Ending() == 1 })
-		w.up(3, w.silos...)
 		close(ending)
 		calls.Wait()
 		return older, younger

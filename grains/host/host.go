@@ -54,7 +54,11 @@ type Config struct {
 	Self  view.SiloID
 	Addr  string // where this silo is reached
 	Views *view.Holder
-	Kinds map[string]wire.Kind
+	// Standing is what this silo may serve, never nil; Now is the clock of its lease. Both are asked often,
+	// from many goroutines.
+	Standing func() *view.Standing
+	Now      func() time.Duration
+	Kinds    map[string]wire.Kind
 	// Engine serves what is no call: variables, views.
 	Engine wire.Engine
 	Router *link.Router
@@ -66,6 +70,12 @@ type Config struct {
 	Limit int
 	// IdleAfter is how long an activation is kept without calls. Default 10 minutes.
 	IdleAfter time.Duration
+	// HandOver sends the memory of a grain that moves to its next silo: a request to link.ServiceHandover
+	// there. Nil: grains move without.
+	HandOver func(ctx context.Context, to view.SiloID, payload []byte) ([]byte, error)
+	// HandoverRoom is how many bytes of memory are kept here at most for grains that are to be activated
+	// soon. Default 64 MiB.
+	HandoverRoom int
 	// AskAfter is after which time without news an attempt that holds something here is asked about.
 	// Default 1 second.
 	AskAfter time.Duration
@@ -79,6 +89,8 @@ type Host struct {
 	calls    atomic.Uint64
 	epoch    uint64 // names this host's activations apart from all others
 	presence presence
+	fence    fence
+	memories memories
 	draining atomic.Bool
 	unwatch  func()
 
@@ -88,20 +100,28 @@ type Host struct {
 	life       context.Context
 	end        context.CancelFunc
 	leaving    sync.WaitGroup // activations that end, and questions about attempts: life bounds them
+	sealing    sealing
 
 	faults faults
 }
 
 // faults switch safety checks off, for the tests that prove that somebody notices.
 type faults struct {
-	serveAnything bool   // ownership is not checked
-	keepWaiters   bool   // an activation that ends does not refuse what waits
-	waitInCycles  bool   // a call that comes back to a grain that waits for it waits too
-	forgetWounds  bool   // a wound is sent once
-	forgetReads   bool   // what a block has only read in its opener's turn is not validated
-	breakSilent   bool   // an attempt that nothing was heard of counts as lost
-	endInPeace    bool   // a younger block that keeps an activation from ending is not wounded for an older one
-	expectLate    func() // a block holds its opener's turn before it can be wounded; called in between
+	serveAnything    bool // turns start, go on and reply though the grain has moved
+	activateAnything bool // activations begin where the grain is not held
+	outliveLeases    bool // leases are not checked
+	admitStale       bool // calls of grains that have successors are let in
+	compareHolders   bool // an activation ends only if the newest view gives its slot to another silo
+	forwardAgain     bool // calls are sent on that were sent on before
+	applyOldMemory   bool // memory is taken over whoever has served the grain since
+
+	keepWaiters  bool   // an activation that ends does not refuse what waits
+	waitInCycles bool   // a call that comes back to a grain that waits for it waits too
+	forgetWounds bool   // a wound is sent once
+	forgetReads  bool   // what a block has only read in its opener's turn is not validated
+	breakSilent  bool   // an attempt that nothing was heard of counts as lost
+	endInPeace   bool   // a younger block that keeps an activation from ending is not wounded for an older one
+	expectLate   func() // a block holds its opener's turn before it can be wounded; called in between
 }
 
 const shards = 64
@@ -119,6 +139,9 @@ func New(c Config) *Host {
 	if c.AskAfter <= 0 {
 		c.AskAfter = time.Second
 	}
+	if c.HandoverRoom <= 0 {
+		c.HandoverRoom = 64 << 20
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -130,7 +153,14 @@ func New(c Config) *Host {
 		h.shards[i].all = map[wire.ID]*activation{}
 	}
 	moved := make(chan struct{}, 1) // one: a second change before the first is seen to adds nothing
-	h.unwatch = c.Views.Subscribe(func(*view.Table) {
+	h.memories.all = map[wire.ID]*memory{}
+	if t := c.Views.Current(); t != nil {
+		h.fence.apply(t)
+		h.memories.observe(h, t)
+	}
+	h.unwatch = c.Views.Subscribe(func(t *view.Table) {
+		h.fence.apply(t)
+		h.memories.observe(h, t)
 		select {
 		case moved <- struct{}{}:
 		default:
@@ -148,12 +178,15 @@ func (h *Host) Stop(ctx context.Context) error {
 		return nil
 	}
 	h.unwatch()
+	h.sealing.stop()
+	defer h.memories.forget()
 	close(h.done)
 	h.collecting.Wait()
 	defer context.AfterFunc(ctx, h.end)()
 	// Attempts are asked about until no turn is left: one may wait for what an attempt holds that is over.
 	defer h.leaving.Wait()
 	defer h.asking.Wait()
+	defer h.sealing.running.Wait()
 	defer h.end()
 	for {
 		all := h.activations()
@@ -163,7 +196,7 @@ func (h *Host) Stop(ctx context.Context) error {
 		errs := make([]error, len(all))
 		var stops sync.WaitGroup
 		for i, a := range all {
-			stops.Go(func() { errs[i] = a.stop(ctx, "the silo stops") })
+			stops.Go(func() { errs[i] = a.stop(ctx, ending{why: "the silo stops"}) })
 		}
 		stops.Wait()
 		if err := errors.Join(errs...); err != nil || ctx.Err() != nil {
@@ -178,7 +211,7 @@ func (h *Host) leave(a *activation, why string) {
 		return
 	}
 	h.leaving.Go(func() {
-		if err := a.stop(h.life, why); err != nil {
+		if err := a.stop(h.life, ending{why: why}); err != nil {
 			h.Logger.Warn("deactivation", slog.String("grain", a.id.String()), slog.Any("error", err))
 		}
 	})
@@ -225,17 +258,27 @@ func (h *Host) Counts() map[string]int {
 	return n
 }
 
-// activation returns the activation of id, made if there is none.
-func (h *Host) activation(id wire.ID, kind *wire.GrainKind) *activation {
+// reach returns the activation of a grain, made if there is none and this silo may. The error is a
+// *view.Refusal. Whether a turn may start in it is another question.
+func (h *Host) reach(id wire.ID, kind *wire.GrainKind) (*activation, error) {
 	s := h.shard(id)
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	a := s.all[id]
-	if a == nil {
-		a = newActivation(h, id, kind)
+	s.mu.Unlock()
+	if a != nil {
+		return a, nil
+	}
+	grant, err := h.activate(id)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a = s.all[id]; a == nil {
+		a = newActivation(h, id, kind, grant)
 		s.all[id] = a
 	}
-	return a
+	return a, nil
 }
 
 // forget takes a out of the table, so that the next call makes another.
@@ -248,195 +291,6 @@ func (h *Host) forget(a *activation) {
 	}
 }
 
-// owns says whether this silo owns id, in the newest view that it has.
-func (h *Host) owns(id wire.ID) bool {
-	owner, ok := h.Views.Current().Owner(id)
-	return ok && owner.ID == h.Self
-}
-
-// errNotOwner: not executed; another silo owns the grain.
-var errNotOwner = errors.New("the grain is at another silo")
-
-// errEnded: not executed; the activation ends.
-var errEnded = errors.New("the activation ended before the call's turn")
-
-// errRefused: the turnstile did not let a call in.
-var errRefused = errors.New("refused")
-
-// Call runs a call that a place in this process makes: here if this silo owns the grain, else through
-// the router.
-func (h *Host) Call(ctx context.Context, to wire.ID, inv wire.Invocation, root wire.BlockID, retry bool) error {
-	if ctx.Err() != nil {
-		return &wire.CallError{To: to, Method: inv.Method().Name, Cause: wire.ErrNotExecuted,
-			Detail: "the context had ended before the call was made: " + context.Cause(ctx).Error()}
-	}
-	from := turnOf(ctx)
-	in := link.BranchOf(wire.BlockOf(ctx))
-	for {
-		if !h.owns(to) {
-			c := link.Calling{Root: root, Retry: retry, Chain: from.links(in), In: in}
-			err := h.Router.Call(ctx, h.Self, to, inv, c)
-			if err != link.ErrMoved {
-				return err
-			}
-		}
-		if from == nil && h.draining.Load() {
-			return &wire.CallError{To: to, Method: inv.Method().Name, Cause: wire.ErrNotExecuted, Detail: "this silo is stopping"}
-		}
-		kind, ok := h.Kinds[to.Kind()]
-		if !ok || kind.Grain() == nil {
-			return &wire.CallError{To: to, Method: inv.Method().Name, Cause: wire.ErrNoSuchKind,
-				Detail: "add the Grains() of its package to the Config.Grains of every silo"}
-		}
-		var after uint32
-		if retry {
-			reply, tried, done, err := h.Blocks.Resume(ctx, root)
-			if err != nil {
-				return &wire.CallError{To: to, Method: inv.Method().Name, Cause: cause(err), Call: root, Detail: err.Error()}
-			}
-			if done {
-				return inv.DecodeResult(reply)
-			}
-			after = tried
-		}
-		a := h.activation(to, kind.Grain())
-		if in != nil {
-			in.Join(commit.Participant{Node: h.Addr, Grain: to})
-		}
-		ran, err := a.run(ctx, running{
-			from: from, in: in, root: root, after: after, result: inv.Method().Result,
-			method: func(ctx context.Context, impl any) error { return inv.Run(ctx, impl) },
-			name:   inv.Method().Name,
-		})
-		if ran || err != errNotOwner && err != errEnded {
-			return err
-		}
-		if err == errEnded {
-			h.awaitSuccessor(ctx, a)
-		}
-		if ctx.Err() != nil {
-			return &wire.CallError{To: to, Method: inv.Method().Name, Cause: wire.ErrNotExecuted, Detail: err.Error()}
-		}
-	}
-}
-
-// awaitSuccessor waits until another activation may take the place of one that ends, here or elsewhere; not
-// for long, because a call that is made again tells the turns that are left who waits for them.
-func (h *Host) awaitSuccessor(ctx context.Context, a *activation) {
-	ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
-	defer cancel()
-	moved := make(chan struct{}, 1) // one: that there was a change is enough
-	defer h.Views.Subscribe(func(*view.Table) {
-		select {
-		case moved <- struct{}{}:
-		default:
-		}
-	})()
-	for h.owns(a.id) {
-		select {
-		case <-moved:
-		case <-a.gone:
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// cause is the error of package wire that err is, ErrUnknown where it is none.
-func cause(err error) error {
-	for _, known := range []error{wire.ErrReplyLost, wire.ErrNotExecuted, wire.ErrAborted} {
-		if errors.Is(err, known) {
-			return known
-		}
-	}
-	return wire.ErrUnknown
-}
-
-// Serve runs a call that came from another node; it is the handler of link.ServiceCalls.
-func (h *Host) Serve(ctx context.Context, payload []byte) ([]byte, error) {
-	req, err := link.DecodeCallRequest(payload)
-	if err != nil {
-		return nil, fmt.Errorf("a call: %w", err)
-	}
-	reply := h.serve(ctx, req)
-	b := reply.Append(nil)
-	if len(b) > h.Limit {
-		reply.Status, reply.Result, reply.Error = link.StatusResultLost, nil, nil
-		reply.Detail = fmt.Sprintf("it ran, and its reply of %d bytes is over the limit of %d", len(b), h.Limit)
-		b = reply.Append(nil)
-	}
-	return b, nil
-}
-
-func (h *Host) serve(ctx context.Context, req *link.CallRequest) *link.CallReply {
-	refuse := func(s link.Status, detail string) *link.CallReply {
-		return &link.CallReply{Status: s, Detail: detail, Number: h.Views.Current().Number}
-	}
-	if h.draining.Load() {
-		return refuse(link.StatusRefused, "the silo is stopping")
-	}
-	kind, ok := h.Kinds[req.To.Kind()]
-	if !ok || kind.Grain() == nil {
-		return refuse(link.StatusNoKind, "silo "+h.Addr+" was not given it: add the Grains() of its package to Config.Grains of every silo")
-	}
-	method := kind.Grain().Method(req.Method)
-	if method == nil {
-		return refuse(link.StatusNoMethod, fmt.Sprintf("silo %s knows no method number %d", h.Addr, req.Method))
-	}
-	if !h.owns(req.To) {
-		return refuse(link.StatusNotOwner, "")
-	}
-	var after uint32
-	if req.Retry {
-		reply, tried, done, err := h.Blocks.Resume(ctx, req.Root)
-		switch {
-		case errors.Is(err, wire.ErrReplyLost):
-			return refuse(link.StatusReplyLost, "")
-		case err != nil:
-			return refuse(link.StatusUnknown, err.Error())
-		case done:
-			return &link.CallReply{Status: link.StatusOK, Result: reply}
-		}
-		after = tried
-	}
-	var in *link.Branch
-	if !req.Block.IsPlain() {
-		in = link.NewBranch(req.Block, req.Coordinator)
-		ctx = wire.WithBlock(ctx, in)
-	}
-	var result []byte
-	a := h.activation(req.To, kind.Grain())
-	ran, err := a.run(ctx, running{
-		chain: req.Chain, in: in, root: req.Root, after: after, result: method.Info().Result,
-		method: func(ctx context.Context, impl any) (err error) {
-			result, err = method.Serve(ctx, impl, req.Args, nil)
-			return err
-		},
-		name: method.Info().Name,
-	})
-	reply := &link.CallReply{Status: link.StatusOK, Result: result}
-	var call *wire.CallError
-	switch {
-	case err == nil:
-	case err == errNotOwner && !ran:
-		reply = refuse(link.StatusNotOwner, "")
-	case errors.As(err, &call) && !ran && call.Cause == wire.ErrCycle:
-		reply = refuse(link.StatusCycle, call.Detail)
-	case !ran && !errors.Is(err, wire.ErrAborted):
-		reply = refuse(link.StatusRefused, err.Error())
-	default:
-		reply = &link.CallReply{Status: link.StatusError, Error: wire.AppendMethodError(nil, err, method.ErrorTable())}
-	}
-	if in != nil {
-		reply.Record = in.Records()
-		if err := in.Err(); err != nil {
-			reply.Doomed = wire.AppendError(nil, err, nil)
-		}
-	}
-	return reply
-}
-
 // collect deactivates what has moved away, and what has been idle for long.
 func (h *Host) collect(moved <-chan struct{}) {
 	idle := time.NewTicker(max(h.IdleAfter/4, 10*time.Millisecond))
@@ -446,11 +300,7 @@ func (h *Host) collect(moved <-chan struct{}) {
 		case <-h.done:
 			return
 		case <-moved:
-			for _, a := range h.activations() {
-				if !h.owns(a.id) {
-					h.leave(a, "the grain has moved to another silo")
-				}
-			}
+			h.leaveWhatIsLost()
 		case <-idle.C:
 			before := time.Now().Add(-h.IdleAfter)
 			for _, a := range h.activations() {
@@ -458,6 +308,21 @@ func (h *Host) collect(moved <-chan struct{}) {
 					h.leave(a, "idle")
 				}
 			}
+		}
+	}
+}
+
+// leaveWhatIsLost ends the activations whose grant is not held any more. It compares tokens, not holders:
+// of views that come together only the last is seen, and a slot that was away for a while is back in it.
+func (h *Host) leaveWhatIsLost() {
+	table := h.newest()
+	for _, a := range h.activations() {
+		row, ok := table.Of(a.id)
+		held := ok && row.Holder.ID == h.Self && (row.Token == a.grant.Token || h.faults.compareHolders)
+		if !held {
+			why := fmt.Errorf("it moved: in view %d its slot has another holder, or was acquired anew", table.Number)
+			a.revoke(why)
+			h.leave(a, why.Error())
 		}
 	}
 }

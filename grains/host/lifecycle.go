@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/martinelli-go/martinelli/cluster/view"
 	"github.com/martinelli-go/martinelli/grains/wire"
 	"github.com/martinelli-go/martinelli/txn/commit"
 )
@@ -18,13 +19,22 @@ func (a *activation) ready(t *turn) (any, error) {
 	if impl != nil {
 		return impl, nil
 	}
-	err := a.guard("activation", func() error {
-		grain := wire.NewGrain(a.id, a)
-		impl = a.kind.New(grain)
-		a.bind(grain)
-		if on, ok := impl.(interface{ OnActivate(context.Context) error }); ok {
-			// A block that is begun here is not what the call is for: it must not take the call's id.
-			return on.OnActivate(t.without())
+	err := a.guard("activation", func() (err error) {
+		if impl, err = a.make(t); err != nil {
+			return err
+		}
+		memory, ok := a.host.memories.take(a.host, a.id, a.grant.Token)
+		to, takes := impl.(interface {
+			TakeOver(ctx context.Context, memory []byte) error
+		})
+		if !ok || !takes {
+			return nil
+		}
+		if err := a.guard("TakeOver", func() error { return to.TakeOver(t.without(), memory) }); err != nil {
+			a.host.Logger.Warn("a grain did not take over the memory of its former activation, and starts without",
+				slog.String("grain", a.id.String()), slog.Any("error", err))
+			impl, err = a.make(t)
+			return err
 		}
 		return nil
 	})
@@ -42,10 +52,23 @@ func (a *activation) ready(t *turn) (any, error) {
 	return impl, nil
 }
 
+// make makes an instance and activates it.
+func (a *activation) make(t *turn) (any, error) {
+	grain := wire.NewGrain(a.id, a)
+	impl := a.kind.New(grain)
+	a.bind(grain)
+	if on, ok := impl.(interface{ OnActivate(context.Context) error }); ok {
+		// A block that is begun here is not what the call is for: it must not take the call's id.
+		return impl, on.OnActivate(t.without())
+	}
+	return impl, nil
+}
+
 // bind takes over the grain's fields of transactional state.
 func (a *activation) bind(grain *wire.Grain) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.cells = nil
 	for _, c := range grain.Cells() {
 		a.cells = append(a.cells, &cell{Cell: c, key: commit.StateKey{Grain: a.id, State: c.Number()}})
 	}
@@ -93,10 +116,17 @@ func (a *activation) settle() {
 	}
 }
 
+// ending is how an activation ends.
+type ending struct {
+	why string
+	to  view.SiloID     // takes over what the grain remembers; "": nobody
+	in  context.Context // bounds that
+}
+
 // stop ends the activation: what waits is refused, so that its callers go elsewhere; what runs ends; the
 // grain is deactivated, and only then another activation may take its place. The error says that ctx ended
 // first, or is OnDeactivate's. One call stops it; others only wait.
-func (a *activation) stop(ctx context.Context, why string) error {
+func (a *activation) stop(ctx context.Context, e ending) error {
 	a.mu.Lock()
 	wounds := a.end()
 	first := !a.stopping
@@ -118,11 +148,32 @@ func (a *activation) stop(ctx context.Context, why string) error {
 	}
 	defer close(a.gone)
 	defer a.host.forget(a)
-	a.host.Logger.Debug("deactivated", slog.String("grain", a.id.String()), slog.String("why", why))
+	a.host.Logger.Debug("deactivated", slog.String("grain", a.id.String()), slog.String("why", e.why))
+	a.mu.Lock()
+	dropped := a.dropped
+	a.mu.Unlock()
+	if a.impl == nil || dropped {
+		return nil
+	}
+	if e.to != "" {
+		a.handOver(e)
+	}
 	if off, ok := a.impl.(interface{ OnDeactivate(context.Context) error }); ok {
 		return a.guard("OnDeactivate", func() error { return off.OnDeactivate(ctx) })
 	}
 	return nil
+}
+
+// drop ends the activation at once and tells its grain nothing: it is not this silo's any more.
+func (a *activation) drop(why error) {
+	a.mu.Lock()
+	a.dropped = true
+	wounds := a.end()
+	a.mu.Unlock()
+	a.act(wounds)
+	a.revoke(why)
+	a.host.forget(a)
+	a.host.sealing.begin(func() { a.host.finish(a, ending{why: why.Error()}) })
 }
 
 func (a *activation) isStopping() bool {

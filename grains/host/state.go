@@ -30,6 +30,9 @@ func (a *activation) Touch(ctx context.Context, field wire.Cell) error {
 	if err != nil {
 		return fmt.Errorf("state %s of %s: %w", field.Name(), a.id, err)
 	}
+	if err := a.goOn(ctx); err != nil {
+		return err
+	}
 	if err := a.lock(ctx, t, in); err != nil {
 		return fmt.Errorf("state %s of %s: %w", field.Name(), a.id, err)
 	}
@@ -52,6 +55,9 @@ func (a *activation) Touch(ctx context.Context, field wire.Cell) error {
 		if version, err = a.load(ctx, c); err != nil {
 			return fmt.Errorf("loading state %s of %s: %w", field.Name(), a.id, err)
 		}
+	}
+	if err := a.goOn(ctx); err != nil { // it may have waited for the lock, or the ledger
+		return err
 	}
 	a.host.presence.read(in.Holder.Attempt, a, commit.Read{Key: c.key, Version: version})
 	if !a.host.faults.forgetReads {
@@ -114,6 +120,9 @@ func (a *activation) Changed(ctx context.Context, field wire.Cell) error {
 	if err != nil {
 		return err
 	}
+	if err := a.goOn(ctx); err != nil {
+		return err
+	}
 	a.mu.Lock()
 	c := a.cell(field)
 	c.dirty = true
@@ -144,11 +153,15 @@ func (a *activation) Mutate(ctx context.Context, variable wire.ID, op []byte) er
 	if err != nil {
 		return fmt.Errorf("variable %s: %w", variable, err)
 	}
+	if err := a.goOn(ctx); err != nil {
+		return err
+	}
 	if in == nil {
-		return a.engine.Mutate(ctx, variable, op)
+		err := a.engine.Mutate(ctx, variable, op)
+		return a.after(ctx, err)
 	}
 	prepared, err := a.host.Prepare(ctx, variable, op)
-	if err != nil {
+	if err := a.after(ctx, err); err != nil {
 		return err
 	}
 	a.host.presence.join(in.Holder.Attempt, in.Coordinator, a)
@@ -157,9 +170,47 @@ func (a *activation) Mutate(ctx context.Context, variable wire.ID, op []byte) er
 	return nil
 }
 
+// after is what a wait inside of ctx's turn has come to: its own error, unless the turn must not go on.
+func (a *activation) after(ctx context.Context, err error) error {
+	if lost := a.goOn(ctx); lost != nil {
+		return lost
+	}
+	return err
+}
+
+// Read implements wire.Engine.
+func (a *activation) Read(ctx context.Context, variable wire.ID, use func(wire.Object)) error {
+	return a.after(ctx, a.engine.Read(ctx, variable, use))
+}
+
+// Keys implements wire.Engine.
+func (a *activation) Keys(ctx context.Context, family string) ([]string, error) {
+	keys, err := a.engine.Keys(ctx, family)
+	return keys, a.after(ctx, err)
+}
+
+// Follow implements wire.Engine.
+func (a *activation) Follow(ctx context.Context, node string) (wire.Followed, error) {
+	f, err := a.engine.Follow(ctx, node)
+	return f, a.after(ctx, err)
+}
+
+// Outcome implements wire.Engine.
+func (a *activation) Outcome(ctx context.Context, id wire.BlockID) (wire.Outcome, error) {
+	o, err := a.engine.Outcome(ctx, id)
+	return o, a.after(ctx, err)
+}
+
 // Call makes a call from the grain: it is no call from outside, and has no id of its own.
 func (a *activation) Call(ctx context.Context, to wire.ID, c wire.Invocation) error {
-	return a.host.Call(ctx, to, c, wire.BlockID{}, false)
+	return a.call(ctx, to, c, wire.BlockID{}, false)
+}
+
+func (a *activation) call(ctx context.Context, to wire.ID, c wire.Invocation, root wire.BlockID, retry bool) error {
+	if err := a.goOn(ctx); err != nil {
+		return err
+	}
+	return a.after(ctx, a.host.call(ctx, a, to, c, root, retry))
 }
 
 // Atomic begins a block in the grain's turn, or joins the one that ctx is inside of.
@@ -168,14 +219,24 @@ func (a *activation) Atomic(ctx context.Context, c wire.Closure) error {
 	if wire.BlockOf(ctx) != nil {
 		return c.Run(ctx)
 	}
+	if err := a.goOn(ctx); err != nil {
+		return err
+	}
+	run := c.Run
+	c.Run = func(ctx context.Context) error {
+		if err := run(ctx); err != nil {
+			return err
+		}
+		return a.goOn(ctx) // else what the function has waited for last would be submitted
+	}
 	if t == nil || t.activation != a {
 		// A goroutine that outlives the turn, or another grain's Caller: there is no turn to give up.
-		return a.host.Blocks.Atomic(ctx, c, nil)
+		return a.after(ctx, a.host.Blocks.Atomic(ctx, c, nil))
 	}
 	if t.opened.Load() != nil {
 		return fmt.Errorf("%s: a second block in one turn at the same time: %w", a.id, wire.ErrOutsideBlock)
 	}
-	return a.host.Blocks.Atomic(ctx, c, t)
+	return a.after(ctx, a.host.Blocks.Atomic(ctx, c, t))
 }
 
 // tell takes a coordinator's notice about an attempt that was here. It touches what a cell holds only to

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 
 	"github.com/martinelli-go/martinelli/cluster/link"
@@ -23,6 +24,57 @@ type turn struct {
 	rooted     atomic.Bool // a block has taken root
 	result     any
 	opened     atomic.Pointer[link.Branch] // the block that is open in this turn
+
+	own  atomic.Pointer[cancellable] // made when somebody asks for Done
+	lost atomic.Pointer[error]       // why nothing that the turn does counts any more
+	over atomic.Bool
+}
+
+// cancellable is a turn's own context, below its caller's.
+type cancellable struct {
+	context.Context
+	cancel context.CancelCauseFunc
+}
+
+var errTurnOver = errors.New("the turn is over")
+
+// cancellable returns the turn's own context. Most turns never ask for it, and do not pay for one.
+func (t *turn) cancellable() *cancellable {
+	if own := t.own.Load(); own != nil {
+		return own
+	}
+	own := &cancellable{}
+	own.Context, own.cancel = context.WithCancelCause(t.Context)
+	if !t.own.CompareAndSwap(nil, own) {
+		own.cancel(nil)
+		return t.own.Load()
+	}
+	if t.over.Load() {
+		own.cancel(errTurnOver)
+	}
+	return own
+}
+
+// Done is closed when the caller's context is done, when the turn has lost its grain, and when it is over.
+func (t *turn) Done() <-chan struct{} { return t.cancellable().Done() }
+
+// Err says whether Done is closed.
+func (t *turn) Err() error {
+	if own := t.own.Load(); own != nil {
+		return own.Err()
+	}
+	if t.over.Load() {
+		return context.Canceled
+	}
+	return t.Context.Err()
+}
+
+// finish ends the turn's own context.
+func (t *turn) finish() {
+	t.over.Store(true)
+	if own := t.own.Load(); own != nil {
+		own.cancel(errTurnOver)
+	}
 }
 
 type turnKey struct{}
@@ -31,6 +83,9 @@ type turnKey struct{}
 func (t *turn) Value(key any) any {
 	if key == (turnKey{}) {
 		return t
+	}
+	if own := t.own.Load(); own != nil {
+		return own.Value(key) // context.Cause and contexts below look for the one that is cancelled
 	}
 	return t.Context.Value(key)
 }
@@ -112,6 +167,9 @@ func (t *turn) Result() any { return t.result }
 func (t *turn) Open(b *link.Branch) {
 	t.opened.Store(b)
 	a := t.activation
+	if t.isLost() != nil { // it was lost while the block began
+		b.Doom(t.isLost())
+	}
 	late := a.host.faults.expectLate
 	if late == nil { // before it holds the turn: from then on it may be wounded, by a call on another goroutine
 		a.host.presence.expect(b.Holder.Attempt, b.Coordinator)
@@ -143,5 +201,8 @@ func (t *turn) Close(b *link.Branch) {
 // Yield implements Opener.
 func (t *turn) Yield(next commit.Holder) error {
 	t.opened.Store(nil)
-	return t.activation.yield(t.call, next)
+	if err := t.activation.yield(t.call, next); err != nil {
+		return err
+	}
+	return t.activation.goOn(t)
 }

@@ -54,11 +54,11 @@ func TestSilosWithDifferentViews(t *testing.T) {
 	w := start(t, 2)
 	ctx, key := within(t, 20*time.Second), w.key(0, 0)
 	moved := w.view(2, w.silos[1])
-	w.silos[0].views.Set(moved)
+	w.silos[0].see(moved)
 	done := make(chan error, 1)
 	go func() { done <- w.call(ctx, w.silos[1], key, nothing) }()
 	go func() { // silo 1 still believes that the grain is at silo 0
-		w.silos[1].views.Set(moved)
+		w.silos[1].see(moved)
 	}()
 	require.NoError(t, <-done)
 	require.NoError(t, w.call(ctx, w.silos[0], key, nothing))

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,8 +52,23 @@ type node struct {
 	addr   string
 	node   *actor.Node
 	views  *view.Holder
+	stands atomic.Pointer[view.Standing]
+	clock  func() time.Duration
 	host   *host.Host
 	blocks *blocks.Coordinator
+}
+
+// see gives the silo a view, and the standing of one whose lease never ends.
+func (n *node) see(t *view.Table) {
+	n.stands.Store(view.Always(view.Run{ID: n.id, Incarnation: 1}, t))
+	n.views.Set(t)
+}
+
+func (n *node) now() time.Duration {
+	if n.clock == nil {
+		return 0
+	}
+	return n.clock()
 }
 
 type contract interface{ grains.Keyed[string] }
@@ -117,7 +133,7 @@ func (w *world) host(n *node, faults []host.Fault) {
 	logger := slog.New(slog.DiscardHandler)
 	n.node, err = actor.Start(actor.Config{Network: w.network, Addr: n.addr, Silo: true, Logger: logger})
 	require.NoError(w.t, err)
-	n.views.Set(w.view(0))
+	n.see(w.view(0))
 	kind := wire.NewKind(kindName, func(at *wire.Grain) *grain {
 		g := &grain{world: w, at: n}
 		wire.Bind(at, 1, "state", &g.state, wire.IntCodec[int64]())
@@ -125,7 +141,7 @@ func (w *world) host(n *node, faults []host.Fault) {
 	}, &run)
 	peers := link.Peers{Node: n.node, Views: n.views}
 	n.host = host.New(host.Config{
-		Self: n.id, Addr: n.addr, Views: n.views, Kinds: map[string]wire.Kind{kindName: kind}, Limit: 1 << 20,
+		Self: n.id, Addr: n.addr, Views: n.views, Standing: n.stands.Load, Now: n.now, Kinds: map[string]wire.Kind{kindName: kind}, Limit: 1 << 20,
 		Router:   &link.Router{Peers: peers.With(link.ServiceCalls), Refresh: func(ctx context.Context, _ uint64) {}},
 		AskAfter: 20 * time.Millisecond, IdleAfter: time.Hour, Logger: logger,
 	})
@@ -228,8 +244,17 @@ func (w *world) view(number uint64, up ...*node) *view.Table {
 func (w *world) up(number uint64, up ...*node) {
 	v := w.view(number, up...)
 	for _, n := range w.silos {
-		n.views.Set(v)
+		n.see(v)
 	}
+}
+
+// seal seals the slot of a grain, which is not released after that, and returns what is told of its end.
+func (w *world) seal(n *node, key string) (drained chan []view.Row) {
+	drained = make(chan []view.Row, 1) // one row is drained once
+	row, ok := n.stands.Load().Table().Of(wire.NewID(kindName, key))
+	require.True(w.t, ok)
+	n.host.Seal([]view.Row{row}, func(rows []view.Row) { drained <- rows })
+	return drained
 }
 
 // key is the key of a grain at the i-th silo while all are up; n tells several apart.

@@ -1,0 +1,341 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/martinelli-go/martinelli/actor"
+	"github.com/martinelli-go/martinelli/cluster/link"
+	"github.com/martinelli-go/martinelli/cluster/view"
+	"github.com/martinelli-go/martinelli/grains/wire"
+	"github.com/martinelli-go/martinelli/txn/commit"
+)
+
+// errEnded: not executed; the activation ends.
+var errEnded = errors.New("the activation ended before the call's turn")
+
+// errRefused: the turnstile did not let a call in.
+var errRefused = errors.New("refused")
+
+// Call runs a call that a place in this process makes: here if this silo holds the grain, else through
+// the router.
+func (h *Host) Call(ctx context.Context, to wire.ID, inv wire.Invocation, root wire.BlockID, retry bool) error {
+	if from := turnOf(ctx); from != nil { // the silo's own Caller, in a grain's turn
+		return from.activation.call(ctx, to, inv, root, retry)
+	}
+	return h.call(ctx, nil, to, inv, root, retry)
+}
+
+// call makes a call, which the grain of by makes if by is not nil.
+func (h *Host) call(ctx context.Context, by *activation, to wire.ID, inv wire.Invocation, root wire.BlockID, retry bool) error {
+	if ctx.Err() != nil {
+		return &wire.CallError{To: to, Method: inv.Method().Name, Cause: wire.ErrNotExecuted,
+			Detail: "the context had ended before the call was made: " + context.Cause(ctx).Error()}
+	}
+	done, _, err := h.here(ctx, by, to, inv, root, retry)
+	if !done {
+		err = h.elsewhere(ctx, by, to, inv, root, retry)
+	}
+	if stale, ok := err.(*link.Stale); ok && by != nil {
+		if t := turnOf(ctx); t != nil && t.activation == by {
+			return t.lose(stale)
+		}
+	}
+	return err
+}
+
+// elsewhere makes a call that could not be made here, or could not be made here yet.
+func (h *Host) elsewhere(ctx context.Context, by *activation, to wire.ID, inv wire.Invocation, root wire.BlockID, retry bool) error {
+	in := link.BranchOf(wire.BlockOf(ctx))
+	c := link.Calling{
+		Root: root, Retry: retry, Chain: turnOf(ctx).links(in), In: in,
+		Here: func() (done bool, refused, err error) { return h.here(ctx, by, to, inv, root, retry) },
+	}
+	if by != nil {
+		c.By = by.grant
+		c.May = func() error { return by.goOn(ctx) }
+	}
+	return h.Router.Call(ctx, h.Self, to, inv, c)
+}
+
+// here makes a call here, if this silo holds the grain. Done is false where it was not executed and may be
+// made again, here or elsewhere; refused then says why.
+func (h *Host) here(ctx context.Context, by *activation, to wire.ID, inv wire.Invocation, root wire.BlockID, retry bool) (done bool, refused, err error) {
+	name := inv.Method().Name
+	kind, ok := h.Kinds[to.Kind()]
+	if !ok || kind.Grain() == nil {
+		if h.holds(to) {
+			return true, nil, &wire.CallError{To: to, Method: name, Cause: wire.ErrNoSuchKind,
+				Detail: "add the Grains() of its package to the Config.Grains of every silo"}
+		}
+		return false, errNotHosted, nil
+	}
+	r := running{
+		from: turnOf(ctx), in: link.BranchOf(wire.BlockOf(ctx)), root: root, result: inv.Method().Result, name: name,
+		method: func(ctx context.Context, impl any) error { return inv.Run(ctx, impl) },
+	}
+	if by != nil {
+		r.by = &by.grant
+	}
+	resumed := false
+	for {
+		a, refused := h.reach(to, kind.Grain())
+		if refused != nil {
+			return h.declined(to, name, refused)
+		}
+		if r.from == nil && h.draining.Load() {
+			return true, nil, &wire.CallError{To: to, Method: name, Cause: wire.ErrNotExecuted, Detail: "this silo is stopping"}
+		}
+		if retry && !resumed {
+			reply, tried, done, err := h.Blocks.Resume(ctx, root)
+			if err != nil {
+				return true, nil, &wire.CallError{To: to, Method: name, Cause: cause(err), Call: root, Detail: err.Error()}
+			}
+			if done {
+				return true, nil, inv.DecodeResult(reply)
+			}
+			r.after, resumed = tried, true
+		}
+		if r.in != nil {
+			r.in.Join(commit.Participant{Node: h.Addr, Grain: to})
+		}
+		verdict, err := a.run(ctx, r)
+		if verdict != notRun {
+			return true, nil, err
+		}
+		if refused := h.notRun(a, err); refused != nil {
+			if stale, ok := refused.(*view.StaleToken); ok {
+				return true, nil, &link.Stale{CallError: wire.CallError{To: to, Method: name, Cause: wire.ErrFenced, Detail: stale.Error()}}
+			}
+			if _, ok := refused.(*view.Refusal); ok {
+				return h.declined(to, name, refused)
+			}
+			return true, nil, err
+		}
+		h.awaitSuccessor(ctx, a)
+		if ctx.Err() != nil {
+			return true, nil, &wire.CallError{To: to, Method: name, Cause: wire.ErrNotExecuted, Detail: err.Error()}
+		}
+	}
+}
+
+var errNotHosted = errors.New("this silo does not host the kind")
+
+// holds says whether this silo holds the slot of a grain, whatever it may serve.
+func (h *Host) holds(id wire.ID) bool {
+	owner, ok := h.Standing().Table().Owner(id)
+	return ok && owner.ID == h.Self
+}
+
+// declined is what becomes of a call that this silo does not serve. One of a grain that it holds, without a
+// lease, would be refused for as long as its caller is willing to wait.
+func (h *Host) declined(to wire.ID, method string, refused error) (done bool, _, err error) {
+	r := (*view.Refusal)(nil)
+	if errors.As(refused, &r) && r.Reason == view.NoLease && r.Holder.ID == h.Self {
+		return true, nil, &wire.CallError{To: to, Method: method, Cause: wire.ErrNoLease, Detail: refused.Error()}
+	}
+	return false, refused, nil
+}
+
+// notRun looks after a call that did not run: the error is to be passed on, nil where the activation has
+// ended and another will take its place here.
+func (h *Host) notRun(a *activation, err error) error {
+	if lost(err) {
+		// It is never served under this grant again; perhaps under another.
+		h.leave(a, err.Error())
+	} else if err != errEnded {
+		return err
+	}
+	_, refused := h.activate(a.id)
+	return refused
+}
+
+// awaitSuccessor waits until another activation may take the place of one that ends, here or elsewhere; not
+// for long, because a call that is made again tells the turns that are left who waits for them.
+func (h *Host) awaitSuccessor(ctx context.Context, a *activation) {
+	ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	moved := make(chan struct{}, 1) // one: that there was a change is enough
+	defer h.Views.Subscribe(func(*view.Table) {
+		select {
+		case moved <- struct{}{}:
+		default:
+		}
+	})()
+	for h.holds(a.id) {
+		select {
+		case <-moved:
+		case <-a.gone:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// cause is the error of package wire that err is, ErrUnknown where it is none.
+func cause(err error) error {
+	for _, known := range []error{wire.ErrReplyLost, wire.ErrNotExecuted, wire.ErrAborted} {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	return wire.ErrUnknown
+}
+
+// Serve runs a call that came from another silo, or sends it on, once, to the silo that has the grain; it is
+// the handler of link.ServiceCalls. What a client sends is for ServeClient.
+func (h *Host) Serve(ctx context.Context, payload []byte) ([]byte, error) {
+	req, err := link.DecodeCallRequest(payload)
+	if err != nil {
+		return nil, fmt.Errorf("a call: %w", err)
+	}
+	return h.answer(ctx, req), nil
+}
+
+// ServeClient is Serve for what came from a client: that a grain calls is not believed.
+func (h *Host) ServeClient(ctx context.Context, payload []byte) ([]byte, error) {
+	req, err := link.DecodeCallRequest(payload)
+	if err != nil {
+		return nil, fmt.Errorf("a call: %w", err)
+	}
+	req.By = view.Grant{}
+	return h.answer(ctx, req), nil
+}
+
+// answer serves a call and encodes the reply.
+func (h *Host) answer(ctx context.Context, req *link.CallRequest) []byte {
+	reply, refused := h.serve(ctx, req)
+	if refused != nil {
+		if to, ok := h.forwards(refused, req); ok {
+			if b, ok := h.forward(ctx, to, req); ok {
+				return b
+			}
+		}
+		reply = refusal(refused)
+	}
+	b := reply.Append(nil)
+	if len(b) > h.Limit {
+		reply.Status, reply.Result, reply.Error = link.StatusResultLost, nil, nil
+		reply.Detail = fmt.Sprintf("it ran, and its reply of %d bytes is over the limit of %d", len(b), h.Limit)
+		b = reply.Append(nil)
+	}
+	return b
+}
+
+func (h *Host) forwards(refused error, req *link.CallRequest) (view.Member, bool) {
+	return h.Standing().Forward(refused, req.Forwarded && !h.faults.forwardAgain)
+}
+
+// forward sends a call on to the silo that holds the grain. It is not ok where it surely did not get there:
+// then the caller is told where the grain is, and tries for itself.
+func (h *Host) forward(ctx context.Context, to view.Member, req *link.CallRequest) (reply []byte, ok bool) {
+	req.Forwarded = true
+	b, err := h.Router.Peers.Node.RequestPeer(ctx, actor.Peer{Addr: to.Addr, Silo: true}, h.Router.Peers.Service, req.Append(nil))
+	switch {
+	case err == nil:
+		return b, true
+	case link.Fate(err) == wire.ErrNotExecuted:
+		return nil, false
+	}
+	unknown := link.CallReply{Status: link.StatusUnknown, Detail: "sent on to silo " + to.Addr + ": " + err.Error()}
+	return unknown.Append(nil), true
+}
+
+// refusal is the reply to a call that this silo does not serve.
+func refusal(err error) *link.CallReply {
+	reply := &link.CallReply{Status: link.StatusRefused, Detail: err.Error()}
+	switch err := err.(type) {
+	case *view.StaleToken:
+		reply.Status = link.StatusStale
+	case *view.Refusal:
+		reply.Number = err.View
+		switch err.Reason {
+		case view.Elsewhere:
+			reply.Status, reply.Holder, reply.Detail = link.StatusNotOwner, err.Holder.Addr, ""
+		case view.NoLease:
+			reply.Status = link.StatusNoLease
+		default:
+			reply.Status = link.StatusMoving
+		}
+	}
+	return reply
+}
+
+// serve runs a call. Refused is not nil where it was not executed because of who holds what: a
+// *view.Refusal or a *view.StaleToken.
+func (h *Host) serve(ctx context.Context, req *link.CallRequest) (_ *link.CallReply, refused error) {
+	refuse := func(s link.Status, detail string) *link.CallReply { return &link.CallReply{Status: s, Detail: detail} }
+	if h.draining.Load() {
+		return refuse(link.StatusRefused, "the silo is stopping"), nil
+	}
+	kind, ok := h.Kinds[req.To.Kind()]
+	if !ok || kind.Grain() == nil {
+		return refuse(link.StatusNoKind, "silo "+h.Addr+" was not given it: add the Grains() of its package to Config.Grains of every silo"), nil
+	}
+	method := kind.Grain().Method(req.Method)
+	if method == nil {
+		return refuse(link.StatusNoMethod, fmt.Sprintf("silo %s knows no method number %d", h.Addr, req.Method)), nil
+	}
+	a, refused := h.reach(req.To, kind.Grain())
+	if refused != nil {
+		return nil, refused
+	}
+	r := running{chain: req.Chain, root: req.Root, result: method.Info().Result, name: method.Info().Name}
+	if req.Retry {
+		reply, tried, done, err := h.Blocks.Resume(ctx, req.Root)
+		switch {
+		case errors.Is(err, wire.ErrReplyLost):
+			return refuse(link.StatusReplyLost, ""), nil
+		case err != nil:
+			return refuse(link.StatusUnknown, err.Error()), nil
+		case done:
+			return &link.CallReply{Status: link.StatusOK, Result: reply}, nil
+		}
+		r.after = tried
+	}
+	if !req.Block.IsPlain() {
+		r.in = link.NewBranch(req.Block, req.Coordinator)
+		ctx = wire.WithBlock(ctx, r.in)
+	}
+	if req.By.Kind != "" {
+		r.by = &req.By
+	}
+	var result []byte
+	r.method = func(ctx context.Context, impl any) (err error) {
+		result, err = method.Serve(ctx, impl, req.Args, nil)
+		return err
+	}
+	verdict, err := a.run(ctx, r)
+	if verdict == notRun {
+		if refused := h.notRun(a, err); refused == nil {
+			return refuse(link.StatusRefused, errEnded.Error()), nil
+		} else if _, ok := refused.(*view.Refusal); ok {
+			return nil, refused
+		} else if _, ok := refused.(*view.StaleToken); ok {
+			return nil, refused
+		}
+	}
+	reply := &link.CallReply{Status: link.StatusOK, Result: result}
+	var call *wire.CallError
+	switch {
+	case verdict == unproven:
+		reply = refuse(link.StatusUnknown, err.Error())
+	case err == nil:
+	case errors.As(err, &call) && verdict == notRun && call.Cause == wire.ErrCycle:
+		reply = refuse(link.StatusCycle, call.Detail)
+	case verdict == notRun && !errors.Is(err, wire.ErrAborted):
+		reply = refuse(link.StatusRefused, err.Error())
+	default:
+		reply = &link.CallReply{Status: link.StatusError, Error: wire.AppendMethodError(nil, err, method.ErrorTable())}
+	}
+	if r.in != nil {
+		reply.Record = r.in.Records()
+		if err := r.in.Err(); err != nil {
+			reply.Doomed = wire.AppendError(nil, err, nil)
+		}
+	}
+	return reply, nil
+}
