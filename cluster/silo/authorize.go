@@ -28,8 +28,11 @@ func (s *run) asked(from actor.Peer) bool { return !from.Silo && s.config.Author
 
 // serveCall is the handler of link.ServiceCalls.
 func (s *run) serveCall(ctx context.Context, from actor.Peer, b []byte) ([]byte, error) {
-	if !s.asked(from) {
+	if from.Silo {
 		return s.grains.Serve(ctx, b)
+	}
+	if !s.asked(from) {
+		return s.grains.ServeClient(ctx, b)
 	}
 	req, err := link.DecodeCallRequest(b)
 	if err != nil {
@@ -41,7 +44,7 @@ func (s *run) serveCall(ctx context.Context, from actor.Peer, b []byte) ([]byte,
 			return (&link.CallReply{Status: link.StatusDenied, Detail: err.Error()}).Append(nil), nil
 		}
 	}
-	return s.grains.Serve(ctx, b)
+	return s.grains.ServeClient(ctx, b)
 }
 
 // serveVariables is the handler of link.ServiceVariables.

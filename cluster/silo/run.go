@@ -243,10 +243,14 @@ func (s *run) ledgerConfig(founders []consensus.Server) commit.Config {
 
 // host starts what serves calls, variables, views and blocks.
 func (s *run) host(context.Context) (err error) {
-	router := &link.Router{Peers: s.peers.With(link.ServiceCalls), Refresh: s.awaitView}
+	router := &link.Router{
+		Peers: s.peers.With(link.ServiceCalls), Refresh: s.awaitView,
+		Leased: func() bool { return s.membership.Standing().Leased(s.membership.now()) },
+	}
 	s.grains = grains.New(grains.Config{
-		Self: s.id, Addr: s.addr, Views: s.views, Kinds: s.kinds, Engine: &s.engine, Router: router,
+		Self: s.id, Addr: s.addr, Views: s.views, Standing: s.membership.Standing, Now: s.membership.now, Kinds: s.kinds, Engine: &s.engine, Router: router,
 		Prepare: s.variables.Prepare, Limit: s.config.MaxMessage + overhead/2, IdleAfter: s.config.IdleAfter, Logger: s.log,
+		HandOver: s.peers.With(link.ServiceHandover).Request,
 	})
 	s.blocks = blocks.New(blocks.Config{
 		Addr: s.addr, Tell: s.tell, Ask: s.ask, Logger: s.log,
@@ -259,7 +263,7 @@ func (s *run) host(context.Context) (err error) {
 		},
 	})
 	s.grains.Blocks = s.blocks
-	s.membership.seal = func(rows []view.Row, drained func([]view.Row)) { drained(rows) }
+	s.membership.seal = s.grains.Seal
 	s.opened(func(context.Context) error { s.blocks.Stop(); return nil })
 	if s.flows, err = dataflow.New(dataflow.Config{
 		Self: s.id, Incarnation: s.incarnation, Views: s.views, Kinds: s.kinds, Variables: s.variables, Engine: &s.engine,
@@ -278,6 +282,12 @@ func (s *run) host(context.Context) (err error) {
 	s.node.HandleNotify(link.ServiceAsk, s.membership.asked)
 	s.node.HandleNotify(link.ServiceVote, s.membership.voted)
 	s.node.Handle(link.ServiceCalls, s.serveCall)
+	s.node.Handle(link.ServiceHandover, func(ctx context.Context, from actor.Peer, b []byte) ([]byte, error) {
+		if !from.Silo {
+			return nil, errSilosOnly
+		}
+		return s.grains.ServeHandover(ctx, b)
+	})
 	s.node.HandleNotify(link.ServiceBlocks, s.notice)
 	s.node.Handle(link.ServiceStatus, s.serveStatus)
 	s.node.Handle(link.ServiceVariables, s.serveVariables)

@@ -120,6 +120,7 @@ func (s *Silo) keep() {
 
 // again replaces a run that was removed by a new one.
 func (s *Silo) again() error {
+	s.run.grains.Drop()
 	over, cancel := context.WithCancel(s.life)
 	cancel() // its turns have no effect any more: nothing is gained by waiting for them
 	if err := s.run.close(over); err != nil && !errors.Is(err, context.Canceled) {
