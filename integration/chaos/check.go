@@ -26,6 +26,7 @@ const (
 	checkLinear       check = "registers are linearizable"
 	checkActivations  check = "turns of two activations of a grain do not overlap in a way that counts"
 	checkCommits      check = "commits of an activation are not mixed with those of another"
+	checkRelays       check = "calls of an activation that has a successor are not let in"
 	checkSets         check = "no element of a set is lost or appears from nowhere"
 	checkCounters     check = "no count is lost or made twice"
 	checkTransfers    check = "transfers conserve money, and each has its effect once or not at all"
@@ -35,7 +36,7 @@ const (
 )
 
 var checks = []check{
-	checkAnswers, checkLinear, checkActivations, checkCommits, checkSets, checkCounters, checkTransfers,
+	checkAnswers, checkLinear, checkActivations, checkCommits, checkRelays, checkSets, checkCounters, checkTransfers,
 	checkConvergence, checkSilosStand, checkClockIsSound,
 }
 
@@ -170,6 +171,36 @@ func commits(turns []register.Turn) (bad []violation) {
 	return bad
 }
 
+// relays checks the order in which registers took what others relay: once one has taken something of an
+// activation's successor, nothing of that activation is taken there any more.
+func relays(turns []register.Turn) (bad []violation) {
+	type way struct{ from, to register.Key }
+	byWay := map[way][]register.Turn{}
+	for _, t := range turns {
+		if t.Kind == register.Take && t.Effective {
+			w := way{t.From, t.Key}
+			byWay[w] = append(byWay[w], t)
+		}
+	}
+	for _, all := range byWay {
+		slices.SortStableFunc(all, func(a, b register.Turn) int { return cmp.Compare(a.Start, b.Start) })
+		over := map[register.Life]register.Turn{} // by whom each was followed
+		for i := 1; i < len(all); i++ {
+			a, b := all[i-1], all[i]
+			if a.Of == b.Of {
+				continue
+			}
+			over[a.Of] = b
+			if by, again := over[b.Of]; again {
+				bad = append(bad, foundAt(b.Start, checkRelays, "%s: takes operation %d of %s, %s, after operation %d of its successor, %s",
+					b.Key, b.Op, b.From, b.Of, by.Op, by.Of))
+				delete(over, b.Of) // once is enough, until it happens again
+			}
+		}
+	}
+	return bad
+}
+
 // blame adds to violations the last fault that had begun when they happened. That is where to look first, not
 // a verdict.
 func blame(all []violation, began int64, faults []span) {
@@ -220,7 +251,7 @@ func measureGoodput(ops []*operation, began int64, at []span, until time.Duratio
 	rate := func(w span) float64 {
 		n := 0
 		for _, o := range ops {
-			if r := time.Duration(o.Return - began); o.Client >= 0 && o.Kind != inquiry && o.Outcome == done && w.begin <= r && r < w.end {
+			if r := time.Duration(o.Return - began); o.ofLoad() && o.Outcome == done && w.begin <= r && r < w.end {
 				n++
 			}
 		}

@@ -73,38 +73,48 @@ func (s *member) current() *process {
 	return s.proc
 }
 
-// start starts a run, and returns when it serves.
-func (s *member) start(ctx context.Context) error {
+// spawn starts this program again in another role, whose errors go to the end of a file. hear, which may be
+// nil, is given each line that it says beyond what every role does, from one goroutine.
+func spawn(log string, hear func(line []byte), args ...string) (*process, error) {
 	exe, err := os.Executable()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	file, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer log.Close()
+	defer file.Close()
+	p := &process{serving: make(chan struct{}), stops: make(chan struct{}, 1), exited: make(chan struct{})}
+	p.cmd = exec.Command(exe, args...)
+	p.cmd.Stderr = file
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	stdout, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go p.watch(stdout, hear)
+	return p, nil
+}
+
+// start starts a run, and returns when it serves.
+func (s *member) start(ctx context.Context) error {
 	s.mu.Lock()
 	s.runs++
 	run := s.runs
 	s.mu.Unlock()
-	p := &process{serving: make(chan struct{}), stops: make(chan struct{}, 1), exited: make(chan struct{})}
-	p.cmd = exec.Command(exe, append([]string{serveCommand}, append(s.args, "--journal", s.journal(run))...)...)
-	p.cmd.Stderr = log
-	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
-		return err
-	}
-	stdout, err := p.cmd.StdoutPipe()
+	p, err := spawn(s.log, nil, append([]string{serveCommand}, append(s.args, "--journal", s.journal(run))...)...)
 	if err != nil {
-		return err
-	}
-	if err := p.cmd.Start(); err != nil {
 		return fmt.Errorf("start silo %d: %w", s.number, err)
 	}
 	s.mu.Lock()
 	s.proc = p
 	s.mu.Unlock()
-	go p.watch(stdout)
 	limit := time.NewTimer(startWithin)
 	defer limit.Stop()
 	select {
@@ -120,15 +130,19 @@ func (s *member) start(ctx context.Context) error {
 }
 
 // watch hears what the process says, until its end.
-func (p *process) watch(stdout io.Reader) {
+func (p *process) watch(stdout io.Reader, hear func(line []byte)) {
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
 		switch lines.Text() {
 		case saysServing:
 			close(p.serving)
-		case saysStopping:
+		case saysStopping, saysHolding:
 			select {
 			case p.stops <- struct{}{}:
 			default:
+			}
+		default:
+			if hear != nil {
+				hear(lines.Bytes())
 			}
 		}
 	}
@@ -187,13 +201,16 @@ func (s *member) kill() error {
 	return nil
 }
 
-// stop asks the run to end, and returns when it has. Errors: *misbehaved.
+// stop asks the run to end, by SIGTERM, and returns when it has. Errors: *misbehaved.
 func (s *member) stop() error {
 	p, err := s.take()
 	if err != nil {
 		return err
 	}
-	p.stdin.Close()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.stdin.Close() // which says the same, where there are no signals
+	}
+	defer p.stdin.Close()
 	limit := time.NewTimer(stopWithin)
 	defer limit.Stop()
 	select {
@@ -234,7 +251,32 @@ func (s *member) stopInTurn(kind register.Kind) error {
 	if p == nil {
 		return fmt.Errorf("silo %d does not run", s.number)
 	}
-	if _, err := io.WriteString(p.stdin, tellStop+string(kind)+"\n"); err != nil {
+	return s.inTurn(p, tellStop+string(kind))
+}
+
+// holdTurn lets the silo keep its next turn of a kind in its middle, until letGo; the rest of the silo goes on.
+// It returns when the turn is there, or says that none came.
+func (s *member) holdTurn(kind register.Kind) error {
+	p := s.current()
+	if p == nil {
+		return fmt.Errorf("silo %d does not run", s.number)
+	}
+	return s.inTurn(p, tellHold+string(kind))
+}
+
+// letGo ends what holdTurn began.
+func (s *member) letGo() error {
+	p := s.current()
+	if p == nil {
+		return fmt.Errorf("silo %d does not run", s.number)
+	}
+	_, err := io.WriteString(p.stdin, tellGo+"\n")
+	return err
+}
+
+// inTurn tells the silo what to do in its next turn, and returns when it is there.
+func (s *member) inTurn(p *process, order string) error {
+	if _, err := io.WriteString(p.stdin, order+"\n"); err != nil {
 		return fmt.Errorf("silo %d: %w", s.number, err)
 	}
 	limit := time.NewTimer(2 * turnWithin)

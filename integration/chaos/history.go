@@ -33,7 +33,8 @@ const (
 	removeOfSet register.Kind = "remove"
 	count       register.Kind = "count"
 	transfer    register.Kind = "transfer"
-	inquiry     register.Kind = "outcome" // of an atomic block whose fate was unknown
+	inquiry     register.Kind = "outcome"  // of an atomic block whose fate was unknown
+	readSet     register.Kind = "read-set" // and see whether Item is there
 )
 
 // operation is one entry of the history.
@@ -42,7 +43,7 @@ type operation struct {
 	Client int           `json:"client"`
 	Kind   register.Kind `json:"kind"`
 	Key    string        `json:"key"`
-	To     string        `json:"to,omitempty"`     // of a transfer
+	To     string        `json:"to,omitempty"`     // of a transfer or a relay
 	Amount int64         `json:"amount,omitempty"` // of a transfer
 	Old    int64         `json:"old,omitempty"`    // of a compare-and-set
 	Item   int64         `json:"item,omitempty"`   // of a set
@@ -56,6 +57,9 @@ type operation struct {
 	// Settled says what was found out about an unknown operation, at SettledAt.
 	Settled   settled `json:"settled,omitempty"`
 	SettledAt int64   `json:"settledAt,omitempty"`
+
+	block  txn.ID     // that an inquiry asks about
+	result txn.Result // what it has heard
 }
 
 // settled is what an inquiry has found out.
@@ -65,6 +69,9 @@ const (
 	committed settled = "committed"
 	aborted   settled = "aborted"
 )
+
+// ofLoad: a caller of the load has made it.
+func (o *operation) ofLoad() bool { return o.Client >= 0 && o.Kind != inquiry }
 
 // effect reports whether the operation surely had its effect, and whether it may have had it.
 func (o *operation) effect() (has, mayHave bool) {
@@ -115,13 +122,19 @@ func (h *history) begin(o *operation, within time.Duration) {
 
 // end notes what became of it.
 func (h *history) end(o *operation, seen register.Seen, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	h.endAs(o, seen, classify(err), text)
+}
+
+// endAs notes what somebody else has found to have become of it.
+func (h *history) endAs(o *operation, seen register.Seen, as outcome, text string) {
 	now := register.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	o.Return, o.Seen, o.Outcome = now, seen, classify(err)
-	if err != nil {
-		o.Error = err.Error()
-	}
+	o.Return, o.Seen, o.Outcome, o.Error = now, seen, as, text
 	delete(h.open, o)
 	h.ops = append(h.ops, o)
 }

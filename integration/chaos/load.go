@@ -25,9 +25,11 @@ const (
 	registers = 48
 	// bystanders are registers that are only touched, to see where they are and how soon they are back.
 	bystanders = 300
-	variables  = 8
-	accounts   = 12
-	deposit    = 1_000_000
+	// sinks are registers that others relay to.
+	sinks     = 8
+	variables = 8
+	accounts  = 12
+	deposit   = 1_000_000
 
 	// thinking is the longest pause of a caller between two calls, at random: so that silos are busy and not
 	// saturated, and a figure of goodput tells more of them than of what else the machine does.
@@ -36,6 +38,8 @@ const (
 	// answerWithin is the deadline of calls: longer than a pause, so that an answer that comes after one
 	// is still taken if nothing keeps it from being given.
 	answerWithin = 8 * time.Second
+	// impatientWithin is that of callers who give up while a silo is away.
+	impatientWithin = 2 * time.Second
 	// probeWithin is that of calls that look for a grain's new home.
 	probeWithin = time.Second
 	// askWithin is that of questions about atomic blocks.
@@ -46,6 +50,7 @@ const (
 
 func registerKey(i int) register.Key  { return register.Key(fmt.Sprintf("register-%d", i)) }
 func bystanderKey(i int) register.Key { return register.Key(fmt.Sprintf("bystander-%d", i)) }
+func sinkKey(i int) register.Key      { return register.Key(fmt.Sprintf("sink-%d", i)) }
 func variableKey(i int) register.Key  { return register.Key(fmt.Sprintf("variable-%d", i)) }
 func accountKey(i int) bank.AccountID { return bank.AccountID(fmt.Sprintf("account-%d", i)) }
 func noteOf(o *operation) string      { return fmt.Sprintf("%d %s %s %d", o.ID, o.Key, o.To, o.Amount) }
@@ -60,6 +65,8 @@ type load struct {
 	clients []*cluster.Client
 	callers sync.WaitGroup
 	stop    chan struct{} // closed when callers are to begin nothing more
+	// impatient callers are every second one, where it is set.
+	impatient bool
 }
 
 // connect connects the clients.
@@ -104,7 +111,10 @@ func (l *load) open(ctx context.Context) error {
 // begin lets the callers call.
 func (l *load) begin(seed uint64) {
 	for i := range clients * callersPerClient {
-		c := &caller{load: l, number: i, client: l.clients[i%clients], random: rand.New(rand.NewPCG(seed, uint64(i)))}
+		c := &caller{load: l, number: i, client: l.clients[i%clients], random: rand.New(rand.NewPCG(seed, uint64(i))), patience: answerWithin}
+		if l.impatient && i%2 == 1 {
+			c.patience = impatientWithin
+		}
 		l.callers.Go(c.run)
 	}
 }
@@ -122,12 +132,13 @@ func (l *load) end() {
 
 // caller makes one call after the other.
 type caller struct {
-	load   *load
-	number int
-	client *cluster.Client
-	random *rand.Rand
-	mine   []*operation     // what it has added to sets, and not removed
-	last   map[string]int64 // what it has last seen in a register
+	load     *load
+	number   int
+	client   *cluster.Client
+	random   *rand.Rand
+	patience time.Duration
+	mine     []*operation     // what it has added to sets, and not removed
+	last     map[string]int64 // what it has last seen in a register
 }
 
 // mix is what callers do, in hundredths.
@@ -135,8 +146,8 @@ var mix = []struct {
 	share int
 	do    func(*caller)
 }{
-	{34, (*caller).read}, {20, (*caller).write}, {10, (*caller).compareAndSet}, {20, (*caller).touch},
-	{5, (*caller).transfer}, {5, (*caller).add}, {2, (*caller).remove}, {4, (*caller).count},
+	{34, (*caller).read}, {20, (*caller).write}, {10, (*caller).compareAndSet}, {17, (*caller).touch},
+	{3, (*caller).relay}, {5, (*caller).transfer}, {5, (*caller).add}, {2, (*caller).remove}, {4, (*caller).count},
 }
 
 func (c *caller) run() {
@@ -157,12 +168,12 @@ func (c *caller) run() {
 	}
 }
 
-// call makes a call and writes it down.
-func (l *load) call(o *operation, within time.Duration, f func(ctx context.Context) (register.Seen, error)) error {
+// call does an operation and writes it down.
+func (l *load) call(c *cluster.Client, o *operation, within time.Duration) error {
 	l.history.begin(o, within)
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
-	seen, err := f(ctx)
+	seen, err := perform(ctx, c, o)
 	l.history.end(o, seen, err)
 	return err
 }
@@ -174,17 +185,14 @@ func (c *caller) settle(o *operation, err error) {
 		return
 	}
 	for range 4 {
-		var result txn.Result
-		asked := c.load.call(&operation{Client: c.number, Kind: inquiry, Key: o.Key}, askWithin, func(ctx context.Context) (_ register.Seen, err error) {
-			result, err = txn.Outcome(ctx, c.client, id)
-			return register.Seen{}, err
-		})
+		ask := &operation{Client: c.number, Kind: inquiry, Key: o.Key, block: id}
+		asked := c.load.call(c.client, ask, askWithin)
 		switch {
 		case asked != nil:
-		case result == txn.Committed:
+		case ask.result == txn.Committed:
 			c.load.history.settle(o, committed)
 			return
-		case result == txn.Aborted:
+		case ask.result == txn.Aborted:
 			c.load.history.settle(o, aborted)
 			return
 		default:
@@ -193,38 +201,35 @@ func (c *caller) settle(o *operation, err error) {
 	}
 }
 
-// block makes a call that runs an atomic block.
-func (c *caller) block(o *operation, f func(ctx context.Context) (register.Seen, error)) {
+// do does an operation, and finds out what became of a block.
+func (c *caller) do(o *operation) {
 	o.Client = c.number
-	if err := c.load.call(o, answerWithin, f); classify(err) == unknown && o.Kind != register.Read {
+	err := c.load.call(c.client, o, c.patience)
+	if classify(err) != unknown {
+		return
+	}
+	switch o.Kind {
+	case register.Write, register.CompareAndSet, transfer:
 		c.settle(o, err)
 	}
 }
 
-func (c *caller) register() (register.Register, string) {
-	key := registerKey(c.random.IntN(registers))
-	return register.GetRegister(c.client, key), string(key)
-}
+func (c *caller) register() string { return string(registerKey(c.random.IntN(registers))) }
 
 func (c *caller) read() {
-	r, key := c.register()
-	o := &operation{Kind: register.Read, Key: key}
-	c.block(o, func(ctx context.Context) (register.Seen, error) { return r.Read(ctx, o.ID) })
+	o := &operation{Kind: register.Read, Key: c.register()}
+	c.do(o)
 	if o.Outcome == done {
-		c.last[key] = o.Seen.Value
+		c.last[o.Key] = o.Seen.Value
 	}
 }
 
-func (c *caller) write() {
-	r, key := c.register()
-	o := &operation{Kind: register.Write, Key: key}
-	c.block(o, func(ctx context.Context) (register.Seen, error) { return r.Write(ctx, o.ID) })
-}
+func (c *caller) write() { c.do(&operation{Kind: register.Write, Key: c.register()}) }
 
 func (c *caller) compareAndSet() {
-	r, key := c.register()
+	key := c.register()
 	o := &operation{Kind: register.CompareAndSet, Key: key, Old: c.last[key]}
-	c.block(o, func(ctx context.Context) (register.Seen, error) { return r.CompareAndSet(ctx, o.ID, o.Old) })
+	c.do(o)
 	if o.Outcome == done {
 		c.last[key] = o.Seen.Value
 		if o.Seen.Swapped {
@@ -233,28 +238,21 @@ func (c *caller) compareAndSet() {
 	}
 }
 
-func (c *caller) touch() {
-	r, key := c.register()
-	o := &operation{Client: c.number, Kind: register.Touch, Key: key}
-	_ = c.load.call(o, answerWithin, func(ctx context.Context) (register.Seen, error) { return r.Touch(ctx, o.ID) }) // it is in the history
+func (c *caller) touch() { c.do(&operation{Kind: register.Touch, Key: c.register()}) }
+
+func (c *caller) relay() {
+	c.do(&operation{Kind: register.Relay, Key: c.register(), To: string(sinkKey(c.random.IntN(sinks)))})
 }
 
 func (c *caller) transfer() {
 	from := c.random.IntN(accounts)
 	to := (from + 1 + c.random.IntN(accounts-1)) % accounts
-	o := &operation{Kind: transfer, Key: string(accountKey(from)), To: string(accountKey(to)), Amount: 1 + c.random.Int64N(50)}
-	c.block(o, func(ctx context.Context) (register.Seen, error) {
-		_, err := bank.GetAccount(c.client, accountKey(from)).Transfer(ctx, accountKey(to), o.Amount, noteOf(o))
-		return register.Seen{}, err
-	})
+	c.do(&operation{Kind: transfer, Key: string(accountKey(from)), To: string(accountKey(to)), Amount: 1 + c.random.Int64N(50)})
 }
 
 func (c *caller) add() {
-	key := variableKey(c.random.IntN(variables))
-	o := &operation{Client: c.number, Kind: addToSet, Key: string(key)}
-	_ = c.load.call(o, answerWithin, func(ctx context.Context) (register.Seen, error) {
-		return register.Seen{}, register.Added.At(c.client, key).Add(ctx, o.Item)
-	}) // it is in the history
+	o := &operation{Kind: addToSet, Key: string(variableKey(c.random.IntN(variables)))}
+	c.do(o)
 	c.mine = append(c.mine, o)
 }
 
@@ -265,30 +263,23 @@ func (c *caller) remove() {
 	i := c.random.IntN(len(c.mine))
 	added := c.mine[i]
 	c.mine = append(c.mine[:i], c.mine[i+1:]...)
-	o := &operation{Client: c.number, Kind: removeOfSet, Key: added.Key, Item: added.Item}
-	_ = c.load.call(o, answerWithin, func(ctx context.Context) (register.Seen, error) {
-		return register.Seen{}, register.Added.At(c.client, register.Key(o.Key)).Remove(ctx, o.Item)
-	}) // it is in the history
+	c.do(&operation{Kind: removeOfSet, Key: added.Key, Item: added.Item})
 }
 
 func (c *caller) count() {
-	key := variableKey(c.random.IntN(variables))
-	o := &operation{Client: c.number, Kind: count, Key: string(key), Amount: 1}
-	_ = c.load.call(o, answerWithin, func(ctx context.Context) (register.Seen, error) {
-		return register.Seen{}, register.Counted.At(c.client, key).Add(ctx, o.Amount)
-	}) // it is in the history
+	c.do(&operation{Kind: count, Key: string(variableKey(c.random.IntN(variables))), Amount: 1})
 }
 
-// locate touches every bystander, and returns which silo has answered for it.
-func (l *load) locate(ctx context.Context) map[register.Key]int64 {
-	at := make(map[register.Key]int64, bystanders)
+// locate touches n bystanders, and returns which silo has answered for each.
+func (l *load) locate(ctx context.Context, n int) map[int]int64 {
+	at := make(map[int]int64, n)
 	var mu sync.Mutex
-	each(bystanders, func(i int) {
+	each(n, func(i int) {
 		for ctx.Err() == nil {
 			seen, err := l.probe(i)
 			if err == nil {
 				mu.Lock()
-				at[bystanderKey(i)] = seen.By.Silo
+				at[i] = seen.By.Silo
 				mu.Unlock()
 				return
 			}
@@ -299,23 +290,18 @@ func (l *load) locate(ctx context.Context) map[register.Key]int64 {
 
 // probe touches a bystander.
 func (l *load) probe(i int) (register.Seen, error) {
-	key := bystanderKey(i)
-	o := &operation{Client: -1, Kind: register.Touch, Key: string(key)}
-	var seen register.Seen
-	err := l.call(o, probeWithin, func(ctx context.Context) (_ register.Seen, err error) {
-		seen, err = register.GetRegister(l.clients[i%clients], key).Touch(ctx, o.ID)
-		return seen, err
-	})
-	return seen, err
+	o := &operation{Client: -1, Kind: register.Touch, Key: string(bystanderKey(i))}
+	err := l.call(l.clients[i%clients], o, probeWithin)
+	return o.Seen, err
 }
 
 // takeover measures how long it takes, after a silo was killed, until each of the bystanders that it had
 // answers elsewhere; within at most.
-func (l *load) takeover(at map[register.Key]int64, victim int, killed time.Time, within time.Duration) []time.Duration {
+func (l *load) takeover(at map[int]int64, victim int, killed time.Time, within time.Duration) []time.Duration {
 	var mu sync.Mutex
 	var took []time.Duration
-	each(bystanders, func(i int) {
-		if at[bystanderKey(i)] != int64(victim) {
+	each(len(at), func(i int) {
+		if at[i] != int64(victim) {
 			return
 		}
 		d := within

@@ -40,8 +40,19 @@ var spans = map[kind]struct{ least, most time.Duration }{
 	delayed:    {2 * time.Second, 3 * time.Second},
 }
 
+// leastGap is the shortest time between two faults of a series.
+const leastGap = 100 * time.Millisecond
+
 // comesBack is how long a process that was started takes until it serves, about.
-const comesBack = 1500 * time.Millisecond
+const comesBack = 2000 * time.Millisecond
+
+// busiest is the longest that a series of all kinds may take.
+var busiest = func() (sum time.Duration) {
+	for _, k := range kinds {
+		sum += fault{Kind: k, For: spans[k].most}.occupies() + leastGap
+	}
+	return sum
+}()
 
 // fault is one thing that is done to the silos.
 type fault struct {
@@ -111,24 +122,27 @@ func plan(seed uint64, d time.Duration, silos int) []fault {
 func series(r *rand.Rand, begin, end time.Duration, silos int) []fault {
 	order := slices.Clone(kinds)
 	r.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	if busiest > end-begin { // not all of them may fit
+		i := slices.Index(order, pausedTurn)
+		order[0], order[i] = order[i], order[0]
+	}
 	faults := make([]fault, len(order))
 	var busy time.Duration
 	for i, k := range order {
 		faults[i] = draw(r, k, silos)
 		busy += faults[i].occupies()
 	}
-	// What is left is shared out as the gaps, unequally; none is shorter than this.
-	const least = 100 * time.Millisecond
+	// What is left is shared out as the gaps, unequally.
 	weights, sum := make([]float64, len(order)), 0.0
 	for i := range weights {
 		weights[i] = 0.2 + r.Float64()
 		sum += weights[i]
 	}
-	left := max(0, end-begin-busy-least*time.Duration(len(order)))
+	left := max(0, end-begin-busy-leastGap*time.Duration(len(order)))
 	var series []fault
 	at := begin
 	for i, f := range faults {
-		at += least + time.Duration(float64(left)*weights[i]/sum)
+		at += leastGap + time.Duration(float64(left)*weights[i]/sum)
 		f.At = at
 		if over := f.Kind == delayed && i > 0 && r.IntN(2) == 0; over {
 			f.At = faults[i-1].At // on top of the fault before it
@@ -170,7 +184,7 @@ func draw(r *rand.Rand, k kind, silos int) fault {
 	case killedLead:
 		f.Silo = 0
 	case pausedTurn:
-		turns := []register.Kind{register.Touch, register.Write, register.Read}
+		turns := []register.Kind{register.Touch, register.Write, register.Read, register.Relay}
 		f.Turn = turns[r.IntN(len(turns))]
 	case cutBoth, cutOne:
 		for _, p := range peers {

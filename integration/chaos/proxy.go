@@ -50,11 +50,13 @@ type way struct {
 	mu     sync.Mutex
 	open   chan struct{} // closed while bytes pass
 	passes bool
+	shut   bool // who dials in this direction is refused
 	delay  time.Duration
 	jitter time.Duration
 }
 
-// newFabric listens for each pair of silos at the ports given for each silo, from silo 1 on.
+// newFabric listens for each pair of nodes at the ports given for each, from silo 1 on. A client of its own
+// place has none: nobody dials it through here.
 func newFabric(seed uint64, ports [][]int) (*fabric, error) {
 	f := &fabric{seed: seed, ways: map[pair]*way{}, relays: map[*relay]struct{}{}}
 	for _, p := range pairs(len(ports)) { // all before the first connection
@@ -105,13 +107,7 @@ func (f *fabric) cut(p pair) {
 // or never, where lose is said: then the connections between the two are broken.
 func (f *fabric) mend(p pair, lose bool) {
 	if lose {
-		f.mu.Lock()
-		for r := range f.relays {
-			if r.between(p) {
-				r.end()
-			}
-		}
-		f.mu.Unlock()
+		f.lose(p)
 	}
 	w := f.ways[p]
 	w.mu.Lock()
@@ -120,6 +116,41 @@ func (f *fabric) mend(p pair, lose bool) {
 		w.passes = true
 		close(w.open)
 	}
+}
+
+// shut lets nothing that from dials reach to, from now on: what is open between the two is broken, what is
+// dialled is refused at once, as by a network that knows no way there.
+func (f *fabric) shut(from, to int) { f.setShut(from, to, true) }
+
+// unshut lets from dial again.
+func (f *fabric) unshut(from, to int) { f.setShut(from, to, false) }
+
+func (f *fabric) setShut(from, to int, shut bool) {
+	p := pair{from, to}
+	w := f.ways[p]
+	w.mu.Lock()
+	w.shut = shut
+	w.mu.Unlock()
+	if shut {
+		f.lose(p)
+	}
+}
+
+// lose breaks the connections between two nodes.
+func (f *fabric) lose(p pair) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for r := range f.relays {
+		if r.between(p) {
+			r.end()
+		}
+	}
+}
+
+func (w *way) isShut() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.shut
 }
 
 // slow delays each piece of what goes in a direction, by up to jitter more than delay; order is kept.
@@ -214,7 +245,7 @@ func (f *fabric) relay(conn net.Conn, from, to int, addr string) {
 		delete(f.relays, r)
 		f.mu.Unlock()
 	}()
-	if closed || !there.await(r.ended) || !back.await(r.ended) {
+	if closed || there.isShut() || !there.await(r.ended) || !back.await(r.ended) {
 		return
 	}
 	serving, err := net.Dial("tcp", addr)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -18,9 +19,10 @@ import (
 	"github.com/martinelli-go/martinelli/integration/chaos/register"
 )
 
+// silos is how many found the cluster.
 const silos = 3
 
-// result is what one seed has shown.
+// result is what one run has shown.
 type result struct {
 	Seed       uint64                     `json:"seed"`
 	Operations int                        `json:"operations"` // by the callers
@@ -36,20 +38,25 @@ type result struct {
 	Dir        string                     `json:"dir,omitempty"`
 }
 
-// run is one run of the silos with one seed.
+// run is one cluster, from its founding to its end, and what is done with it.
 type run struct {
+	name     string // for people
 	seed     uint64
-	duration time.Duration
-	fault    string // the safety check that the silos run without
+	duration time.Duration // of the load, where the script does not say
+	mutate   string        // the safety check that the silos run without
+	spare    int           // silos that have a place and are started by the script
+	places   int           // of clients beyond those
 	dir      string
 	say      func(format string, args ...any)
 
-	fabric  *fabric
-	silos   []*member
-	addrs   []string // by name
-	history *history
-	load    *load
-	began   time.Time
+	fabric    *fabric
+	silos     []*member
+	addrs     []string // by name
+	history   *history
+	load      *load
+	outsiders []*outsider
+	began     time.Time
+	ops       []*operation // all, once the script is over
 
 	faulting sync.WaitGroup
 	mu       sync.Mutex
@@ -58,15 +65,15 @@ type run struct {
 	still    []stall
 }
 
-// runSeed starts silos, disturbs them under load, and checks. The error is that it could not.
-func runSeed(ctx context.Context, r *run) (*result, error) {
+// perform starts silos, does what the script says, and checks. The error is that it could not.
+func (r *run) perform(ctx context.Context, script func(context.Context) error) (*result, error) {
 	r.history = newHistory()
 	r.result = result{Seed: r.seed, Faults: map[kind]int{}, Outcomes: map[outcome]int{}, Takeover: map[string][]time.Duration{}}
 	// The clock on the wall orders what processes note; the other one tells whether it was set meanwhile.
 	wall, mono := time.Now().Round(0), time.Now()
 	err := r.start(ctx)
 	if err == nil {
-		err = r.disturb(ctx)
+		err = script(ctx)
 	}
 	if err == nil {
 		err = r.check(ctx)
@@ -82,19 +89,19 @@ func runSeed(ctx context.Context, r *run) (*result, error) {
 	}
 	blame(r.result.Violations, r.began.UnixNano(), r.spans)
 	for _, v := range r.result.Violations {
-		r.say("seed %d: VIOLATION: %s: %s", r.seed, v.Check, v.Detail)
+		r.say("%s: VIOLATION: %s: %s", r.name, v.Check, v.Detail)
 	}
 	return &r.result, r.writeResult()
 }
 
-// check checks what the load has left behind.
+// check checks what was done and what is left behind.
 func (r *run) check(ctx context.Context) error {
-	ops := r.history.close()
-	r.count(ops)
-	if err := writeHistory(filepath.Join(r.dir, "history.jsonl"), ops); err != nil {
+	r.ops = r.history.close()
+	r.count(r.ops)
+	if err := writeHistory(filepath.Join(r.dir, "history.jsonl"), r.ops); err != nil {
 		return err
 	}
-	r.say("seed %d: check %d operations", r.seed, len(ops))
+	r.say("%s: check %d operations", r.name, len(r.ops))
 	turns, err := r.turns()
 	if err != nil {
 		return err
@@ -103,13 +110,24 @@ func (r *run) check(ctx context.Context) error {
 	if err := rest.read(ctx, r.load.clients[0]); err != nil {
 		r.violate(found(checkConvergence, "what is there cannot be read after everything was mended: %v", err))
 	} else {
-		r.violate(rest.check(ops, silos)...)
+		r.violate(rest.check(r.ops, r.running())...)
 	}
-	r.violate(answered(ops, r.still)...)
-	r.violate(linear(ops)...)
-	r.violate(activations(turns, ops, r.began.UnixNano())...)
+	r.violate(answered(r.ops, r.still)...)
+	r.violate(linear(r.ops)...)
+	r.violate(activations(turns, r.ops, r.began.UnixNano())...)
 	r.violate(commits(turns)...)
+	r.violate(relays(turns)...)
 	return context.Cause(ctx)
+}
+
+// running counts the silos that run.
+func (r *run) running() (n int) {
+	for _, s := range r.silos {
+		if s.current() != nil {
+			n++
+		}
+	}
+	return n
 }
 
 func (r *run) violate(all ...violation) {
@@ -120,27 +138,26 @@ func (r *run) violate(all ...violation) {
 
 // start starts proxies, silos and clients.
 func (r *run) start(ctx context.Context) error {
-	ports, err := freePorts(silos)
+	ports, err := freePorts(silos + r.spare)
 	if err != nil {
 		return err
 	}
-	if r.fabric, err = newFabric(r.seed, ports); err != nil {
+	if r.fabric, err = newFabric(r.seed, append(slices.Clone(ports), make([][]int, r.places)...)); err != nil {
 		return err
 	}
-	for i := range silos {
+	for i := range ports {
 		r.addrs = append(r.addrs, net.JoinHostPort(nameOf(i+1), strconv.Itoa(ports[i][0])))
 	}
-	join := strings.Join(r.addrs, ",")
-	for i := range silos {
+	for i := range ports {
 		n := i + 1
 		s := &member{number: n, log: filepath.Join(r.dir, fmt.Sprintf("silo-%d.log", n))}
 		s.args = []string{
 			"--silo", strconv.Itoa(n), "--listen", net.JoinHostPort(direct.String(), strconv.Itoa(ports[i][0])),
-			"--advertise", r.addrs[i], "--join", join, "--dir", filepath.Join(r.dir, fmt.Sprintf("silo-%d", n)), "--fault", r.fault,
+			"--advertise", r.addrs[i], "--join", r.join(), "--dir", filepath.Join(r.dir, fmt.Sprintf("silo-%d", n)), "--mutate", r.mutate,
 		}
 		r.silos = append(r.silos, s)
 	}
-	r.say("seed %d: start %d silos", r.seed, silos)
+	r.say("%s: start %d silos", r.name, silos)
 	errs := make([]error, silos)
 	each(silos, func(i int) { errs[i] = r.silos[i].start(ctx) })
 	if err := errors.Join(errs...); err != nil {
@@ -148,11 +165,14 @@ func (r *run) start(ctx context.Context) error {
 	}
 	bounded, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
-	if r.load, err = connect(bounded, join, r.history); err != nil {
+	if r.load, err = connect(bounded, r.join(), r.history); err != nil {
 		return err
 	}
 	return r.load.open(bounded)
 }
+
+// join is the list of those who found the cluster. One that comes later is not in it.
+func (r *run) join() string { return strings.Join(r.addrs[:silos], ",") }
 
 // freePorts returns, for each silo, a port and the next one, which are free on loopback a moment ago.
 func freePorts(n int) (ports [][]int, err error) {
@@ -184,8 +204,11 @@ func freePorts(n int) (ports [][]int, err error) {
 	return ports, nil
 }
 
-// close ends everything that start has started. The errors are those of silos.
+// close ends everything that start and the script have started. The errors are those of silos.
 func (r *run) close() (errs []error) {
+	for _, o := range r.outsiders {
+		o.close()
+	}
 	if r.load != nil {
 		r.load.close()
 	}
@@ -207,36 +230,19 @@ func (r *run) close() (errs []error) {
 	return errs
 }
 
-// disturb runs the load, and the faults of the plan at their times.
-func (r *run) disturb(ctx context.Context) error {
-	schedule := plan(r.seed, r.duration, silos)
-	r.locate(ctx)
+// underLoad does f while callers call, and sees that all founders run when it is over.
+func (r *run) underLoad(ctx context.Context, f func(context.Context) error) error {
 	watch := watchStalls()
 	defer func() { r.still = watch.end() }()
 	r.began = time.Now()
 	r.load.begin(r.seed)
-	r.say("seed %d: load for %v, %d faults", r.seed, r.duration, len(schedule))
-	end := time.NewTimer(r.duration)
-	defer end.Stop()
-	for _, f := range schedule {
-		wait := time.NewTimer(time.Until(r.began.Add(f.At)))
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-		}
-		wait.Stop()
-		if ctx.Err() != nil {
-			break
-		}
-		r.faulting.Go(func() { r.inject(ctx, f) })
-	}
-	select {
-	case <-end.C:
-	case <-ctx.Done():
-	}
+	err := f(ctx)
 	r.load.end()
 	r.faulting.Wait()
-	for _, s := range r.silos {
+	if err != nil {
+		return err
+	}
+	for _, s := range r.silos[:silos] {
 		if err := s.alive(); err != nil {
 			r.violate(found(checkSilosStand, "%v", err))
 		}
@@ -249,126 +255,12 @@ func (r *run) disturb(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// inject makes one fault, and ends it.
-func (r *run) inject(ctx context.Context, f fault) {
-	if f.Kind == killedLead {
-		leader, err := r.leader(ctx)
-		if err != nil {
-			r.missed(f, err)
-			return
-		}
-		f.Silo = leader
-	}
-	begin := time.Since(r.began)
-	r.say("seed %d: %v", r.seed, f)
-	err := r.make(ctx, f)
-	switch {
-	case ctx.Err() != nil:
-		return
-	case errors.As(err, new(*misbehaved)):
-		r.violate(found(checkSilosStand, "%v", err))
-	case err != nil:
-		r.missed(f, err)
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.result.Faults[f.Kind]++
-	r.spans = append(r.spans, span{begin, time.Since(r.began), f.what()})
-}
-
-func (r *run) missed(f fault, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := time.Since(r.began)
-	r.spans = append(r.spans, span{now, now, f.what()})
-	r.result.Missed = append(r.result.Missed, fmt.Sprintf("%v: %v", f, err))
-}
-
-// make makes one fault. It returns when it is over.
-func (r *run) make(ctx context.Context, f fault) error {
-	switch f.Kind {
-	case cutBoth, cutOne:
-		for _, w := range f.Ways {
-			r.fabric.cut(w)
-		}
-		hold(ctx, f.For)
-		for _, w := range f.Ways {
-			r.fabric.mend(w, f.Lose)
-		}
-		return nil
-	case delayed:
-		for _, w := range f.Ways {
-			r.fabric.slow(w, f.Delay, f.Jitter)
-		}
-		hold(ctx, f.For)
-		for _, w := range f.Ways {
-			r.fabric.slow(w, 0, 0)
-		}
-		return nil
-	}
-	s := r.silos[f.Silo-1]
-	s.fault.Lock()
-	defer s.fault.Unlock()
-	switch f.Kind {
-	case killed, killedLead:
-		return r.kill(ctx, s, f)
-	case restarted:
-		err := s.stop()
-		hold(ctx, f.For)
-		r.revive(ctx, s)
-		return err
-	case pausedTurn:
-		err := s.stopInTurn(f.Turn)
-		for range 2 { // it may have been taken as down, and have no grain for a moment
-			if errors.Is(err, errNoTurn) {
-				err = s.stopInTurn(f.Turn)
-			}
-		}
-		if err != nil {
-			return err
-		}
-	default:
-		if err := s.signal(sigStop); err != nil {
-			return err
-		}
-	}
-	hold(ctx, f.For)
-	return s.signal(sigCont)
-}
-
 // hold waits.
 func hold(ctx context.Context, d time.Duration) {
 	select {
 	case <-time.After(d):
 	case <-ctx.Done():
 	}
-}
-
-// takeoverWithin is how long grains of a killed silo are looked for elsewhere; what takes longer counts as
-// this.
-const takeoverWithin = takeoverAtMost + time.Second
-
-// kill kills a silo, measures how soon others take its grains over, and starts it again: when they have,
-// else its grains would answer where they were.
-func (r *run) kill(ctx context.Context, s *member, f fault) error {
-	at := r.locate(ctx)
-	who := "silo"
-	if f.Kind == killedLead {
-		who = "leader"
-	}
-	if err := s.kill(); err != nil {
-		r.revive(ctx, s)
-		return err
-	}
-	now := time.Now()
-	took := r.load.takeover(at, s.number, now, takeoverWithin)
-	hold(ctx, f.For-time.Since(now))
-	r.revive(ctx, s)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.result.Takeover[who] = append(r.result.Takeover[who], took...)
-	return nil
 }
 
 // revive starts a silo that is down.
@@ -378,11 +270,40 @@ func (r *run) revive(ctx context.Context, s *member) {
 	}
 }
 
-// locate finds out, within a second or so, which silos have the bystanders.
-func (r *run) locate(ctx context.Context) map[register.Key]int64 {
+// locate finds out, within two seconds, which silos have the first n bystanders.
+func (r *run) locate(ctx context.Context, n int) map[int]int64 {
 	bounded, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	return r.load.locate(bounded)
+	return r.load.locate(bounded, n)
+}
+
+// settledWithin is how long silos may take until each has its share of the grains again.
+const settledWithin = 30 * time.Second
+
+// settled waits until each silo that runs answers for its share of n bystanders, and none of them has moved for
+// a while, and says who has them.
+func (r *run) settled(ctx context.Context, n int) (map[int]int64, error) {
+	bounded, cancel := context.WithTimeout(ctx, settledWithin)
+	defer cancel()
+	for at := r.locate(bounded, n); ; {
+		hold(bounded, time.Second)
+		before := at
+		at = r.locate(bounded, n)
+		had := map[int64]int{}
+		for _, silo := range at {
+			had[silo]++
+		}
+		even := maps.Equal(at, before) && len(at) == n
+		for _, s := range r.silos {
+			even = even && (s.current() == nil || 5*had[int64(s.number)]*r.running() >= 4*n)
+		}
+		if even {
+			return at, nil
+		}
+		if bounded.Err() != nil {
+			return nil, fmt.Errorf("not each of %d silos has its share of %d grains after %v: %v", r.running(), n, settledWithin, had)
+		}
+	}
 }
 
 // leader asks the silos who leads the log.
@@ -408,7 +329,7 @@ func (r *run) count(ops []*operation) {
 	}
 	for _, o := range ops {
 		res.Slowest = max(res.Slowest, time.Duration(o.Return-o.Invoke))
-		if o.Client < 0 || o.Kind == inquiry {
+		if !o.ofLoad() {
 			continue
 		}
 		res.Operations++
@@ -417,7 +338,6 @@ func (r *run) count(ops []*operation) {
 			res.Checked++
 		}
 	}
-	res.Goodput = measureGoodput(ops, r.began.UnixNano(), r.spans, r.duration)
 }
 
 // turns reads the journals of all runs of all silos.

@@ -15,10 +15,10 @@ import (
 	"github.com/martinelli-go/martinelli/integration/chaos/register"
 )
 
-// The silos of a test are this program again.
+// The silos and clients of a test are this program again.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == serveCommand {
-		os.Exit(execute(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	if len(os.Args) > 1 && (os.Args[1] == serveCommand || os.Args[1] == askCommand) {
+		main()
 	}
 	net.DefaultResolver = resolver(0)
 	os.Exit(m.Run())
@@ -32,12 +32,12 @@ func TestSilosAreKilledPausedAndStarted(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	r := &run{seed: 1, dir: t.TempDir(), say: t.Logf, history: newHistory()}
+	r := &run{name: "test", seed: 1, dir: t.TempDir(), say: t.Logf, history: newHistory()}
 	defer func() { require.Empty(t, r.close()) }()
 	require.NoError(t, r.start(ctx))
 	leader, err := r.leader(ctx)
 	require.NoError(t, err)
-	at := r.locate(ctx)
+	at := r.locate(ctx, bystanders)
 	require.Len(t, at, bystanders)
 	had := map[int64]int{}
 	for _, silo := range at {
@@ -47,13 +47,13 @@ func TestSilosAreKilledPausedAndStarted(t *testing.T) {
 
 	// One that stops in the middle of a turn does not end it before it is let go on.
 	paused := r.silos[leader%silos]
-	answered := make(chan map[register.Key]int64, 1)
+	answered := make(chan map[int]int64, 1)
 	stopped := make(chan error, 1)
 	go func() { stopped <- paused.stopInTurn(register.Touch) }()
 	require.Eventually(t, func() bool {
 		go func() { // whose call is the one that is stopped in
 			select {
-			case answered <- r.locate(ctx):
+			case answered <- r.locate(ctx, bystanders):
 			default:
 			}
 		}()
@@ -80,7 +80,7 @@ func TestSilosAreKilledPausedAndStarted(t *testing.T) {
 
 	// The leader dies: its grains answer elsewhere, and it comes back.
 	victim := r.silos[leader-1]
-	at = r.locate(ctx)
+	at = r.locate(ctx, bystanders)
 	require.NoError(t, victim.kill())
 	const bound = 30 * time.Second // how soon is for runs to measure
 	took := r.load.takeover(at, leader, time.Now(), bound)

@@ -40,6 +40,14 @@ func (r registerRef) Touch(ctx context.Context, a1 Op) (Seen, error) {
 	return wire.Call(ctx, r.Ref, &methodRegisterTouch, a1)
 }
 
+func (r registerRef) Relay(ctx context.Context, a1 Op, a2 Key) (Seen, error) {
+	return wire.Call(ctx, r.Ref, &methodRegisterRelay, argsRegisterRelay{a1, a2})
+}
+
+func (r registerRef) Take(ctx context.Context, a1 Op, a2 Key, a3 Life) (Seen, error) {
+	return wire.Call(ctx, r.Ref, &methodRegisterTake, argsRegisterTake{a1, a2, a3})
+}
+
 var methodRegisterRead = wire.Method[Op, Seen]{
 	Number: 1, Name: "Read",
 	ReadOnly: true,
@@ -105,9 +113,95 @@ var methodRegisterTouch = wire.Method[Op, Seen]{
 	},
 }
 
+type argsRegisterRelay struct {
+	A1 Op
+	A2 Key
+}
+
+func appendArgsRegisterRelay(b []byte, v argsRegisterRelay) []byte {
+	b = wire.AppendInt(b, 1, v.A1)
+	b = wire.AppendString(b, 2, v.A2)
+	return b
+}
+
+func decodeArgsRegisterRelay(b []byte) (v argsRegisterRelay, err error) {
+	err = wire.EachField(b, func(f wire.Field) (err error) {
+		switch f.Number {
+		case 1:
+			if v.A1, err = wire.DecodeInt[Op](f); err != nil {
+				return wire.At("op", err)
+			}
+		case 2:
+			if v.A2, err = wire.DecodeString[Key](f); err != nil {
+				return wire.At("to", err)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		var none argsRegisterRelay
+		return none, err
+	}
+	return v, nil
+}
+
+var methodRegisterRelay = wire.Method[argsRegisterRelay, Seen]{
+	Number: 5, Name: "Relay",
+	Args: wire.Codec[argsRegisterRelay]{Append: appendArgsRegisterRelay, Decode: decodeArgsRegisterRelay}, Result: codecSeen,
+	Do: func(ctx context.Context, impl any, args argsRegisterRelay) (Seen, error) {
+		return impl.(Register).Relay(ctx, args.A1, args.A2)
+	},
+}
+
+type argsRegisterTake struct {
+	A1 Op
+	A2 Key
+	A3 Life
+}
+
+func appendArgsRegisterTake(b []byte, v argsRegisterTake) []byte {
+	b = wire.AppendInt(b, 1, v.A1)
+	b = wire.AppendString(b, 2, v.A2)
+	b = wire.AppendMessage(b, 3, v.A3, appendLife)
+	return b
+}
+
+func decodeArgsRegisterTake(b []byte) (v argsRegisterTake, err error) {
+	err = wire.EachField(b, func(f wire.Field) (err error) {
+		switch f.Number {
+		case 1:
+			if v.A1, err = wire.DecodeInt[Op](f); err != nil {
+				return wire.At("op", err)
+			}
+		case 2:
+			if v.A2, err = wire.DecodeString[Key](f); err != nil {
+				return wire.At("from", err)
+			}
+		case 3:
+			if v.A3, err = wire.DecodeMessage(f, decodeLife); err != nil {
+				return wire.At("by", err)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		var none argsRegisterTake
+		return none, err
+	}
+	return v, nil
+}
+
+var methodRegisterTake = wire.Method[argsRegisterTake, Seen]{
+	Number: 6, Name: "Take",
+	Args: wire.Codec[argsRegisterTake]{Append: appendArgsRegisterTake, Decode: decodeArgsRegisterTake}, Result: codecSeen,
+	Do: func(ctx context.Context, impl any, args argsRegisterTake) (Seen, error) {
+		return impl.(Register).Take(ctx, args.A1, args.A2, args.A3)
+	},
+}
+
 // RegisterMethods is for the generated code of packages that implement Register.
 func RegisterMethods() []wire.Handler {
-	return []wire.Handler{&methodRegisterRead, &methodRegisterWrite, &methodRegisterCompareAndSet, &methodRegisterTouch}
+	return []wire.Handler{&methodRegisterRead, &methodRegisterWrite, &methodRegisterCompareAndSet, &methodRegisterTouch, &methodRegisterRelay, &methodRegisterTake}
 }
 
 // Key is the key of the grain.
@@ -122,7 +216,7 @@ func Grains(j *Journal) []grains.Kind {
 			impl := newRegister(j)
 			wire.Bind(at, 1, "cell", &impl.cell, codecCell)
 			return impl
-		}, &methodRegisterRead, &methodRegisterWrite, &methodRegisterCompareAndSet, &methodRegisterTouch),
+		}, &methodRegisterRead, &methodRegisterWrite, &methodRegisterCompareAndSet, &methodRegisterTouch, &methodRegisterRelay, &methodRegisterTake),
 	)
 }
 
@@ -171,38 +265,6 @@ func decodeSeen(b []byte) (v Seen, err error) {
 	return v, nil
 }
 
-func appendCell(b []byte, v Cell) []byte {
-	b = wire.AppendInt(b, 1, v.Value)
-	b = wire.AppendInt(b, 2, v.Seq)
-	b = wire.AppendMessage(b, 3, v.By, appendLife)
-	return b
-}
-
-func decodeCell(b []byte) (v Cell, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Value, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Cell.Value", err)
-			}
-		case 2:
-			if v.Seq, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Cell.Seq", err)
-			}
-		case 3:
-			if v.By, err = wire.DecodeMessage(f, decodeLife); err != nil {
-				return wire.At("Cell.By", err)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		var none Cell
-		return none, err
-	}
-	return v, nil
-}
-
 func appendLife(b []byte, v Life) []byte {
 	b = wire.AppendInt(b, 1, v.Silo)
 	b = wire.AppendInt(b, 2, v.Run)
@@ -230,6 +292,38 @@ func decodeLife(b []byte) (v Life, err error) {
 	})
 	if err != nil {
 		var none Life
+		return none, err
+	}
+	return v, nil
+}
+
+func appendCell(b []byte, v Cell) []byte {
+	b = wire.AppendInt(b, 1, v.Value)
+	b = wire.AppendInt(b, 2, v.Seq)
+	b = wire.AppendMessage(b, 3, v.By, appendLife)
+	return b
+}
+
+func decodeCell(b []byte) (v Cell, err error) {
+	err = wire.EachField(b, func(f wire.Field) (err error) {
+		switch f.Number {
+		case 1:
+			if v.Value, err = wire.DecodeInt[int64](f); err != nil {
+				return wire.At("Cell.Value", err)
+			}
+		case 2:
+			if v.Seq, err = wire.DecodeInt[int64](f); err != nil {
+				return wire.At("Cell.Seq", err)
+			}
+		case 3:
+			if v.By, err = wire.DecodeMessage(f, decodeLife); err != nil {
+				return wire.At("Cell.By", err)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		var none Cell
 		return none, err
 	}
 	return v, nil

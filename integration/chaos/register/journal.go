@@ -21,6 +21,8 @@ const (
 	Write         Kind = "write"
 	CompareAndSet Kind = "cas"
 	Touch         Kind = "touch" // outside of any atomic block
+	Relay         Kind = "relay" // the same, and lets another register take
+	Take          Kind = "take"  // for a register that relays
 )
 
 // Turn is one entry of the journal: a turn that has ended.
@@ -29,7 +31,9 @@ type Turn struct {
 	Op   Op   `json:"op"`
 	Kind Kind `json:"kind"`
 	Life
-	Start int64 `json:"start"` // in nanoseconds, by Now
+	From  Key   `json:"from,omitempty"` // of a Take: which register has relayed it
+	Of    Life  `json:"of,omitzero"`    // and by which activation
+	Start int64 `json:"start"`          // in nanoseconds, by Now
 	End   int64 `json:"end"`
 	Seq   int64 `json:"seq,omitempty"` // of the state that it read or wrote
 	Wrote bool  `json:"wrote,omitempty"`

@@ -60,6 +60,11 @@ type Register interface {
 	// Touch is a plain turn: what it says of its activation is all that it says, and nothing but there
 	// being one activation at a time makes it true.
 	Touch(ctx context.Context, op Op) (Seen, error)
+	// Relay is a plain turn whose effect is elsewhere: it lets another register Take op.
+	Relay(ctx context.Context, op Op, to Key) (Seen, error)
+	// Take notes that an activation of from, by, has relayed op. That one which has been followed by
+	// another is not heard any more is for the hosts to see to.
+	Take(ctx context.Context, op Op, from Key, by Life) (Seen, error)
 }
 
 type register struct {
@@ -129,6 +134,21 @@ func (r *register) Touch(_ context.Context, op Op) (Seen, error) {
 		r.journal.middle(Touch)
 		return Seen{By: r.life}, nil
 	})
+}
+
+func (r *register) Relay(ctx context.Context, op Op, to Key) (Seen, error) {
+	return r.noted(op, Relay, func() (Seen, error) {
+		r.journal.middle(Relay)
+		_, err := GetRegister(r, to).Take(ctx, op, r.Key(), r.life)
+		return Seen{By: r.life}, err
+	})
+}
+
+func (r *register) Take(_ context.Context, op Op, from Key, by Life) (Seen, error) {
+	t := Turn{Key: r.Key(), Op: op, Kind: Take, Life: r.life, From: from, Of: by, Start: Now(), Effective: true}
+	t.End = Now()
+	r.journal.note(t)
+	return Seen{By: r.life}, nil
 }
 
 func (l Life) String() string {

@@ -3,6 +3,7 @@ package register_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -41,11 +42,17 @@ func TestTurnsAreJournaled(t *testing.T) {
 	other, err := register.GetRegister(c, "b").Touch(ctx, 6)
 	require.NoError(t, err)
 	require.NotEqual(t, life, other.By)
-	require.GreaterOrEqual(t, middles.Load(), int64(6), "the middle of each turn")
+	relayed, err := r.Relay(ctx, 7, "b")
+	require.NoError(t, err)
+	require.Equal(t, register.Seen{By: life}, relayed)
+	require.GreaterOrEqual(t, middles.Load(), int64(7), "the middle of each turn")
 
 	turns, err := register.Turns(file)
 	require.NoError(t, err)
-	require.Len(t, turns, 6)
+	require.Len(t, turns, 8)
+	taken := turns[6]
+	require.Equal(t, register.Turn{Key: "b", Op: 7, Kind: register.Take, Life: other.By, From: "a", Of: life, Start: taken.Start, End: taken.End, Effective: true}, taken)
+	turns = slices.Delete(turns, 6, 7)
 	last := int64(0)
 	for i, turn := range turns {
 		require.EqualValues(t, i+1, turn.Op)
