@@ -27,7 +27,6 @@ func newFSM(t *testing.T, apply func([]variables.Delta) error) *fsm {
 		ledger: commit.NewLedger(commit.Config{
 			Silos:  []string{"a", "b"},
 			Effect: func(_ wire.ID, own, op []byte) (delta, newOwn []byte, err error) { return op, own, nil },
-			Silos:  []string{"a"},
 		}),
 		membership: m, apply: apply, failed: func(err error) { t.Error(err) },
 	}

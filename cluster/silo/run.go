@@ -263,10 +263,15 @@ func (s *run) host(context.Context) (err error) {
 		},
 	})
 	s.grains.Blocks = s.blocks
-	s.membership.seal = s.grains.Seal
+	s.membership.seal = func(rows []view.Row, drained func([]view.Row)) {
+		both := drainedByBoth(drained)
+		s.grains.Seal(rows, both)
+		s.flows.Seal(rows, both)
+	}
 	s.opened(func(context.Context) error { s.blocks.Stop(); return nil })
 	if s.flows, err = dataflow.New(dataflow.Config{
-		Self: s.id, Incarnation: s.incarnation, Views: s.views, Kinds: s.kinds, Variables: s.variables, Engine: &s.engine,
+		Self: s.id, Incarnation: s.incarnation, Views: s.views, Standing: s.membership.Standing, Now: s.membership.now,
+		Kinds: s.kinds, Variables: s.variables, Engine: &s.engine,
 		Transport: link.Transport{Peers: s.peers.With(link.ServiceSnapshots), Notified: link.ServiceDataflow}, Limit: s.config.MaxMessage, Logger: s.log,
 	}); err != nil {
 		return fmt.Errorf("silo: %w", err)

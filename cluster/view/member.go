@@ -86,7 +86,8 @@ func (m *Member) Alive() bool { return m.State != Dead }
 
 const (
 	maxMembers = 1 << 10 // that are alive
-	maxDead    = 1 << 7  // that are remembered
+	maxDead    = 1 << 7  // that are remembered besides voters
+	maxVoters  = 1 << 6  // far more than there are
 	maxKinds   = 1 << 10 // of one member
 	maxPairs   = 1 << 6  // labels or versions of one member
 	maxName    = 1 << 8  // bytes of an id, an address, a kind, a label

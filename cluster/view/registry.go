@@ -253,18 +253,19 @@ func (c *change) vote(id SiloID, is bool) Outcome {
 	return Done
 }
 
-// forget drops the dead that died first where there are more than are remembered.
+// forget drops the dead that died first where there are more than are remembered. A voter is remembered as long
+// as it votes: variables are kept on it.
 func (c *change) forget() {
 	var dead []uint64
 	for i := range c.table.Members {
-		if m := &c.table.Members[i]; !m.Alive() {
+		if m := &c.table.Members[i]; !m.Alive() && !m.Voter {
 			dead = append(dead, m.Since)
 		}
 	}
 	for excess := len(dead) - maxDead; excess > 0; excess-- {
 		oldest := -1
 		for i, m := range c.edit() {
-			if !m.Alive() && (oldest < 0 || cmp.Less(m.Since, c.table.Members[oldest].Since)) {
+			if !m.Alive() && !m.Voter && (oldest < 0 || cmp.Less(m.Since, c.table.Members[oldest].Since)) {
 				oldest = i
 			}
 		}

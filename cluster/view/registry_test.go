@@ -266,11 +266,15 @@ func TestDiff(t *testing.T) {
 func TestTheDeadAreForgotten(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)
+	voter := l.join(maxDead+10, 1)
+	l.put(Promote{voter.ID}, Remove{Run: voter})
 	for n := range maxDead + 10 {
 		r := l.join(n, 1)
 		l.put(Remove{Run: r})
 	}
-	require.Len(t, l.Table().Members, maxDead)
+	require.Len(t, l.Table().Members, maxDead+1)
+	_, votes := l.Table().Member(voter.ID)
+	require.True(t, votes, "who votes is expected back")
 	_, remembered := l.Table().Member(member(9, 1).ID)
 	require.False(t, remembered)
 	_, remembered = l.Table().Member(member(10, 1).ID)

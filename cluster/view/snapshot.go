@@ -74,8 +74,8 @@ func (t *Table) field(f wire.Field) (err error) {
 	}
 	switch f.Number {
 	case 2:
-		if len(t.Members) == maxMembers+maxDead {
-			return f.Errorf("more than %d members", maxMembers+maxDead)
+		if len(t.Members) == maxMembers+maxDead+maxVoters {
+			return f.Errorf("more than %d members", maxMembers+maxDead+maxVoters)
 		}
 		m, err := decodeMember(body, true)
 		t.Members = append(t.Members, m)

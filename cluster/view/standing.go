@@ -58,6 +58,19 @@ func (s *Standing) Activate(now time.Duration, id wire.ID) (Grant, error) {
 	return g, s.Begin(now, g)
 }
 
+// Holds says whether this silo holds the slot of id, under which token, and has not sealed it: what it may do
+// there whenever it has a lease.
+func (s *Standing) Holds(id wire.ID) (Grant, bool) {
+	g := Grant{Kind: id.Kind(), Slot: Slot(id)}
+	p := s.table.kinds[g.Kind]
+	if p == nil {
+		return g, false
+	}
+	g.Token = p.rows[g.Slot].token
+	place, reason := s.holds(g)
+	return g, reason == 0 && (s.sealed[place] != g.Token || g.Token == 0)
+}
+
 // Begin says whether a turn may start. After a refusal the activation is of no use any more: the next
 // call activates again, here or elsewhere. Errors are *Refusal; nothing was executed.
 func (s *Standing) Begin(now time.Duration, g Grant) error {

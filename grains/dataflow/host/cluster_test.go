@@ -146,7 +146,7 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 func (w *world) add(s view.Member) *node {
 	n := &node{w: w, addr: s.Addr, id: s.ID, vars: newReplica(w), inbox: make(chan envelope, 1<<14), stopped: make(chan struct{})}
 	h, err := New(Config{
-		Self: s.ID, Incarnation: s.Incarnation, Views: w.views, Kinds: w.kinds, Variables: n.vars, Engine: &testEngine{n},
+		Self: s.ID, Incarnation: s.Incarnation, Views: w.views, Standing: w.standing(s.Run), Now: func() time.Duration { return 0 }, Kinds: w.kinds, Variables: n.vars, Engine: &testEngine{n},
 		Transport: &network{w, s.Addr}, Limit: w.limit, Logger: quiet(), timing: w.times,
 	})
 	require.NoError(w.t, err)
@@ -210,6 +210,11 @@ func (w *world) close() {
 			n.stop()
 		}
 	}
+}
+
+// standing is what a silo may serve by the newest view.
+func (w *world) standing(run view.Run) func() *view.Standing {
+	return func() *view.Standing { return view.Always(run, w.views.Current()) }
 }
 
 // kill cuts a silo off, and moves the view on.

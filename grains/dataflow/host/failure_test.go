@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/martinelli-go/martinelli/cluster/view"
 	"github.com/martinelli-go/martinelli/crdt/flow"
 	"github.com/martinelli-go/martinelli/grains/dataflow"
 	"github.com/martinelli-go/martinelli/grains/wire"
@@ -253,7 +254,7 @@ func TestIngressWaitsForItsCopies(t *testing.T) {
 	m := model{"u": {"a": true, "b": true}}
 	require.NoError(t, favorites.At(n.place(), "u").Add(t.Context(), "a", "b"))
 	h, err := New(Config{
-		Self: n.id, Incarnation: 2, Views: w.views, Kinds: w.kinds, Variables: late, Engine: &testEngine{n},
+		Self: n.id, Incarnation: 2, Views: w.views, Standing: w.standing(view.Run{ID: n.id, Incarnation: 2}), Now: func() time.Duration { return 0 }, Kinds: w.kinds, Variables: late, Engine: &testEngine{n},
 		Transport: &network{w, "elsewhere"}, Logger: quiet(), timing: timing{
 			coalesce: quick.coalesce, tick: quick.tick, beat: quick.beat, silence: quick.run, expire: quick.run,
 			request: quick.request, backoff: quick.backoff, run: quick.run,

@@ -37,8 +37,12 @@ type Config struct {
 	// Incarnation names the run of this process, and is higher than that of the runs before.
 	Incarnation uint64
 	Views       *view.Holder
-	Kinds       map[string]wire.Kind
-	Variables   Variables
+	// Standing is what this silo may serve, and Now the reading of the clock that leases are measured on:
+	// processes run under it. Never nil.
+	Standing  func() *view.Standing
+	Now       func() time.Duration
+	Kinds     map[string]wire.Kind
+	Variables Variables
 	// Engine is the silo's: processes read and write through it.
 	Engine    wire.Engine
 	Transport Transport

@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/martinelli-go/martinelli/cluster/view"
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
@@ -27,8 +28,9 @@ type process struct {
 
 // job is one key of a process.
 type job struct {
-	p   *process
-	key string
+	p     *process
+	key   string
+	grant view.Grant // that its runs are under
 
 	queued, running bool
 	checkOnly       bool // queued to compare its record with outputs, and to run if they differ
@@ -36,6 +38,7 @@ type job struct {
 	suspect         bool // its record changed while it ran
 	gone            bool // the silo does not own it any more
 	cancel          context.CancelFunc
+	over            func() // is called, once, when the present run has ended; nil while nobody waits for that
 	retry           *time.Timer
 	failures        int
 
@@ -113,14 +116,10 @@ func (s *scheduler) run(ctx context.Context, j *job) (err error) {
 	return j.p.kind.Run(ctx, &turn{engine: s.host.config.Engine, s: s, job: j}, j.key)
 }
 
-// owned says whether the view gives that key of p to this silo.
-func (s *scheduler) owned(p *process, key string) bool {
-	v := s.host.config.Views.Current()
-	if v == nil {
-		return false
-	}
-	owner, ok := v.Owner(wire.NewID(p.name, key))
-	return ok && owner.ID == s.host.config.Self
+// held is what the silo holds a key of p under. It may have no lease at the moment: then runs fail, and are
+// tried again.
+func (s *scheduler) held(p *process, key string) (view.Grant, bool) {
+	return s.host.config.Standing().Holds(wire.NewID(p.name, key))
 }
 
 // startRound begins a round of p when there is reason to and the time has come, or sets a timer.

@@ -118,7 +118,7 @@ func (s *scheduler) moved() {
 	defer s.mu.Unlock()
 	for _, p := range s.processes {
 		for key, j := range p.jobs {
-			if !s.owned(p, key) {
+			if g, held := s.held(p, key); !held || g != j.grant {
 				s.remove(j)
 			}
 		}
@@ -136,10 +136,11 @@ func (s *scheduler) moved() {
 func (s *scheduler) take(p *process, key string, changed bool) {
 	j := p.jobs[key]
 	if j == nil {
-		if !s.owned(p, key) {
+		g, held := s.held(p, key)
+		if !held {
 			return
 		}
-		j = &job{p: p, key: key, read: newReads()}
+		j = &job{p: p, key: key, grant: g, read: newReads()}
 		p.jobs[key] = j
 		changed = true
 	}
@@ -236,8 +237,7 @@ func (s *scheduler) serve() {
 			same := s.check(ctx, j)
 			cancel()
 			s.mu.Lock()
-			j.running, j.cancel = false, nil
-			s.running--
+			s.end(j)
 			if j.again || !same {
 				j.again = false
 				s.enqueue(j)
@@ -253,10 +253,19 @@ func (s *scheduler) serve() {
 		err := s.run(ctx, j)
 		cancel()
 		s.mu.Lock()
-		j.running, j.cancel = false, nil
-		s.running--
+		s.end(j)
 		s.runs++
 		s.ended(j, err, inRound)
+	}
+}
+
+// end notes that j does not run any more.
+func (s *scheduler) end(j *job) {
+	j.running, j.cancel = false, nil
+	s.running--
+	if j.over != nil {
+		j.over()
+		j.over = nil
 	}
 }
 

@@ -33,6 +33,15 @@ func (t *turn) Atomic(context.Context, wire.Closure) error {
 	return t.unsupported("begins an atomic block")
 }
 
+// Mutate implements wire.Engine: a run whose key is elsewhere, or whose silo has no lease, writes nothing.
+func (t *turn) Mutate(ctx context.Context, variable wire.ID, op []byte) error {
+	c := t.s.host.config
+	if err := c.Standing().Resume(c.Now(), t.job.grant); err != nil {
+		return fmt.Errorf("process %s writes variable %s: %w", t.job.p.name, variable, err)
+	}
+	return t.engine.Mutate(ctx, variable, op)
+}
+
 // Read implements wire.Engine.
 func (t *turn) Read(ctx context.Context, variable wire.ID, use func(wire.Object)) error {
 	t.s.mu.Lock()
