@@ -59,14 +59,18 @@ func joining(ctx context.Context, e *experiment) error {
 	return j.run(ctx, e, &run{spare: 1}, func(r *run) func(context.Context) error {
 		return func(ctx context.Context) error {
 			r.began = time.Now()
+			if _, err := r.settled(ctx, spreadOver); err != nil {
+				return err
+			}
 			m := &moves{run: r, grains: n, owner: make([]int64, n)}
 			if err := m.activate(ctx); err != nil {
 				return err
 			}
-			var err error
-			if j.active, err = r.activated(ctx); err != nil {
+			active, err := r.activated(ctx)
+			if err != nil {
 				return err
 			}
+			j.active = active
 			r.say("%s: %d grains are active", r.name, j.active)
 			return m.join(ctx, j)
 		}
