@@ -62,12 +62,12 @@ bench: ## calls and purchases beside what others reach, side by side in one run 
 	$(GO) run ./integration/bench $(ARGS)
 
 .PHONY: chaos
-chaos: ## silos killed, paused and cut off under load, and what they did checked, with SEEDS seeds from SEED on (default 20 from 1, a minute each)
+chaos: ## silos killed, paused, drained, restarted, joined and cut off under load, and what they did checked, with SEEDS seeds from SEED on (default 20 from 1; half an hour; ARGS=--short: two minutes)
 	$(GO) run ./integration/chaos --seed $(or $(SEED),1) --seeds $(or $(SEEDS),20) $(ARGS)
 
 .PHONY: soak
-soak: ## the same with one seed, SEED (default 1), for 10 minutes
-	$(GO) run ./integration/chaos --seed $(or $(SEED),1) --duration 10m $(ARGS)
+soak: ## random faults with one seed, SEED (default 1), for 10 minutes
+	$(GO) run ./integration/chaos --only seeds --seed $(or $(SEED),1) --duration 10m $(ARGS)
 
 .PHONY: bench-channels
 bench-channels: ## small calls while 64 MiB transfers run between all pairs, on channels and on shared connections (about 3 minutes)

@@ -139,7 +139,11 @@ func measure(ctx context.Context, o *options, results string, stderr io.Writer) 
 		}
 		sumSeeds(r, o, all)
 	}
-	for _, p := range append(slices.Clone(phases), scenarioPhases()...) {
+	all := slices.Clone(phases)
+	for _, s := range scenarios {
+		all = append(all, s.phase())
+	}
+	for _, p := range all {
 		if !o.only[p.name] || ctx.Err() != nil {
 			continue
 		}
@@ -204,8 +208,8 @@ func (o *options) complete(only string) (err error) {
 	if o.short {
 		o.seeds, o.duration = 1, shortRun
 	}
-	if scenarios[faults.Fault(o.mutate)] != nil && only == "" {
-		o.only = map[string]bool{scenarioName(faults.Fault(o.mutate)): true}
+	if s, ok := scenarioOf(faults.Fault(o.mutate)); ok && only == "" {
+		o.only = map[string]bool{s.phaseName(): true}
 		return nil
 	}
 	if o.only, err = chosen(only); err != nil {
