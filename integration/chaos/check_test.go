@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -136,6 +137,23 @@ func TestCommitsThatAreMixed(t *testing.T) {
 	require.Empty(t, commits(bad), "it was not committed")
 	twice := append(good, good[3])
 	require.Len(t, commits(twice), 1, "one number, two commits")
+}
+
+func TestCallsOfWhoHasASuccessor(t *testing.T) {
+	t.Parallel()
+	first, second := register.Life{Silo: 1}, register.Life{Silo: 2}
+	var now int64
+	take := func(to register.Key, of register.Life) register.Turn {
+		now++
+		return register.Turn{Key: to, Op: register.Op(now), Kind: register.Take, From: "r", Of: of, Start: now, End: now, Effective: true}
+	}
+	good := []register.Turn{take("sink", first), take("sink", first), take("sink", second), take("other", first), take("sink", second)}
+	require.Empty(t, relays(good), "who takes knows of no successor that has not called it")
+	bad := append(slices.Clone(good), take("sink", first))
+	require.Len(t, relays(bad), 1)
+	require.Equal(t, checkRelays, relays(bad)[0].Check)
+	bad[5].From = "another"
+	require.Empty(t, relays(bad))
 }
 
 func TestCallsThatAreNotAnswered(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -67,14 +68,47 @@ type experiment struct {
 	short   bool
 	mutate  string
 	results string // the directory under which runs have theirs
-	keep    bool
 	report  *report.Report
 	say     func(format string, args ...any)
+
+	dirs []string // of its runs
+}
+
+// perform does the phase, in bounded time. What its runs have left is kept where a bar is missed, or where it
+// is wanted.
+func (e *experiment) perform(ctx context.Context, keep bool) error {
+	e.say("%s: %s", e.name, e.about)
+	ctx, cancel := context.WithTimeoutCause(ctx, e.bound, fmt.Errorf("it has taken %v, which is its limit", e.bound))
+	defer cancel()
+	before := len(e.report.Bars)
+	err := e.do(ctx, e)
+	for _, b := range e.report.Bars[before:] {
+		keep = keep || !b.OK
+	}
+	if keep || err != nil {
+		if len(e.dirs) > 0 {
+			e.report.Sections = append(e.report.Sections, &report.Section{
+				Title: e.name + ": histories, journals and logs", Columns: report.Row{"kept in"}, Rows: rowsOf(e.dirs),
+				Notes: []string{"once more: go run ./integration/chaos --only " + e.name},
+			})
+		}
+		return err
+	}
+	for _, dir := range e.dirs {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return err
+}
+
+func rowsOf(lines []string) (rows []report.Row) {
+	for _, line := range lines {
+		rows = append(rows, report.Row{line})
+	}
+	return rows
 }
 
 // runs is what the run of an experiment has shown beyond what the experiment looks for. Experiments embed it.
 type runs struct {
-	name   string
 	result *result // nil: it could not be done
 }
 
@@ -84,33 +118,18 @@ func (k *runs) run(ctx context.Context, e *experiment, r *run, script func(*run)
 	if err != nil {
 		return err
 	}
-	k.name = e.name
+	e.dirs = append(e.dirs, dir)
 	r.name, r.seed, r.mutate, r.dir, r.say = e.name, e.seed, e.mutate, dir, e.say
-	if k.result, err = r.perform(ctx, script(r)); err != nil {
-		return fmt.Errorf("%w (logs are in %s)", err, dir)
-	}
-	return k.result.cleanUp(dir, e.keep)
+	k.result, err = r.perform(ctx, script(r))
+	return errors.Join(err, r.dropData())
 }
 
-// cleanUp removes what a run has left, but what shows violations or is to be kept.
-func (res *result) cleanUp(dir string, keep bool) error {
-	data, err := filepath.Glob(filepath.Join(dir, "silo-*"))
-	if err != nil {
-		return err
+// dropData removes what silos have stored. It is large, and histories, journals and logs tell more.
+func (r *run) dropData() (err error) {
+	for _, s := range r.silos {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(r.dir, fmt.Sprintf("silo-%d", s.number))))
 	}
-	for _, d := range data {
-		if filepath.Ext(d) == ".log" {
-			continue
-		}
-		if err := os.RemoveAll(d); err != nil {
-			return err
-		}
-	}
-	if len(res.Violations) > 0 || keep {
-		res.Dir = dir
-		return nil
-	}
-	return os.RemoveAll(dir)
+	return err
 }
 
 // sum adds the bar of violations.
@@ -123,7 +142,7 @@ func (k *runs) sum(r *report.Report, name string) {
 	if n == 0 {
 		return
 	}
-	s := &report.Section{Title: name + ": violations", Columns: report.Row{"check", "what"}}
+	s := &report.Section{Title: name + ": violations", Columns: report.Row{"violations"}, Rows: []report.Row{{n}}}
 	for i, v := range k.result.Violations {
 		if i == shownViolations {
 			s.Notes = append(s.Notes, fmt.Sprintf("and %d more", n-i))
@@ -131,8 +150,5 @@ func (k *runs) sum(r *report.Report, name string) {
 		}
 		s.Notes = append(s.Notes, fmt.Sprintf("VIOLATION: %s:\n    %s", v.Check, v.Detail))
 	}
-	s.Notes = append(s.Notes, fmt.Sprintf("histories, journals and logs are in %s; once more: go run ./integration/chaos --only %s", k.result.Dir, k.name))
-	s.Columns = report.Row{"violations"}
-	s.Rows = []report.Row{{n}}
 	r.Sections = append(r.Sections, s)
 }

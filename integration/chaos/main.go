@@ -147,13 +147,10 @@ func measure(ctx context.Context, o *options, results string, stderr io.Writer) 
 		if !o.only[p.name] || ctx.Err() != nil {
 			continue
 		}
-		say("%s: %s", p.name, p.about)
-		bounded, cancel := context.WithTimeoutCause(ctx, p.bound, fmt.Errorf("it has taken %v, which is its limit", p.bound))
-		e := &experiment{phase: p, seed: o.seed, short: o.short, mutate: o.mutate, results: results, keep: o.keep, report: r, say: say}
-		if err := p.do(bounded, e); err != nil {
+		e := &experiment{phase: p, seed: o.seed, short: o.short, mutate: o.mutate, results: results, report: r, say: say}
+		if err := e.perform(ctx, o.keep); err != nil {
 			r.Failures = append(r.Failures, fmt.Errorf("%s: %w", p.name, err))
 		}
-		cancel()
 	}
 	return r
 }
@@ -225,9 +222,14 @@ func one(ctx context.Context, o *options, seed uint64, results string, say func(
 	if err != nil {
 		return nil, err
 	}
-	res, err := runSeed(ctx, &run{name: fmt.Sprintf("seed %d", seed), seed: seed, duration: o.duration, mutate: o.mutate, dir: dir, say: say})
+	r := &run{name: fmt.Sprintf("seed %d", seed), seed: seed, duration: o.duration, mutate: o.mutate, dir: dir, say: say}
+	res, err := runSeed(ctx, r)
 	if err != nil {
 		return nil, fmt.Errorf("%w (logs are in %s)", err, dir)
 	}
-	return res, res.cleanUp(dir, o.keep)
+	if len(res.Violations) > 0 || o.keep {
+		res.Dir = dir
+		return res, r.dropData()
+	}
+	return res, os.RemoveAll(dir)
 }

@@ -123,6 +123,30 @@ func TestNobodyConnectsThroughACut(t *testing.T) {
 	}
 }
 
+func TestProxyKnowsNoWay(t *testing.T) {
+	t.Parallel()
+	f, one, two := between(t)
+	f.shut(1, 2)
+	for _, c := range []net.Conn{one, two} {
+		_, err := c.Read(make([]byte, 1))
+		require.Error(t, err)
+		require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the connection is broken")
+	}
+	refused := func() bool {
+		c, err := net.Dial("tcp", one.RemoteAddr().String())
+		if err != nil {
+			return true
+		}
+		defer c.Close()
+		require.NoError(t, c.SetReadDeadline(time.Now().Add(50*time.Millisecond)))
+		_, err = c.Read(make([]byte, 1))
+		return !errors.Is(err, os.ErrDeadlineExceeded)
+	}
+	require.True(t, refused(), "at once")
+	f.unshut(1, 2)
+	require.False(t, refused())
+}
+
 func TestProxyDelaysAndKeepsOrder(t *testing.T) {
 	t.Parallel()
 	f, one, two := between(t)

@@ -71,10 +71,12 @@ func (r *run) perform(ctx context.Context, script func(context.Context) error) (
 	r.result = result{Seed: r.seed, Faults: map[kind]int{}, Outcomes: map[outcome]int{}, Takeover: map[string][]time.Duration{}}
 	// The clock on the wall orders what processes note; the other one tells whether it was set meanwhile.
 	wall, mono := time.Now().Round(0), time.Now()
+	watch := watchStalls()
 	err := r.start(ctx)
 	if err == nil {
 		err = script(ctx)
 	}
+	r.still = watch.end()
 	if err == nil {
 		err = r.check(ctx)
 	}
@@ -232,8 +234,6 @@ func (r *run) close() (errs []error) {
 
 // underLoad does f while callers call, and sees that all founders run when it is over.
 func (r *run) underLoad(ctx context.Context, f func(context.Context) error) error {
-	watch := watchStalls()
-	defer func() { r.still = watch.end() }()
 	r.began = time.Now()
 	r.load.begin(r.seed)
 	err := f(ctx)
