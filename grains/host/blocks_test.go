@@ -192,13 +192,19 @@ func TestABlockIsWoundedAsItOpens(t *testing.T) {
 	meet := func(bound time.Duration, late bool) error {
 		var w *world
 		waits := func() bool { return w.silos[0].host.Waiting() > 0 }
+		began, holds := make(chan struct{}), make(chan struct{})
 		var faults []host.Fault
 		if late {
-			faults = append(faults, host.ExpectLate(func() { soon(t, "the older block waits", waits) }))
+			var once sync.Once // the first attempt alone is opened while nobody knows of it
+			faults = append(faults, host.ExpectLate(func() {
+				once.Do(func() {
+					close(holds)
+					soon(t, "the older block waits", waits)
+				})
+			}))
 		}
 		w = start(t, 2, faults...)
 		ctx, a := within(t, bound), w.key(0, 0)
-		began, holds := make(chan struct{}), make(chan struct{})
 		var older, younger error
 		var calls sync.WaitGroup
 		calls.Go(func() {
@@ -212,7 +218,9 @@ func TestABlockIsWoundedAsItOpens(t *testing.T) {
 			<-began
 			first := true
 			younger = w.call(ctx, w.silos[0], a, func(ctx context.Context, g *grain) error {
-				close(holds)
+				if !late {
+					close(holds)
+				}
 				return txn.Atomic(ctx, g, func(ctx context.Context) error {
 					if first {
 						first = false
