@@ -2,6 +2,7 @@ package host
 
 import (
 	"github.com/martinelli-go/martinelli/cluster/link"
+	"github.com/martinelli-go/martinelli/cluster/view"
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
@@ -10,13 +11,20 @@ type Fault func(*faults)
 
 // The faults.
 var (
-	ServeAnything Fault = func(f *faults) { f.serveAnything = true }
-	KeepWaiters   Fault = func(f *faults) { f.keepWaiters = true }
-	WaitInCycles  Fault = func(f *faults) { f.waitInCycles = true }
-	ForgetWounds  Fault = func(f *faults) { f.forgetWounds = true }
-	ForgetReads   Fault = func(f *faults) { f.forgetReads = true }
-	BreakSilent   Fault = func(f *faults) { f.breakSilent = true }
-	EndInPeace    Fault = func(f *faults) { f.endInPeace = true }
+	ServeAnything    Fault = func(f *faults) { f.serveAnything = true }
+	ActivateAnything Fault = func(f *faults) { f.activateAnything = true }
+	OutliveLeases    Fault = func(f *faults) { f.outliveLeases = true }
+	AdmitStale       Fault = func(f *faults) { f.admitStale = true }
+	CompareHolders   Fault = func(f *faults) { f.compareHolders = true }
+	ForwardAgain     Fault = func(f *faults) { f.forwardAgain = true }
+	ApplyOldMemory   Fault = func(f *faults) { f.applyOldMemory = true }
+	DrainAtOnce      Fault = func(f *faults) { f.drainAtOnce = true }
+	KeepWaiters      Fault = func(f *faults) { f.keepWaiters = true }
+	WaitInCycles     Fault = func(f *faults) { f.waitInCycles = true }
+	ForgetWounds     Fault = func(f *faults) { f.forgetWounds = true }
+	ForgetReads      Fault = func(f *faults) { f.forgetReads = true }
+	BreakSilent      Fault = func(f *faults) { f.breakSilent = true }
+	EndInPeace       Fault = func(f *faults) { f.endInPeace = true }
 )
 
 // ExpectLate lets blocks hold their openers' turns before they can be wounded, and calls f in between.
@@ -55,4 +63,16 @@ func (h *Host) Ending() (n int) {
 		}
 	}
 	return n
+}
+
+// Kept is how many grains' memory is kept here, and how many bytes.
+func (h *Host) Kept() (grains, bytes int) {
+	h.memories.mu.Lock()
+	defer h.memories.mu.Unlock()
+	return len(h.memories.all), h.memories.bytes
+}
+
+// Handover is the memory of a grain on its way.
+func Handover(id wire.ID, token uint64, memory []byte) []byte {
+	return appendHandover(nil, handover{id, view.Grant{Kind: id.Kind(), Slot: view.Slot(id), Token: token}, memory})
 }

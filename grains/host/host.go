@@ -113,6 +113,7 @@ type faults struct {
 	admitStale       bool // calls of grains that have successors are let in
 	compareHolders   bool // an activation ends only if the newest view gives its slot to another silo
 	forwardAgain     bool // calls are sent on that were sent on before
+	drainAtOnce      bool // rows that are sealed are released while turns run
 	applyOldMemory   bool // memory is taken over whoever has served the grain since
 
 	keepWaiters  bool   // an activation that ends does not refuse what waits

@@ -73,6 +73,10 @@ func (h *Host) seal(rows []view.Row, drained func([]view.Row)) {
 		if !ok {
 			continue
 		}
+		if h.faults.drainAtOnce {
+			h.leave(a, "its slot moves to another silo")
+			continue
+		}
 		left[i]++
 		ends++
 		h.sealing.running.Go(func() {

@@ -41,6 +41,8 @@ type world struct {
 	lost   func(coordinator string, a commit.Attempt) bool
 
 	onActivate, onDeactivate func(context.Context, *grain) error
+	onHandOver               func(*grain) ([]byte, error)
+	onTakeOver               func(*grain, []byte) error
 }
 
 // script is what a call runs at a grain.
@@ -96,6 +98,20 @@ func (g *grain) OnDeactivate(ctx context.Context) error {
 	return nil
 }
 
+func (g *grain) HandOver(context.Context) ([]byte, error) {
+	if g.world.onHandOver != nil {
+		return g.world.onHandOver(g)
+	}
+	return nil, nil
+}
+
+func (g *grain) TakeOver(_ context.Context, memory []byte) error {
+	if g.world.onTakeOver != nil {
+		return g.world.onTakeOver(g, memory)
+	}
+	return nil
+}
+
 // run is the one method of a grain; its argument is the number of a script.
 var run = wire.Method[int64, int64]{
 	Number: 1, Name: "Run", Args: wire.IntCodec[int64](), Result: wire.IntCodec[int64](),
@@ -116,6 +132,13 @@ const kindName = "test.Grain"
 // start starts a world of that many silos, whose first view has them all up. The faults are those of
 // every silo.
 func start(t *testing.T, silos int, faults ...host.Fault) *world {
+	w := unseen(t, silos, faults...)
+	w.up(1, w.silos...)
+	return w
+}
+
+// unseen starts a world of that many silos, which have seen no view yet.
+func unseen(t *testing.T, silos int, faults ...host.Fault) *world {
 	w := &world{t: t, network: &actor.Network{}, runs: map[string]int{}, ledger: commit.NewLedger(commit.Config{})}
 	for i := range silos {
 		n := &node{id: view.SiloID(fmt.Sprint("store-", i)), addr: fmt.Sprint("silo-", i), views: &view.Holder{}}
@@ -124,7 +147,6 @@ func start(t *testing.T, silos int, faults ...host.Fault) *world {
 	for _, n := range w.silos {
 		w.host(n, faults)
 	}
-	w.up(1, w.silos...)
 	return w
 }
 
@@ -142,7 +164,11 @@ func (w *world) host(n *node, faults []host.Fault) {
 	peers := link.Peers{Node: n.node, Views: n.views}
 	n.host = host.New(host.Config{
 		Self: n.id, Addr: n.addr, Views: n.views, Standing: n.stands.Load, Now: n.now, Kinds: map[string]wire.Kind{kindName: kind}, Limit: 1 << 20,
-		Router:   &link.Router{Peers: peers.With(link.ServiceCalls), Refresh: func(ctx context.Context, _ uint64) {}},
+		Router: &link.Router{
+			Peers: peers.With(link.ServiceCalls), Refresh: func(ctx context.Context, _ uint64) {}, Patience: 50 * time.Millisecond,
+			Leased: func() bool { return n.stands.Load().Leased(n.now()) },
+		},
+		HandOver: peers.With(link.ServiceHandover).Request, HandoverRoom: 1 << 10,
 		AskAfter: 20 * time.Millisecond, IdleAfter: time.Hour, Logger: logger,
 	})
 	for _, f := range faults {
@@ -172,6 +198,9 @@ func (w *world) host(n *node, faults []host.Fault) {
 	n.host.Blocks = lossy{n.blocks, w}
 	n.AtCaller = wire.NewCaller(&blocks.Engine{Route: n.host.Call, Blocks: n.blocks})
 	n.node.Handle(link.ServiceCalls, func(ctx context.Context, _ actor.Peer, b []byte) ([]byte, error) { return n.host.Serve(ctx, b) })
+	n.node.Handle(link.ServiceHandover, func(ctx context.Context, _ actor.Peer, b []byte) ([]byte, error) {
+		return n.host.ServeHandover(ctx, b)
+	})
 	n.node.HandleNotify(link.ServiceBlocks, func(_ actor.Peer, b []byte) {
 		if notice, err := link.DecodeNotice(b); err == nil {
 			told(notice)
