@@ -38,6 +38,9 @@
 //
 // # Turns
 //
+// A silo may run turns only while it reaches most of the other silos. One that has stood still or was cut off
+// for some seconds lets its turns go no further: see [ErrFenced]. The context of a turn ends with the turn.
+//
 // A turn that waits for another grain goes on occupying its own. A plain call that would come back to a
 // grain which waits for it fails at once with [ErrCycle]; inside one atomic block it runs (package txn).
 //
@@ -45,10 +48,17 @@
 //
 // An implementation that has the method OnActivate(context.Context) error is told before its first turn,
 // and is not activated if it returns an error; one that has OnDeactivate(context.Context) error is told
-// after its last, unless its silo dies.
+// after its last, unless its silo dies or is cut off.
+//
+// A grain moves when silos come and go. What its activation holds in memory is gone then, unless the
+// implementation is a [HandsOver].
 package grains
 
-import "github.com/martinelli-go/martinelli/grains/wire"
+import (
+	"context"
+
+	"github.com/martinelli-go/martinelli/grains/wire"
+)
 
 type (
 	// ID names a grain: its kind ("wine.User") and the text of its key ("alice").
@@ -83,6 +93,26 @@ type grain = wire.Grain
 // Caller, and gives it GrainID and no other method. A struct that no silo made has none of this: its
 // methods must not be called.
 type Implements[T any] struct{ grain }
+
+// HandsOver is implemented by grains that take what they have in memory along when they move to another
+// silo: a cache, a count that may be lost. It makes a move cheaper and nothing safer. Whatever must not be
+// lost belongs into [txn.State], a variable, or a store of the grain's own.
+//
+// HandOver is called at the old silo after the last turn, before OnDeactivate, where the grain moves because
+// silos have come or leave; not where the activation ends for another reason, and not where the silo has died
+// or was cut off. Nil says that there is nothing. ctx bounds it: 5 seconds for all grains that move at one
+// time.
+//
+// TakeOver is called at the new silo with the same bytes, after OnActivate and before the first turn. It is
+// called at most once for what HandOver returned, and never when another activation has served the grain in
+// between. It may not be called at all: the memory may be larger than a message (Config.MaxMessage), or than
+// the room that the new silo has for such memory, get lost on its way, or be forgotten because nobody called
+// the grain for 30 seconds. A grain whose TakeOver fails, or panics, is made anew, activated, and goes on
+// without; the silo's log says so.
+type HandsOver interface {
+	HandOver(ctx context.Context) ([]byte, error)
+	TakeOver(ctx context.Context, memory []byte) error
+}
 
 // Errors of calls, for errors.Is.
 var (

@@ -12,6 +12,7 @@ import (
 
 	"github.com/martinelli-go/martinelli/cluster/link"
 	"github.com/martinelli-go/martinelli/cluster/view"
+	"github.com/martinelli-go/martinelli/grains"
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
@@ -22,9 +23,7 @@ import (
 // handOver sends what the grain remembers to its next silo.
 func (a *activation) handOver(e ending) {
 	h := a.host
-	from, ok := a.impl.(interface {
-		HandOver(ctx context.Context) ([]byte, error)
-	})
+	from, ok := a.impl.(grains.HandsOver)
 	if !ok || h.HandOver == nil || e.to == h.Self || e.in.Err() != nil {
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/martinelli-go/martinelli/cluster/view"
+	"github.com/martinelli-go/martinelli/grains"
 	"github.com/martinelli-go/martinelli/grains/wire"
 	"github.com/martinelli-go/martinelli/txn/commit"
 )
@@ -24,9 +25,7 @@ func (a *activation) ready(t *turn) (any, error) {
 			return err
 		}
 		memory, ok := a.host.memories.take(a.host, a.id, a.grant.Token)
-		to, takes := impl.(interface {
-			TakeOver(ctx context.Context, memory []byte) error
-		})
+		to, takes := impl.(grains.HandsOver)
 		if !ok || !takes {
 			return nil
 		}
