@@ -23,8 +23,7 @@ var house = []struct {
 	wasm bool     // applications import it: it must build for the browser
 }{
 	// Applications import these.
-	{path: "internal/faults", wasm: true}, // switches, for the program chaos
-	{path: "crdt/internal/seeds"},         // for tests
+	{path: "crdt/internal/seeds"}, // for tests
 	{path: "crdt", wasm: true},
 	{path: "crdt/flow", wasm: true},
 	{path: "crdt/crdttest"}, // for tests: testify comes with it
@@ -35,7 +34,8 @@ var house = []struct {
 	{path: "txn", wasm: true},
 	// Machines: no I/O, no clock, no goroutine.
 	{path: "cluster/machine", wasm: true},
-	{path: "cluster/machine/sim"}, // for tests
+	{path: "cluster/machine/sim"},    // for tests
+	{path: "cluster/machine/faults"}, // switches, for the program chaos
 	{path: "cluster/view", wasm: true},
 	{path: "cluster/replica", wasm: true},
 	{path: "txn/commit", wasm: true},
@@ -84,7 +84,7 @@ var soleImporters = map[string][]string{
 	"github.com/hashicorp/raft":         {"cluster/consensus"},
 	"github.com/hashicorp/raft-wal":     {"cluster/consensus"},
 	"github.com/cockroachdb/pebble/v2":  {"grains/variable/host", "cluster/silo"},
-	module + "internal/faults":          {"grains/host", "txn/host", "integration/chaos"},
+	module + "cluster/machine/faults":   {"grains/host", "txn/host", "integration/chaos"},
 	"github.com/nats-io":                {"cluster/discovery"},
 }
 
@@ -173,7 +173,7 @@ func TestTopLevel(t *testing.T) {
 	if err != nil {
 		t.Skip("no git checkout: the top level cannot be listed")
 	}
-	allowed := strings.Fields("actor cluster codegen crdt grains integration internal samples txn go.mod go.sum README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md LICENSE Makefile .ci .gitignore")
+	allowed := strings.Fields("actor cluster codegen crdt grains integration samples txn go.mod go.sum README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md LICENSE Makefile .ci .gitignore")
 	for _, name := range strings.Fields(string(out)) {
 		require.Contains(t, allowed, name)
 	}

@@ -13,9 +13,9 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"github.com/martinelli-go/martinelli/cluster/link"
+	mutations "github.com/martinelli-go/martinelli/cluster/machine/faults"
 	"github.com/martinelli-go/martinelli/cluster/view"
 	"github.com/martinelli-go/martinelli/grains/wire"
-	mutations "github.com/martinelli-go/martinelli/internal/faults"
 	"github.com/martinelli-go/martinelli/txn/commit"
 )
 

@@ -33,8 +33,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/martinelli-go/martinelli/cluster/machine/faults"
 	"github.com/martinelli-go/martinelli/integration/internal/report"
-	"github.com/martinelli-go/martinelli/internal/faults"
 )
 
 func main() {

@@ -12,11 +12,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/martinelli-go/martinelli/cluster/machine/faults"
 	"github.com/martinelli-go/martinelli/cluster/silo"
 	"github.com/martinelli-go/martinelli/grains"
 	"github.com/martinelli-go/martinelli/integration/bank"
 	"github.com/martinelli-go/martinelli/integration/chaos/register"
-	"github.com/martinelli-go/martinelli/internal/faults"
 )
 
 // serveCommand, as the first argument, makes the program one of the silos; it is not for people.

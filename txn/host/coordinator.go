@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/martinelli-go/martinelli/cluster/link"
+	mutations "github.com/martinelli-go/martinelli/cluster/machine/faults"
 	"github.com/martinelli-go/martinelli/grains/host"
 	"github.com/martinelli-go/martinelli/grains/wire"
-	mutations "github.com/martinelli-go/martinelli/internal/faults"
 	"github.com/martinelli-go/martinelli/txn/commit"
 )
 

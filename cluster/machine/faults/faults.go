@@ -1,6 +1,7 @@
 // Package faults switches safety checks off, in whole programs, to prove that somebody notices. The tests
 // of a package have switches of their own; these are for silos that run as processes of their own, which
-// only the program chaos starts in this way. Nothing outside of this module can reach them.
+// only the program chaos starts in this way. Engines ask it, and nothing else may import it: a test of the
+// house sees to that.
 package faults
 
 import (

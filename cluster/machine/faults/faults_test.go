@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/martinelli-go/martinelli/internal/faults"
+	"github.com/martinelli-go/martinelli/cluster/machine/faults"
 )
 
 func TestOneCheckIsOff(t *testing.T) {
