@@ -81,6 +81,7 @@ func TestNATSIsWatched(t *testing.T) {
 	s := broker(t, 0)
 	ctx := within(t, 30*time.Second)
 	n := at(s, "wine")
+	n.TTL = time.Minute // nobody but who is meant to dies, however busy the machine is
 	var leave func(context.Context) error
 	var killed *nats.Conn
 	var told []string
