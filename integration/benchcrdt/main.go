@@ -38,7 +38,7 @@ func main() {
 
 var command = report.Command{
 	Name:    "benchcrdt",
-	About:   "Measures the add-wins set beside a bare map and a naive join; about five minutes, 5 GB.",
+	About:   "Measures the add-wins set beside a bare map and a naive join; some minutes, 5 GB.",
 	Results: "crdt.json",
 	Measure: func(ctx context.Context, short bool, _ string, stderr io.Writer) *report.Report {
 		p := fullPlan
