@@ -101,7 +101,7 @@ func (s *SetHandle[E]) assignByDifference(ctx context.Context, l *setLattice[E],
 		return err
 	}
 	var op crdt.SetOp[E]
-	var begun, done wire.OutputChange
+	var begun, done wire.OutputChange // before the write, and after it
 	for _, b := range slices.Sorted(maps.Keys(next)) {
 		if has(written, b) {
 			continue
@@ -135,10 +135,12 @@ func (s *SetHandle[E]) assignByDifference(ctx context.Context, l *setLattice[E],
 		// It stays on record as doubtful though it is removed: what is held may be there by an older
 		// write than the one that the record speaks of, which a replica may still bring.
 		if has(written, b) {
-			done.Doubted = append(done.Doubted, b)
+			begun.Doubted = append(begun.Doubted, b)
 		}
 	}
-	if len(begun.Begun) > 0 {
+	// Before it is removed: were it still on record as written, and this run cut off, it would look as if
+	// somebody else had removed it, and never come back.
+	if len(begun.Begun)+len(begun.Doubted) > 0 {
 		if err := r.RecordOutputs(ctx, s.id, begun); err != nil {
 			return err
 		}
@@ -146,7 +148,7 @@ func (s *SetHandle[E]) assignByDifference(ctx context.Context, l *setLattice[E],
 	if err := s.mutate(ctx, op); err != nil {
 		return err
 	}
-	if len(done.Written)+len(done.Doubted) == 0 {
+	if len(done.Written) == 0 {
 		return nil
 	}
 	return r.RecordOutputs(ctx, s.id, done)

@@ -47,7 +47,7 @@ type Recorder interface {
 type OutputChange struct {
 	Begun   []string // will be added: doubtful until Written
 	Written []string // were added
-	Doubted []string // were taken back: doubtful from now on, because a replica may still bring them
+	Doubted []string // will be taken back: doubtful from now on, because a replica may still bring them
 }
 
 // Sharer is implemented by the engine of a process's turn: values that the runs of a round share.
