@@ -13,7 +13,7 @@ run: ## three silos on this machine: ratings, recommendations, photographs, purc
 	@bin/wine $(ARGS)
 
 .PHONY: test
-test: ## all tests (under 5 minutes on two cores once compiled), then test-wasm where there is Node.js or it can be installed
+test: ## all tests (some minutes once compiled), then test-wasm where there is Node.js or it can be installed
 	$(GO) test ./...
 	@if .ci/node; then $(MAKE) --no-print-directory test-wasm; else echo "test-wasm is skipped."; fi
 
@@ -46,7 +46,7 @@ race: ## all tests under the race detector (wants a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./...
 
 .PHONY: lint
-lint: ## formatting, vet, staticcheck, and that generated code is fresh
+lint: ## formatting, vet, staticcheck, that what applications import builds for the browser, and that generated code is fresh
 	@fmt=$$(gofmt -l $$(git ls-files '*.go' | grep -v '^codegen/.*testdata/')) && if [ -n "$$fmt" ]; then echo "not formatted (run gofmt -w):"; echo "$$fmt"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
@@ -58,7 +58,7 @@ generate: ## write generated code anew
 	$(GO) generate ./samples/... ./integration/...
 
 .PHONY: bench
-bench: ## calls and purchases beside what others reach, side by side in one run (about 3 minutes)
+bench: ## calls and purchases beside what others reach, side by side in one run (some minutes)
 	$(GO) run ./integration/bench $(ARGS)
 
 .PHONY: chaos
@@ -70,15 +70,15 @@ soak: ## random faults with one seed, SEED (default 1), for 10 minutes
 	$(GO) run ./integration/chaos --only seeds --seed $(or $(SEED),1) --duration 10m $(ARGS)
 
 .PHONY: bench-channels
-bench-channels: ## small calls while 64 MiB transfers run between all pairs, on channels and on shared connections (about 3 minutes)
+bench-channels: ## small calls while 64 MiB transfers run between all pairs, on channels and on shared connections (some minutes, 2 GB)
 	$(GO) run ./integration/benchchannels $(ARGS)
 
 .PHONY: bench-crdt
-bench-crdt: ## an add-wins set of 10³ to 10⁷ elements beside a bare map and a naive join, with its bars (about 5 minutes, 5 GB)
+bench-crdt: ## an add-wins set of 10³ to 10⁷ elements beside a bare map and a naive join, with its bars (some minutes, 5 GB)
 	$(GO) run ./integration/benchcrdt $(ARGS)
 
 .PHONY: bench-flow
-bench-flow: ## operators of 10³ to 10⁶ elements beside a bare map and a recomputation, with their bars (about 3 minutes)
+bench-flow: ## operators of 10³ to 10⁶ elements beside a bare map and a recomputation, with their bars (some minutes)
 	$(GO) run ./integration/benchflow $(ARGS)
 
 # Minimising is kept short: which code an input reaches depends on the order of maps here and there, and by

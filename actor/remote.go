@@ -29,6 +29,7 @@ const gateway = "martinelli"
 // business (bulk.go). All arrive at one port.
 type tcp struct {
 	node    *Node
+	at      string // the address that is listened on
 	system  *protoactor.ActorSystem
 	remote  *remote.Remote
 	events  *eventstream.Subscription
@@ -48,7 +49,7 @@ func startRemote(n *Node) error {
 	if err != nil {
 		return err
 	}
-	t := &tcp{node: n, pace: pace{rate: float64(n.cfg.BulkRate)}}
+	t := &tcp{node: n, at: net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(port)), pace: pace{rate: float64(n.cfg.BulkRate)}}
 	t.system = protoactor.NewActorSystem(func(c *protoactor.Config) {
 		c.LoggerFactory = func(*protoactor.ActorSystem) *slog.Logger { return slog.New(demoted{n.cfg.Logger.Handler()}) }
 	})
@@ -64,7 +65,7 @@ func startRemote(n *Node) error {
 		func(c *remote.Config) { c.MaxRetryCount = 1 },
 	)...))
 	if err := t.start(); err != nil {
-		return &PortInUse{Addr: net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(port)), Cause: err}
+		return &PortInUse{Addr: t.at, Cause: err}
 	}
 	t.events = t.system.EventStream.Subscribe(func(event any) {
 		if e, ok := event.(*remote.EndpointTerminatedEvent); ok {
@@ -213,6 +214,23 @@ func (t *tcp) close() {
 	})
 	t.remote.Shutdown(false)
 	t.system.Shutdown()
+	t.release()
+}
+
+// release waits until nobody listens any more, so that who has stopped a node
+// can start the next one there. remote serves on a goroutine of its own: when
+// that has not begun by the time of Shutdown, it gives the port back once it
+// does. In a second it has, or somebody else listens there.
+func (t *tcp) release() {
+	const enough, pause = time.Second, time.Millisecond
+	for began := time.Now(); time.Since(began) < enough; {
+		conn, err := net.DialTimeout("tcp", t.at, enough)
+		if err != nil {
+			return
+		}
+		_ = conn.Close()
+		<-time.After(pause)
+	}
 }
 
 // demoted logs what remote says at Debug: to it each lost connection is an

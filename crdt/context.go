@@ -131,6 +131,16 @@ func compareRuns(a, b Run) int {
 	return Dot{a.Actor, a.From}.Compare(Dot{b.Actor, b.From})
 }
 
+// meets says whether both contain some dot.
+func (c *Context) meets(o *Context) bool {
+	for _, r := range o.runs {
+		if i := c.seek(Dot{r.Actor, r.From}); i < len(c.runs) && c.runs[i].Actor == r.Actor && c.runs[i].From <= r.To {
+			return true
+		}
+	}
+	return false
+}
+
 // minus returns the dots of c that o lacks.
 func (c *Context) minus(o *Context) Context {
 	var out Context

@@ -60,7 +60,8 @@ func (c *Counter) raise(a Actor, p, n uint64) (news CounterRow) {
 }
 
 // Add adds n, which may be negative, to actor's row and returns the delta; nil when nothing grew: n is 0, or
-// the number is at its largest. Only one live owner may write an actor's row: what two add at a time is lost by the maximum. Actor 0 panics.
+// the number is at its largest. Only one live owner may write an actor's row: what two add at a time is lost by
+// the maximum. Actor 0 panics.
 func (c *Counter) Add(actor Actor, n int64) *Counter {
 	row := c.Row(actor)
 	return c.Join(CounterOp{N: n}.Effect(actor, &row))

@@ -83,12 +83,24 @@ func (a *Account) Since(digest []byte) (*Account, error) { return accounts.Since
 func (a *Account) Parts() []*Account                     { return accounts.Parts(a) }
 func (a *Account) String() string                        { return accounts.String(a) }
 
-// Login is a mutator: it changes a field, and returns that field's delta in a struct that is empty otherwise.
-func (a *Account) Login(by crdt.Actor) *Account {
-	return accounts.Delta(&Account{Logins: a.Logins.Add(by, 1)})
+// By these drafts can change it, and so can atomic blocks where it is a variable.
+func (a *Account) Observe(draft *Account, now int64) *Account {
+	return accounts.Observe(a, draft, now)
+}
+func (a *Account) Effect(m *crdt.Minter, own *Account) (*Account, error) {
+	return accounts.Effect(a, m, own)
 }
 
-var _ crdt.Lattice[*Account] = (*Account)(nil)
+// Login is a mutator: it changes a field, and returns that field's delta in a struct that is empty otherwise.
+func (a *Account) Login(by crdt.Actor) *Account {
+	return &Account{Logins: a.Logins.Add(by, 1)}
+}
+
+var (
+	_ crdt.Lattice[*Account]   = (*Account)(nil)
+	_ crdt.Operation[*Account] = (*Account)(nil)
+	_ crdt.Observer[*Account]  = (*Account)(nil)
+)
 
 func ExampleLayout() {
 	a, b := accounts.New(), accounts.New()
@@ -103,4 +115,27 @@ func ExampleLayout() {
 	// Account{owner: Register(), logins: GCounter(1 of 1 rows)}
 	// true 2
 	// {"owner":null,"logins":2}
+}
+
+// A change is made where no actor is, on a copy, and put into effect where one is: in its name, at its time.
+func ExampleEffect() {
+	replica, kept, actor := accounts.New(), accounts.New(), &crdt.Minter{Actor: 7}
+
+	away, as := accounts.New(), crdt.NewDraft()
+	draft := away.Login(as.Actor)
+	draft.Join(&Account{Owner: away.Owner.Set(crdt.DraftTime, as.Actor, "Ada")})
+
+	if err := crdt.CheckDraft(draft, away); err != nil { // before it is sent
+		fmt.Println(err)
+		return
+	}
+	delta, err := crdt.Effect(crdt.Observe(replica, draft, 1000), actor, kept) // where it has arrived
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	replica.Join(delta)
+	fmt.Println(replica.Owner, replica.Logins.Row(7))
+	// Output:
+	// Register(Ada at 1000 by 7) 1
 }

@@ -5,12 +5,21 @@ package crdt
 // returns in place of a delta that says nothing. A nil L can be read like an empty state, Clone of it too;
 // only Join and mutators need a state to work on.
 //
-// A composed type (Pair, LexPair, a struct by way of Layout) holds its parts as lattices, nil for a part
-// that is empty, and needs nothing more of them to join, compare or repair. To encode it takes a Codec[L]
-// for each part, which is the part's own canonical encoding: CodecOf makes one of a type whose Append and
-// decoder take no codec, SetCodec and the like of those that do. An empty part is left out of the encoding,
-// and its Codec is what a decoded state gets its empty part from. So the interface says nothing of bytes
-// but digests, and a lattice of one's own becomes a part without more methods.
+// A composed type (Pair, LexPair, GMap, a struct by way of Layout) holds its parts as lattices, nil for a part
+// that is empty, and needs these methods alone to join, compare and repair. What else a part needs, and what
+// for:
+//
+//	a Codec[L]         to be encoded. CodecOf makes one of a type whose Append and decoder take no codec, SetCodec
+//	                   and the like of those that do. An empty part is left out of the encoding, and its Codec is
+//	                   what a decoded state gets its empty part from: so this interface says nothing of bytes but
+//	                   digests.
+//	Effect             to be changed by a draft, as variables of a cluster and atomic blocks do: see [Operation].
+//	                   A part without it is refused there with *NoEffect. It may return the receiver where deltas
+//	                   need no identity.
+//	Observe            where a draft of it needs something of the replica's state or clock: see [Observer].
+//	MarshalJSON        to look in JSON like anything but its String.
+//
+// All types of this package have what they need of these.
 type Lattice[L any] interface {
 	// Join makes the receiver the least upper bound of itself and delta, and returns the novelty: the
 	// smallest delta that would have done the same, nil when delta held nothing new. What travels on is

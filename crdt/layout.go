@@ -26,9 +26,16 @@ import (
 //	func (p *Profile) Equal(o *Profile) bool    { return profile.Equal(p, o) }
 //	…
 //
+// With Effect and Observe besides, a line each too, drafts can change it, and so it can be a variable of a
+// cluster: see [Operation]. The tool grainc writes layout and methods for a struct marked //crdt:lattice.
+//
 // A field that is nil is empty, and so is a nil struct. A mutator changes a field of a state that New or
-// Decode made, and puts the field's delta into an otherwise empty struct, which is the delta of the whole;
-// Layout.Delta makes nil of one that says nothing.
+// Decode made, and puts the field's delta into an otherwise empty struct, which is the delta of the whole:
+//
+//	return &Profile{Name: p.Name.Set(now, actor, name)}
+//
+// When nothing has changed that struct is empty, which is as good as nil; Layout.Delta makes nil of it where
+// a mutator's caller is to see that at a glance.
 //
 // Fields of the struct that are not in the layout take part in nothing and are not copied. A Layout may be
 // used from several goroutines at once.
@@ -129,7 +136,7 @@ func (l *Layout[S]) New() *S {
 	return s
 }
 
-// Delta returns d, nil when all its fields are empty: for mutators.
+// Delta returns d, nil when all its fields are empty.
 func (l *Layout[S]) Delta(d *S) *S {
 	if l.IsEmpty(d) {
 		return nil

@@ -29,10 +29,10 @@ func putDot[K comparable](s *store[K], d Dot, k K) {
 		old := *s
 		s.clearIndexed()
 		for _, p := range old.flat() {
-			s.big().insertDot(p.dot, p.e)
+			s.big().insertDot(s.big().blockFor(p.dot), p.dot, p.e)
 		}
 	}
-	s.big().insertDot(d, k)
+	s.big().insertDot(s.big().blockFor(d), d, k)
 }
 
 // dropDot takes a dot out of a store without index by element.

@@ -145,12 +145,26 @@ func (x *indexed[E]) dot(p spot) Dot { return x.blocks[p.block()].dot(p.pos()) }
 func (x *indexed[E]) spotOf(d Dot) spot { return spotOf(x.find(d, &x.steps).number, uint8(d.Counter)) }
 
 // insert adds a live dot that is not there.
-func (x *indexed[E]) insert(d Dot, e E) {
+func (x *indexed[E]) insert(d Dot, e E) { x.insertInto(x.blockFor(d), d, e) }
+
+// insertAll adds live dots that are not there, which are sorted: a block is looked up once.
+func (x *indexed[E]) insertAll(ps []pair[E]) {
+	var b *block[E]
+	for _, p := range ps {
+		if b == nil || b.actor != p.dot.Actor || b.no != p.dot.Counter>>blockBits {
+			b = x.blockFor(p.dot)
+		}
+		x.insertInto(b, p.dot, p.e)
+	}
+}
+
+// insertInto adds a live dot that is not there to its block.
+func (x *indexed[E]) insertInto(b *block[E], d Dot, e E) {
 	hash := x.hash(d, e)
 	x.steps++
 	at, t, free := x.lookup(hash, e)
 	if at == nil {
-		x.elements.putAt(t, free, hash, x.insertDot(d, e), x)
+		x.elements.putAt(t, free, hash, x.insertDot(b, d, e), x)
 		return
 	}
 	first := at.spot()
@@ -160,7 +174,7 @@ func (x *indexed[E]) insert(d Dot, e E) {
 		}
 		x.multi[e] = []Dot{x.dot(first)}
 	}
-	p := x.insertDot(d, e)
+	p := x.insertDot(b, d, e)
 	dots := x.multi[e]
 	i, _ := slices.BinarySearchFunc(dots, d, Dot.Compare)
 	x.multi[e] = slices.Insert(dots, i, d)
@@ -178,27 +192,34 @@ func (x *indexed[E]) replace(d Dot, e E) (old Dot, ok bool) {
 	at, t, free := x.lookup(hash, e)
 	switch {
 	case at == nil:
-		x.elements.putAt(t, free, hash, x.insertDot(d, e), x)
+		x.elements.putAt(t, free, hash, x.insertDot(x.blockFor(d), d, e), x)
 	case at.spot().several():
 		return old, false
 	default:
 		old = x.dot(at.spot())
 		x.removeDot(old)
-		at.set(x.insertDot(d, e))
+		at.set(x.insertDot(x.blockFor(d), d, e))
 	}
 	return old, true
 }
 
-// insertDot adds a dot without the index by element.
-func (x *indexed[E]) insertDot(d Dot, e E) spot {
+// insertDot adds a dot to its block, without the index by element.
+func (x *indexed[E]) insertDot(b *block[E], d Dot, e E) spot {
 	x.n++
 	x.sum += d.hash()
+	pos := uint8(d.Counter)
+	b.insert(pos, e)
+	return spotOf(b.number, pos)
+}
+
+// blockFor returns the block of a dot that is about to be inserted, a new one when there is none.
+func (x *indexed[E]) blockFor(d Dot) *block[E] {
 	i, ok := x.row(d.Actor, &x.steps)
 	if !ok {
 		x.rows = slices.Insert(x.rows, i, &liveRow[E]{actor: d.Actor})
 	}
 	r := x.rows[i]
-	no, pos := d.Counter>>blockBits, uint8(d.Counter)
+	no := d.Counter >> blockBits
 	i = r.find(no, &x.steps)
 	if i == len(r.blocks) || r.blocks[i].no != no {
 		b := x.newBlock(d.Actor, no)
@@ -207,8 +228,7 @@ func (x *indexed[E]) insertDot(d Dot, e E) spot {
 		}
 		r.blocks = slices.Insert(r.blocks, i, b)
 	}
-	r.blocks[i].insert(pos, e)
-	return spotOf(r.blocks[i].number, pos)
+	return r.blocks[i]
 }
 
 func (x *indexed[E]) newBlock(a Actor, no uint64) *block[E] {

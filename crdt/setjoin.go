@@ -15,42 +15,29 @@ func (s *Set[E]) JoinTrace(delta *Set[E], born, died func(E, Dot)) (novelty *Set
 	if delta.IsEmpty() || delta == s {
 		return nil
 	}
-	var killed []pair[E]
 	var steps int64
-	for _, run := range delta.ctx.runs {
-		steps += searchSteps(&s.ctx)
-		s.live.walk(run, &steps, func(d Dot, e E) {
-			steps++
-			if _, live := delta.live.get(d); !live {
-				killed = append(killed, pair[E]{d, e})
-			}
-		})
+	var killed, births []pair[E]
+	fresh := &delta.ctx
+	if s.ctx.meets(fresh) {
+		some := fresh.minus(&s.ctx)
+		fresh = &some
+		killed, births = s.changedBy(delta, fresh, &steps)
+	} else { // as with most deltas: nothing of it lives or has died here
+		steps = int64(len(fresh.runs)) * searchSteps(&s.ctx)
+		births = delta.live.pairs()
 	}
-	fresh := delta.ctx.minus(&s.ctx)
 	if len(killed) == 0 && fresh.IsEmpty() {
 		return nil
 	}
-	// What is live in the delta was live here, is dead here and stays dead, or is fresh.
-	births := make([]pair[E], 0, min(uint64(delta.live.size()), fresh.count()))
-	for _, run := range fresh.runs {
-		steps += searchSteps(&s.ctx)
-		delta.live.within(run, func(d Dot, e E) { births = append(births, pair[E]{d, e}) })
-	}
 
-	s.ctx.Join(&fresh)
+	s.ctx.Join(fresh)
 	s.live.settle()
 	for _, p := range killed {
 		s.live.remove(p.dot)
 	}
-	if !s.live.indexed() && s.live.size()+len(births) > flatMax {
-		s.live.buildIndex()
-	}
-	novelty = &Set[E]{ctx: fresh}
-	for _, p := range births {
-		s.live.insert(p.dot, p.e)
-	}
+	s.live.insertAll(births)
 	s.live.worked(steps)
-	novelty.live.setFlat(births)
+	novelty = newNovelty(births, fresh)
 	var dead Context
 	for _, p := range killed {
 		dead.push(Run{p.dot.Actor, p.dot.Counter, p.dot.Counter})
@@ -68,6 +55,43 @@ func (s *Set[E]) JoinTrace(delta *Set[E], born, died func(E, Dot)) (novelty *Set
 		}
 	}
 	return novelty
+}
+
+// changedBy returns what a delta kills and what it brings; fresh is what of its context is new here.
+func (s *Set[E]) changedBy(delta *Set[E], fresh *Context, steps *int64) (killed, births []pair[E]) {
+	for _, run := range delta.ctx.runs {
+		*steps += searchSteps(&s.ctx)
+		s.live.walk(run, steps, func(d Dot, e E) {
+			*steps++
+			if _, live := delta.live.get(d); !live {
+				killed = append(killed, pair[E]{d, e})
+			}
+		})
+	}
+	// What is live in the delta was live here, is dead here and stays dead, or is fresh.
+	births = make([]pair[E], 0, min(uint64(delta.live.size()), fresh.count()))
+	for _, run := range fresh.runs {
+		*steps += searchSteps(&s.ctx)
+		delta.live.within(run, func(d Dot, e E) { births = append(births, pair[E]{d, e}) })
+	}
+	return killed, births
+}
+
+// newNovelty returns a set of the births with a context like ctx, in one allocation where it has one run.
+func newNovelty[E comparable](births []pair[E], ctx *Context) *Set[E] {
+	if len(births) < 2 {
+		n := &addDelta[E]{}
+		n.set.ctx.runs = append(n.run[:0], ctx.runs...)
+		n.set.live.setFlat(births)
+		return &n.set
+	}
+	n := &struct {
+		addDelta[E]
+		more more[E]
+	}{more: more[E]{flat: births}}
+	n.set.ctx.runs = append(n.run[:0], ctx.runs...)
+	n.set.live.more = &n.more
+	return &n.set
 }
 
 // searchSteps is what looking up a run of a context counts as.

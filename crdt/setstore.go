@@ -232,6 +232,33 @@ func (s *store[E]) insert(d Dot, e E) {
 	}
 }
 
+// insertAll adds live dots that the store does not hold, which are sorted.
+func (s *store[E]) insertAll(ps []pair[E]) {
+	if !s.indexed() && s.size()+len(ps) > flatMax {
+		s.buildIndex()
+	}
+	if s.indexed() {
+		s.big().insertAll(ps)
+		return
+	}
+	for _, p := range ps {
+		s.insert(p.dot, p.e)
+	}
+}
+
+// pairs returns a copy of the live dots, in order.
+func (s *store[E]) pairs() []pair[E] {
+	if !s.indexed() {
+		return slices.Clone(s.flat())
+	}
+	ps := make([]pair[E], 0, s.size())
+	s.each(func(d Dot, e E) bool {
+		ps = append(ps, pair[E]{d, e})
+		return true
+	})
+	return ps
+}
+
 // remove takes out a dot, live or not.
 func (s *store[E]) remove(d Dot) {
 	if s.indexed() {

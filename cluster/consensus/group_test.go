@@ -3,10 +3,13 @@ package consensus
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -207,27 +210,60 @@ func (c *trio) propose(i int, entry string) string {
 func TestReplicasApplyTheSameInOneOrder(t *testing.T) {
 	t.Parallel()
 	c := newTrio(t, 3, nil)
-	l := c.leader()
 	const writers, each = 8, 50
+	ctx := within(t, 3*patienceOfTests)
 	var wg sync.WaitGroup
 	for w := range writers {
 		wg.Go(func() {
 			for k := range each {
-				_, err := c.groups[l].Propose(within(t, patienceOfTests), fmt.Appendf(nil, "%d/%d", w, k))
-				require.NoError(t, err)
+				if err := c.insist(ctx, fmt.Sprintf("%d/%d", w, k)); err != nil {
+					t.Error(err)
+					return
+				}
 			}
 		})
 	}
 	wg.Wait()
+	require.False(t, t.Failed())
+	require.NoError(t, c.insist(ctx, "last"))
+	var submitted Stats
+	var whole []string
 	for i, g := range c.groups {
-		require.NoError(t, g.WaitApplied(within(t, patienceOfTests), writers*each))
-		require.Equal(t, c.fsms[l].all(), c.fsms[i].all())
+		eventually(t, func() bool { return slices.Contains(c.fsms[i].all(), "last") })
+		all := c.fsms[i].all()
+		all = all[:slices.Index(all, "last")+1]
+		if i == 0 {
+			whole = all
+		}
+		require.Equal(t, whole, all)
 		c.fsms[i].requireDense(t)
-		require.EqualValues(t, writers*each, g.AppliedIndex())
+		s := g.Stats()
+		submitted.Batches, submitted.Entries = submitted.Batches+s.Batches, submitted.Entries+s.Entries
 	}
-	s := c.groups[l].Stats()
-	require.EqualValues(t, writers*each, s.Entries)
-	require.Less(t, s.Batches, s.Entries, "entries that wait together must share a log entry")
+	for w := range writers {
+		for k := range each {
+			require.Contains(t, whole, fmt.Sprintf("%d/%d", w, k))
+		}
+	}
+	require.GreaterOrEqual(t, submitted.Entries, uint64(len(whole)))
+	require.Less(t, submitted.Batches, submitted.Entries, "entries that wait together must share a log entry")
+}
+
+// insist proposes an entry until it is acknowledged, by whoever leads then: a machine that is busy replaces
+// leaders. What was in doubt before may be there twice.
+func (c *trio) insist(ctx context.Context, entry string) error {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for ; ; <-tick.C {
+		leader := slices.IndexFunc(c.groups, func(g *Group) bool { return g != nil && g.IsLeader() })
+		err := error(&NotLeader{})
+		if leader >= 0 {
+			_, err = c.groups[leader].Propose(ctx, []byte(entry))
+		}
+		if err == nil || ctx.Err() != nil || !errors.Is(err, ErrNotLeader) && !errors.Is(err, ErrInDoubt) {
+			return err
+		}
+	}
 }
 
 func TestFollowerNamesTheLeader(t *testing.T) {
@@ -397,26 +433,57 @@ func TestEntryOverTheLimit(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// What is submitted one after the other is applied in that order. On a machine that is busy the leader may be
+// replaced meanwhile: then a part is refused or in doubt, what is applied is in order all the same, and the
+// next round begins.
 func TestSubmitKeepsTheOrder(t *testing.T) {
 	t.Parallel()
 	c := newTrio(t, 3, nil)
-	l := c.leader()
-	var all []*Pending
-	var want []string
 	big := string(make([]byte, 3000)) // so that more than one batch is in flight
-	for k := range 1000 {
-		e := fmt.Sprintf("%04d%s", k, big)
-		p, err := c.groups[l].Submit([]byte(e))
-		require.NoError(t, err)
-		all, want = append(all, p), append(want, e)
+	ctx := within(t, 3*patienceOfTests)
+	for round, whole := 0, false; !whole; round++ {
+		l := c.leader()
+		var all []*Pending
+		var want []string
+		for k := range 1000 {
+			e := fmt.Sprintf("%d/%04d%s", round, k, big)
+			p, err := c.groups[l].Submit([]byte(e))
+			if err != nil {
+				requireLeaderLost(t, err)
+				break
+			}
+			all, want = append(all, p), append(want, e)
+		}
+		whole = len(all) == 1000
+		last := uint64(0)
+		for k, p := range all {
+			result, err := p.Wait(ctx)
+			if err != nil {
+				require.NoError(t, ctx.Err(), "%v", err)
+				requireLeaderLost(t, err)
+				whole = false
+				continue
+			}
+			require.Equal(t, fmt.Sprint(p.Position()), string(result))
+			require.Greater(t, p.Position(), last)
+			require.True(t, !whole || k == 0 || p.Position() == last+1)
+			last = p.Position()
+		}
+		applied := c.fsms[l].all()
+		applied = slices.DeleteFunc(applied, func(e string) bool { return !strings.HasPrefix(e, fmt.Sprintf("%d/", round)) })
+		require.True(t, slices.IsSorted(applied))
+		if whole {
+			require.Equal(t, want, applied)
+		}
 	}
-	for k, p := range all {
-		result, err := p.Wait(within(t, patienceOfTests))
+}
+
+// requireLeaderLost fails on any other error than those that a change of the leader explains.
+func requireLeaderLost(t testing.TB, err error) {
+	t.Helper()
+	if !errors.Is(err, ErrNotLeader) && !errors.Is(err, ErrInDoubt) {
 		require.NoError(t, err)
-		require.Equal(t, fmt.Sprint(k+1), string(result))
-		require.EqualValues(t, k+1, p.Position())
 	}
-	require.Equal(t, want, c.fsms[l].all())
 }
 
 func TestStepDownHandsLeadershipOver(t *testing.T) {

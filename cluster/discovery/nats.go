@@ -96,10 +96,10 @@ func (n NATS) String() string {
 
 func (n NATS) subject(what string) string { return "martinelli.silos." + n.Name + "." + what }
 
-// announcement is the message by which a silo says that it is there; without a TTL, that it is no more.
+// announcement is the message by which a silo says that it is there; with a TTL of 0, that it is no more.
 type announcement struct {
 	Addr string `json:"addr"`
-	TTL  int64  `json:"ttl_ms,omitempty"`
+	TTL  int64  `json:"ttl_ms"`
 }
 
 // decodeAnnouncement reads a message from anybody. What it returns is well formed.
@@ -107,8 +107,12 @@ func decodeAnnouncement(b []byte) (a announcement, err error) {
 	if len(b) > maxAnnouncement {
 		return a, fmt.Errorf("a message of %d bytes is no announcement", len(b))
 	}
+	a.TTL = -1
 	if err := json.Unmarshal(b, &a); err != nil {
 		return a, err
+	}
+	if a.TTL < 0 { // a silo is not withdrawn by what somebody left out or misspelt
+		return a, errors.New("a message without a TTL is no announcement")
 	}
 	_, _, err = splitAddress(a.Addr)
 	return a, err
@@ -116,7 +120,7 @@ func decodeAnnouncement(b []byte) (a announcement, err error) {
 
 // ttl is for how long the announcement holds, within reason; 0 not at all.
 func (a announcement) ttl() time.Duration {
-	if a.TTL <= 0 {
+	if a.TTL == 0 {
 		return 0
 	}
 	return min(max(time.Duration(min(a.TTL, longestTTL.Milliseconds()))*time.Millisecond, shortestTTL), longestTTL)
@@ -264,8 +268,12 @@ func (l *listener) hear(m *nats.Msg) (nobody bool) {
 	return false
 }
 
-// forget drops who has been silent for too long.
+// forget drops who has been silent for too long. What waits to be heard was said in time: who watches may have
+// been busy with what it was told.
 func (l *listener) forget() {
+	for range len(l.heard) {
+		l.hear(<-l.heard)
+	}
 	for addr, k := range l.known {
 		if time.Now().After(k.until) {
 			delete(l.known, addr)
@@ -358,7 +366,7 @@ func (l *listener) follow(ctx context.Context, n *news, changed <-chan struct{})
 		case m := <-l.heard:
 			l.hear(m)
 		case <-tick.C:
-			if connected {
+			if connected && len(changed) == 0 && l.nc.IsConnected() { // a connection that broke is looked at first
 				l.forget()
 			}
 		case <-changed:

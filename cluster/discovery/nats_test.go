@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,11 +50,14 @@ func TestNATS(t *testing.T) {
 	parsed, err := Parse(s.ClientURL() + "/wine")
 	require.NoError(t, err)
 
-	began := time.Now()
-	_, err = parsed.Seeds(ctx)
-	require.ErrorIs(t, err, ErrNone)
-	require.ErrorAs(t, err, new(*SourceError))
-	require.Less(t, time.Since(began), firstAnswer, "where nobody listens, nobody is waited for")
+	for took := firstAnswer; took >= firstAnswer; { // a machine that is busy may take that long, but not each time
+		began := time.Now()
+		_, err = parsed.Seeds(ctx)
+		require.ErrorIs(t, err, ErrNone)
+		require.ErrorAs(t, err, new(*SourceError))
+		require.NoError(t, ctx.Err(), "where nobody listens, nobody is waited for")
+		took = time.Since(began)
+	}
 
 	n := at(s, "wine")
 	for _, addr := range []string{"b:2", "a:1"} {
@@ -77,6 +81,7 @@ func TestNATSIsWatched(t *testing.T) {
 	s := broker(t, 0)
 	ctx := within(t, 30*time.Second)
 	n := at(s, "wine")
+	n.TTL = time.Minute // nobody but who is meant to dies, however busy the machine is
 	var leave func(context.Context) error
 	var killed *nats.Conn
 	var told []string
@@ -188,13 +193,16 @@ func TestNATSHearsRubbish(t *testing.T) {
 	withdraw, err := n.Announce(ctx, "a:1")
 	require.NoError(t, err)
 	defer func() { require.NoError(t, withdraw(ctx)) }()
+	// Anybody can withdraw a silo by its address. So that chance does not, this is of another one: so long that
+	// no few changes make it a:1.
+	const valid = `{"addr":"rubbish.test:10000","ttl_ms":1000}`
 	hostile, err := nats.Connect(s.ClientURL())
 	require.NoError(t, err)
 	defer hostile.Close()
 	seed := rand.Uint64()
-	random := rand.New(rand.NewPCG(seed, 0))
-	rubbish := func() []byte {
-		b := []byte(`{"addr":"a:1","ttl_ms":1000}`)
+	questions, answers := rand.New(rand.NewPCG(seed, 0)), rand.New(rand.NewPCG(seed, 1)) // made by two goroutines
+	rubbish := func(random *rand.Rand) []byte {
+		b := []byte(valid)
 		for range 1 + random.IntN(4) {
 			b[random.IntN(len(b))] = byte(random.Uint32())
 		}
@@ -205,22 +213,24 @@ func TestNATSHearsRubbish(t *testing.T) {
 	}
 	_, err = hostile.Subscribe(n.subject("who"), func(m *nats.Msg) { // answers that are none
 		for range 50 {
-			_ = m.Respond(rubbish())
+			_ = m.Respond(rubbish(answers))
 		}
 		_ = m.RespondMsg(&nats.Msg{Header: nats.Header{"Status": {"503"}}})
 	})
 	require.NoError(t, err)
 	for range 500 { // and questions that are none
-		require.NoError(t, hostile.Publish(n.subject("who"), rubbish()))
-		require.NoError(t, hostile.PublishRequest(n.subject("who"), n.subject("who"), rubbish()))
+		require.NoError(t, hostile.Publish(n.subject("who"), rubbish(questions)))
+		require.NoError(t, hostile.PublishRequest(n.subject("who"), n.subject("who"), rubbish(questions)))
 	}
 	require.NoError(t, hostile.Flush())
-	seeds, err := n.Seeds(ctx)
-	require.NoError(t, err, "seed %d", seed)
-	require.Contains(t, seeds, "a:1", "seed %d", seed)
-	for _, addr := range seeds {
-		_, _, err := splitAddress(addr)
-		require.NoError(t, err, "seed %d", seed)
+	for found := false; !found; { // who is busy with questions answers late, and then others are all that was heard
+		seeds, err := n.Seeds(ctx)
+		require.NoError(t, ctx.Err(), "seed %d: a:1 is not heard: %v, %v", seed, seeds, err)
+		for _, addr := range seeds {
+			_, _, err := splitAddress(addr)
+			require.NoError(t, err, "seed %d", seed)
+		}
+		found = slices.Contains(seeds, "a:1")
 	}
 
 	l := &listener{source: n, known: map[string]known{}}
@@ -231,4 +241,31 @@ func TestNATSHearsRubbish(t *testing.T) {
 	for _, k := range l.known {
 		require.LessOrEqual(t, k.ttl, longestTTL)
 	}
+}
+
+// What is incomplete withdraws nobody.
+func TestOnlyAZeroWithdraws(t *testing.T) {
+	t.Parallel()
+	l := &listener{known: map[string]known{}}
+	hear := func(data string) int {
+		l.hear(&nats.Msg{Data: []byte(data)})
+		return len(l.known)
+	}
+	require.Equal(t, 1, hear(`{"addr":"a:1","ttl_ms":1000}`))
+	for _, data := range []string{`{"addr":"a:1"}`, `{"addr":"a:1","ttl_mX":1000}`, `{"addr":"a:1","ttl_ms":null}`, `{"addr":"a:1","ttl_ms":-1}`} {
+		require.Equal(t, 1, hear(data), data)
+	}
+	require.Equal(t, 0, hear(`{"addr":"a:1","ttl_ms":0}`))
+}
+
+// Who was busy for longer than a TTL hears what was said meanwhile before it forgets anybody.
+func TestNobodyIsForgottenUnheard(t *testing.T) {
+	t.Parallel()
+	past := known{shortestTTL, time.Now().Add(-time.Hour)}
+	l := &listener{heard: make(chan *nats.Msg, 1), known: map[string]known{"a:1": past, "b:2": past}}
+	l.heard <- &nats.Msg{Data: []byte(`{"addr":"a:1","ttl_ms":1000000}`)}
+	l.forget()
+	seeds, err := l.seeds()
+	require.NoError(t, err)
+	require.Equal(t, []string{"a:1"}, seeds)
 }

@@ -118,7 +118,7 @@ func FuzzParse(f *testing.F) {
 }
 
 func FuzzAnnouncement(f *testing.F) {
-	for _, s := range []string{`{"addr":"a:1","ttl_ms":15000}`, `{"addr":"a:1"}`, `{"addr":"a:1","ttl_ms":9223372036854775807}`, `{"addr":"a:1","ttl_ms":-1}`, `[]`, `null`, ``} {
+	for _, s := range []string{`{"addr":"a:1","ttl_ms":15000}`, `{"addr":"a:1"}`, `{"addr":"a:1","ttl_ms":0}`, `{"addr":"a:1","ttl_ms":9223372036854775807}`, `{"addr":"a:1","ttl_ms":-1}`, `[]`, `null`, ``} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -104,10 +104,9 @@ func mustPeak(t *testing.T, text string) *club.Peak {
 	return p
 }
 
-// own declares a lattice of one's own called name, which has no Effect.
-func own(name string) string {
-	return strings.NewReplacer("*P", "*"+name, "type P", "type "+name, "DecodeP", "Decode"+name).Replace(`type P struct{}
-func (*P) Join(*P) *P { return nil }
+// methods declares those of crdt.Lattice for a type that is written so.
+func methods(of string) string {
+	return strings.ReplaceAll(`func (*P) Join(*P) *P { return nil }
 func (*P) LessOrEqual(*P) bool { return true }
 func (*P) Equal(*P) bool { return true }
 func (*P) Clone() *P { return nil }
@@ -118,9 +117,13 @@ func (*P) Digest() []byte { return nil }
 func (*P) Since([]byte) (*P, error) { return nil, nil }
 func (*P) Parts() []*P { return nil }
 func (*P) String() string { return "" }
-func (*P) Append(b []byte) []byte { return b }
-func DecodeP([]byte) (*P, error) { return nil, nil }
-`)
+`, "*P", "*"+of)
+}
+
+// own declares a lattice of one's own called name, which has no Effect.
+func own(name string) string {
+	return "type " + name + " struct{}\n" + methods(name) + "func (*" + name + ") Append(b []byte) []byte { return b }\n" +
+		"func Decode" + name + "([]byte) (*" + name + ", error) { return nil, nil }\n"
 }
 
 // latticeRefusals holds a package for each thing that is refused of lattices.
@@ -308,18 +311,7 @@ var layoutA int`,
 	{"ownlattices", `import "github.com/martinelli-go/martinelli/crdt"
 import "github.com/martinelli-go/martinelli/grains/variable"
 type P struct{}
-func (*P) Join(*P) *P { return nil }
-func (*P) LessOrEqual(*P) bool { return true }
-func (*P) Equal(*P) bool { return true }
-func (*P) Clone() *P { return nil }
-func (*P) IsEmpty() bool { return true }
-func (*P) Size() int { return 0 }
-func (*P) Hash() uint64 { return 0 }
-func (*P) Digest() []byte { return nil }
-func (*P) Since([]byte) (*P, error) { return nil, nil }
-func (*P) Parts() []*P { return nil }
-func (*P) String() string { return "" }
-type Q struct { P }
+` + methods("P") + `type Q struct { P }
 func DecodeQ([]byte) *Q { return nil }
 type X[T any] struct { crdt.GFlag }
 var A = variable.Of[*P]("a")
@@ -337,33 +329,11 @@ func (*own) Take(from *own, d, as crdt.Dot) {}`,
 		}},
 	{"nodecoder", `import "github.com/martinelli-go/martinelli/grains/variable"
 type P struct{}
-func (*P) Join(*P) *P { return nil }
-func (*P) LessOrEqual(*P) bool { return true }
-func (*P) Equal(*P) bool { return true }
-func (*P) Clone() *P { return nil }
-func (*P) IsEmpty() bool { return true }
-func (*P) Size() int { return 0 }
-func (*P) Hash() uint64 { return 0 }
-func (*P) Digest() []byte { return nil }
-func (*P) Since([]byte) (*P, error) { return nil, nil }
-func (*P) Parts() []*P { return nil }
-func (*P) String() string { return "" }
-func (*P) Append(b []byte) []byte { return b }
+` + methods("P") + `func (*P) Append(b []byte) []byte { return b }
 func DecodeP([]byte) *P { return nil }
 var A = variable.Of[*P]("a")
 type V[T any] struct{}
-func (*V[T]) Join(*V[T]) *V[T] { return nil }
-func (*V[T]) LessOrEqual(*V[T]) bool { return true }
-func (*V[T]) Equal(*V[T]) bool { return true }
-func (*V[T]) Clone() *V[T] { return nil }
-func (*V[T]) IsEmpty() bool { return true }
-func (*V[T]) Size() int { return 0 }
-func (*V[T]) Hash() uint64 { return 0 }
-func (*V[T]) Digest() []byte { return nil }
-func (*V[T]) Since([]byte) (*V[T], error) { return nil, nil }
-func (*V[T]) Parts() []*V[T] { return nil }
-func (*V[T]) String() string { return "" }
-func (*V[T]) Append(b []byte) []byte { return b }
+` + methods("V[T]") + `func (*V[T]) Append(b []byte) []byte { return b }
 var B = variable.Of[*V[int]]("b")`,
 		[]string{
 			"the type of A (*P) cannot be decoded: declare func DecodeP(b []byte) (*P, error) beside it",

@@ -8,11 +8,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
-
 	"github.com/martinelli-go/martinelli/crdt"
-	"github.com/martinelli-go/martinelli/crdt/internal/seeds"
 )
 
 // This oracle is the set's for the types whose removes matter as much as their adds, or whose values replace
@@ -157,122 +153,43 @@ func lastWrites() causalMeaning {
 
 // causalSubject is a type that the oracle can drive.
 type causalSubject[S any] struct {
-	new    func() S
+	replicated[S]
 	change func(s S, m *crdt.Minter, c change) S
-	join   func(s, delta S)
-	clone  func(s S) S
-	since  func(from, to S) S
 	value  func(s S) ([]uint64, error)
 }
 
 // runCausal drives a history that draw chooses and returns the first contradiction.
-func runCausal[S any](im causalSubject[S], mean causalMeaning, draw func(label string, n int) int) error {
-	type repair struct {
-		to int
-		heardState[S]
-	}
-	var (
-		h        changes
-		replicas [Replicas]heardState[S]
-		disks    [Replicas]heardState[S]
-		ms       = minters()
-		messages []heardState[S]
-		repairs  []repair
-		trail    []string
-	)
-	for i := range replicas {
-		replicas[i] = heardState[S]{state: im.new()}
-		disks[i] = heardState[S]{state: im.new()}
-	}
-	check := func(i int) error {
-		got, err := im.value(replicas[i].state)
-		if err != nil {
-			return fmt.Errorf("replica %d: %w, after %v", i, err, trail)
-		}
-		var want, book []uint64
-		for e := range mean.elements {
-			want = append(want, mean.want(h, replicas[i].heard, e)...)
-			book = append(book, mean.textbook(h, replicas[i].heard, e)...)
-		}
-		if !slices.Equal(got, want) {
-			return fmt.Errorf("replica %d holds %v, want %v, after %v", i, got, want, trail)
-		}
-		if h.closed(replicas[i].heard) && !slices.Equal(book, want) {
-			return fmt.Errorf("the specifications differ: %v and %v, after %v", book, want, trail)
-		}
-		return nil
-	}
-	fix := func(from, to int) {
-		im.join(replicas[to].state, im.since(replicas[from].state, replicas[to].state))
-		replicas[to].heard |= replicas[from].heard
-	}
-
-	for steps := 5 + draw("steps", 45); steps > 0; steps-- {
-		i := draw("replica", Replicas)
-		r := &replicas[i]
-		switch step := draw("step", 13); {
-		case step <= 5:
-			c := change{remove: step > 3, element: draw("element", mean.elements), value: uint64(draw("value", 3)), seen: r.heard}
+func runCausal[S any](im causalSubject[S], mean causalMeaning, draw choose) error {
+	var h changes
+	d := driver[S]{
+		replicated: im.replicated,
+		perform: func(r heardState[S], m *crdt.Minter, draw choose) (delta S, what string) {
+			c := change{remove: draw("remove", 3) == 2, element: draw("element", mean.elements), value: uint64(draw("value", 3)), seen: r.heard}
 			c.observed = h.alive(r.heard, c.element)
-			verb := map[bool]string{false: "adds", true: "removes"}[c.remove]
-			trail = append(trail, fmt.Sprintf("%d %s %d (%d)", i, verb, c.element, c.value))
-			delta := im.change(r.state, ms[i], c)
 			h = append(h, c)
-			n := uint64(1) << (len(h) - 1)
-			r.heard |= n
-			messages = append(messages, heardState[S]{im.clone(delta), n})
-		case step <= 8 && len(messages) > 0: // any order, again and again, or never
-			m := messages[draw("message", len(messages))]
-			trail = append(trail, fmt.Sprintf("%d hears %b", i, m.heard))
-			im.join(r.state, m.state)
-			r.heard |= m.heard
-		case step == 9 && len(messages) > 1: // grouped
-			a, b := messages[draw("a", len(messages))], messages[draw("b", len(messages))]
-			group := im.clone(a.state)
-			im.join(group, b.state)
-			messages = append(messages, heardState[S]{group, a.heard | b.heard})
-		case step == 10: // a repair, whose answer may be late
-			j := (i + 1 + draw("other", Replicas-1)) % Replicas
-			trail = append(trail, fmt.Sprintf("%d answers %d's digest", i, j))
-			repairs = append(repairs, repair{j, heardState[S]{im.clone(im.since(r.state, replicas[j].state)), r.heard}})
-		case step == 11 && len(repairs) > 0:
-			k := draw("repair", len(repairs))
-			i = repairs[k].to
-			trail = append(trail, fmt.Sprintf("%d repairs", i))
-			im.join(replicas[i].state, repairs[k].state)
-			replicas[i].heard |= repairs[k].heard
-		case step == 12: // to disk, or back to what the disk has: then answers on their way are void
-			if draw("crash", 2) == 0 {
-				disks[i] = heardState[S]{im.clone(r.state), r.heard}
-				break
+			verb := map[bool]string{false: "adds", true: "removes"}[c.remove]
+			return im.change(r.state, m, c), fmt.Sprintf("%s %d (%d)", verb, c.element, c.value)
+		},
+		check: func(r heardState[S]) error {
+			got, err := im.value(r.state)
+			if err != nil {
+				return err
 			}
-			trail = append(trail, fmt.Sprintf("%d crashes", i))
-			*r = heardState[S]{im.clone(disks[i].state), disks[i].heard}
-			repairs = slices.DeleteFunc(repairs, func(p repair) bool { return p.to == i })
-		}
-		if err := check(i); err != nil {
-			return err
-		}
-	}
-	trail = append(trail, "all repair")
-	for range 2 {
-		for i := range replicas {
-			for j := range replicas {
-				if i != j {
-					fix(i, j)
-				}
+			var want, book []uint64
+			for e := range mean.elements {
+				want = append(want, mean.want(h, r.heard, e)...)
+				book = append(book, mean.textbook(h, r.heard, e)...)
 			}
-		}
+			if !slices.Equal(got, want) {
+				return fmt.Errorf("holds %v, want %v", got, want)
+			}
+			if h.closed(r.heard) && !slices.Equal(book, want) {
+				return fmt.Errorf("the specifications differ: %v and %v", book, want)
+			}
+			return nil
+		},
 	}
-	for i := range replicas {
-		if err := check(i); err != nil {
-			return err
-		}
-		if replicas[i].heard != replicas[0].heard {
-			return fmt.Errorf("replica %d has not heard of all", i)
-		}
-	}
-	return nil
+	return d.run(draw)
 }
 
 // causalMistakes are those of the set's model, and those that only these types can have.
@@ -344,18 +261,20 @@ type naiveChange func(*naive, *crdt.Minter, change, causalMistakes) *naive
 
 func naiveCausal(do naiveChange, value func(*naive) []uint64, bad causalMistakes) causalSubject[*naive] {
 	return causalSubject[*naive]{
-		new:    newNaive,
-		change: func(s *naive, m *crdt.Minter, c change) *naive { return do(s, m, c, bad) },
-		join: func(s, delta *naive) {
-			s.join(delta, bad.mistakes)
-			if bad.latestOnly {
-				latest := slices.MaxFunc(append(slices.Collect(maps.Keys(s.live)), crdt.Dot{}), crdt.Dot.Compare)
-				maps.DeleteFunc(s.live, func(d crdt.Dot, _ uint64) bool { return d != latest })
-			}
+		replicated: replicated[*naive]{
+			new: newNaive,
+			join: func(s, delta *naive) {
+				s.join(delta, bad.mistakes)
+				if bad.latestOnly {
+					latest := slices.MaxFunc(append(slices.Collect(maps.Keys(s.live)), crdt.Dot{}), crdt.Dot.Compare)
+					maps.DeleteFunc(s.live, func(d crdt.Dot, _ uint64) bool { return d != latest })
+				}
+			},
+			clone: (*naive).clone,
+			since: func(from, to *naive) *naive { return from.since(to, bad.mistakes) },
 		},
-		clone: (*naive).clone,
-		since: func(from, to *naive) *naive { return from.since(to, bad.mistakes) },
-		value: func(s *naive) ([]uint64, error) { return value(s), nil },
+		change: func(s *naive, m *crdt.Minter, c change) *naive { return do(s, m, c, bad) },
+		value:  func(s *naive) ([]uint64, error) { return value(s), nil },
 	}
 }
 
@@ -391,26 +310,28 @@ func causalBesideModel[L causal[L]](
 		return nil
 	}
 	return causalSubject[*besideNaive[L]]{
-		new: func() *besideNaive[L] { return &besideNaive[L]{newState(), newNaive(), nil} },
+		replicated: replicated[*besideNaive[L]]{
+			new: func() *besideNaive[L] { return &besideNaive[L]{newState(), newNaive(), nil} },
+			join: func(w, delta *besideNaive[L]) {
+				w.state.Join(delta.state)
+				w.model.join(delta.model, mistakes{})
+			},
+			clone: func(w *besideNaive[L]) *besideNaive[L] {
+				return &besideNaive[L]{state: w.state.Clone(), model: w.model.clone(), err: w.err}
+			},
+			since: func(from, to *besideNaive[L]) *besideNaive[L] {
+				delta, err := from.state.Since(to.state.Digest())
+				d := &besideNaive[L]{state: delta, model: from.model.since(to.model, mistakes{})}
+				if exact || to.model.fewRuns() {
+					err = errors.Join(err, differ(delta.Clone(), d.model))
+				}
+				to.err = errors.Join(to.err, err)
+				return d
+			},
+		},
 		change: func(w *besideNaive[L], m *crdt.Minter, c change) *besideNaive[L] {
 			again := *m
 			return &besideNaive[L]{state: do(w.state, m, c), model: naiveDo(w.model, &again, c, causalMistakes{})}
-		},
-		join: func(w, delta *besideNaive[L]) {
-			w.state.Join(delta.state)
-			w.model.join(delta.model, mistakes{})
-		},
-		clone: func(w *besideNaive[L]) *besideNaive[L] {
-			return &besideNaive[L]{state: w.state.Clone(), model: w.model.clone(), err: w.err}
-		},
-		since: func(from, to *besideNaive[L]) *besideNaive[L] {
-			delta, err := from.state.Since(to.state.Digest())
-			d := &besideNaive[L]{state: delta, model: from.model.since(to.model, mistakes{})}
-			if exact || to.model.fewRuns() {
-				err = errors.Join(err, differ(delta.Clone(), d.model))
-			}
-			to.err = errors.Join(to.err, err)
-			return d
 		},
 		value: func(w *besideNaive[L]) ([]uint64, error) {
 			got := value(w.state)
@@ -509,18 +430,7 @@ func besideMVRegister() causalSubject[*besideNaive[*crdt.MVRegister[uint64]]] {
 
 func checkMeaning[S any](t *testing.T, im func() causalSubject[S], mean causalMeaning) {
 	t.Helper()
-	t.Run("small", func(t *testing.T) {
-		t.Parallel()
-		rapid.Check(t, func(t *rapid.T) {
-			require.NoError(t, runCausal(im(), mean, func(label string, n int) int { return rapid.IntRange(0, n-1).Draw(t, label) }))
-		})
-	})
-	t.Run("long", func(t *testing.T) {
-		t.Parallel()
-		for seed := range seeds.Of(t, 1000) {
-			require.NoError(t, runCausal(im(), mean, random(seed)), "seed %d", seed)
-		}
-	})
+	holds(t, 1000, func(draw choose) error { return runCausal(im(), mean, draw) })
 }
 
 func TestRWSetMeansRemoveWins(t *testing.T) {
@@ -582,18 +492,12 @@ func TestCausalOracleFindsKnownWrongTurns(t *testing.T) {
 			for name, bad := range group {
 				t.Run(of.name+"/"+name, func(t *testing.T) {
 					t.Parallel()
-					for seed := range seeds.UpTo(t, 200_000) {
-						if err := runCausal(naiveCausal(of.do, of.value, bad), of.mean, random(seed)); err != nil {
-							t.Logf("seed %d: %v", seed, err)
-							return
-						}
-					}
-					t.Fatal("the oracle accepts it")
+					contradicted(t, func(draw choose) error { return runCausal(naiveCausal(of.do, of.value, bad), of.mean, draw) })
 				})
 			}
 		}
-		for seed := range seeds.Of(t, 300) { // and nothing is wrong with the model without them
-			require.NoError(t, runCausal(naiveCausal(of.do, of.value, causalMistakes{}), of.mean, random(seed)), "%s, seed %d", of.name, seed)
-		}
+		holdsLong(t, 300, func(draw choose) error {
+			return runCausal(naiveCausal(of.do, of.value, causalMistakes{}), of.mean, draw)
+		})
 	}
 }

@@ -6,11 +6,9 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
 	"github.com/martinelli-go/martinelli/crdt"
-	"github.com/martinelli-go/martinelli/crdt/internal/seeds"
 )
 
 type graph = *crdt.Graph[uint64]
@@ -21,7 +19,7 @@ type graphOp struct {
 	from, to  uint64
 }
 
-func drawGraphOp(draw func(string, int) int) graphOp {
+func drawGraphOp(draw choose) graphOp {
 	const vertices = 3
 	return graphOp{draw("add", 5) < 3, draw("edge", 2) == 0, uint64(draw("from", vertices)), uint64(draw("to", vertices))}
 }
@@ -47,7 +45,7 @@ func TestGraphLaws(t *testing.T) {
 		Begin: func() func(*rapid.T, int, graph) graph {
 			ms := minters()
 			return func(t *rapid.T, replica int, g graph) graph {
-				draw := func(label string, n int) int { return rapid.IntRange(0, n-1).Draw(t, label) }
+				draw := drawnBy(t)
 				return applyGraphOp(g, ms[replica], drawGraphOp(draw))
 			}
 		},
@@ -91,11 +89,12 @@ func (o *graphOracle) value(heard uint64) (vs map[uint64]bool, es map[[2]uint64]
 	return vs, es
 }
 
-// perform returns the number of the operation; ok is false when it is refused.
-func (o *graphOracle) perform(op graphOp, heard uint64) (n int, ok bool) {
+// perform says whether the operation is one that is not refused.
+func (o *graphOracle) perform(op graphOp, heard uint64) (ok bool) {
 	vs, _ := o.value(heard)
 	if op.add && op.edge && (!vs[op.from] || !vs[op.to]) {
-		return 0, false
+		o.ops, o.observed = append(o.ops, graphOp{}), append(o.observed, 0) // it has a number, and does nothing
+		return false
 	}
 	var observed uint64
 	for a := o.alive(heard); a != 0; a &= a - 1 {
@@ -115,110 +114,87 @@ func (o *graphOracle) perform(op graphOp, heard uint64) (n int, ok bool) {
 		}
 	}
 	o.ops, o.observed = append(o.ops, op), append(o.observed, observed)
-	return len(o.ops) - 1, true
+	return true
 }
 
-func runGraphOracle(draw func(label string, n int) int, bad bool) error {
-	var (
-		o        graphOracle
-		replicas [Replicas]heardState[graph]
-		ms       = minters()
-		messages []heardState[graph]
-	)
-	for i := range replicas {
-		replicas[i].state = crdt.NewGraph[uint64]()
-	}
-	check := func(i int) error {
-		g := replicas[i].state
-		vs, es := o.value(replicas[i].heard)
-		got := slices.Collect(g.Edges())
-		if bad { // as if an edge needed no ends
-			es = map[[2]uint64]bool{}
-			for a := o.alive(replicas[i].heard); a != 0; a &= a - 1 {
-				if op := o.ops[bits.TrailingZeros64(a)]; op.edge {
-					es[[2]uint64{op.from, op.to}] = true
+// runGraphOracle drives a history that draw chooses and returns the first contradiction.
+func runGraphOracle(draw choose, bad bool) error {
+	var o graphOracle
+	var refused error
+	d := driver[graph]{
+		replicated: replicated[graph]{
+			new:   crdt.NewGraph[uint64],
+			join:  func(g, delta graph) { g.Join(delta) },
+			clone: graph.Clone,
+			since: func(from, to graph) graph {
+				delta, err := from.Since(to.Digest())
+				if err != nil {
+					panic(err)
 				}
+				return delta
+			},
+		},
+		perform: func(r heardState[graph], m *crdt.Minter, draw choose) (delta graph, what string) {
+			op := drawGraphOp(draw)
+			delta = applyGraphOp(r.state, m, op)
+			if !o.perform(op, r.heard) && delta != nil {
+				refused = fmt.Errorf("%+v was not refused", op)
 			}
-		}
-		n := 0
-		for v := range g.Vertices() {
-			n++
-			if !vs[v] {
-				return fmt.Errorf("replica %d has vertex %d: %v, after %v", i, v, g, o.ops)
+			return delta, fmt.Sprintf("does %+v", op)
+		},
+		check: func(r heardState[graph]) error {
+			if refused != nil {
+				return refused
 			}
-			at := 0
-			for _, e := range got {
-				if e.From == v || e.To == v {
-					at++
-				}
-			}
-			if at != len(slices.Collect(g.Neighbours(v))) {
-				return fmt.Errorf("replica %d: neighbours of %d in %v", i, v, g)
-			}
-		}
-		if n != len(vs) || len(got) != len(es) {
-			return fmt.Errorf("replica %d holds %v, want %v %v, after %v", i, g, vs, es, o.ops)
-		}
-		for _, e := range got {
-			if !es[[2]uint64{e.From, e.To}] || !g.HasEdge(e.From, e.To) {
-				return fmt.Errorf("replica %d has edge %v: %v, after %v", i, e, g, o.ops)
-			}
-		}
-		return nil
+			return o.check(r, bad)
+		},
 	}
-	repair := func(from, to int) error {
-		d, err := replicas[from].state.Since(replicas[to].state.Digest())
-		replicas[to].state.Join(d)
-		replicas[to].heard |= replicas[from].heard
+	if err := d.run(draw); err != nil {
 		return err
 	}
-	for steps := 5 + draw("steps", 50); steps > 0; steps-- {
-		i := draw("replica", Replicas)
-		r := &replicas[i]
-		switch step := draw("step", 12); {
-		case step <= 5:
-			op := drawGraphOp(draw)
-			delta := applyGraphOp(r.state, ms[i], op)
-			n, ok := o.perform(op, r.heard)
-			if !ok {
-				if delta != nil {
-					return fmt.Errorf("replica %d: %+v was not refused", i, op)
-				}
-				continue
-			}
-			r.heard |= 1 << n
-			messages = append(messages, heardState[graph]{delta.Clone(), 1 << n})
-		case step <= 8 && len(messages) > 0: // any order, again and again, or never
-			m := messages[draw("message", len(messages))]
-			r.state.Join(m.state)
-			r.heard |= m.heard
-		case step == 9 && len(messages) > 1: // grouped
-			a, b := messages[draw("a", len(messages))], messages[draw("b", len(messages))]
-			group := a.state.Clone()
-			group.Join(b.state)
-			messages = append(messages, heardState[graph]{group, a.heard | b.heard})
-		case step == 10:
-			if err := repair((i+1)%Replicas, i); err != nil {
-				return err
-			}
-		}
-		if err := check(i); err != nil {
-			return err
-		}
-	}
-	for range 2 {
-		for i := range replicas {
-			if err := repair(i, (i+1)%Replicas); err != nil {
-				return err
-			}
-		}
-	}
-	for i := range replicas {
-		if err := check(i); err != nil {
-			return err
-		}
-		if !replicas[i].state.Equal(replicas[0].state) {
+	for i, r := range d.replicas {
+		if !r.state.Equal(d.replicas[0].state) {
 			return fmt.Errorf("replica %d differs when all is repaired", i)
+		}
+	}
+	return nil
+}
+
+// check says what is wrong with a replica; bad takes edges whose ends are gone for right.
+func (o *graphOracle) check(r heardState[graph], bad bool) error {
+	g := r.state
+	vs, es := o.value(r.heard)
+	got := slices.Collect(g.Edges())
+	if bad { // as if an edge needed no ends
+		es = map[[2]uint64]bool{}
+		for a := o.alive(r.heard); a != 0; a &= a - 1 {
+			if op := o.ops[bits.TrailingZeros64(a)]; op.edge {
+				es[[2]uint64{op.from, op.to}] = true
+			}
+		}
+	}
+	n := 0
+	for v := range g.Vertices() {
+		n++
+		if !vs[v] {
+			return fmt.Errorf("has vertex %d: %v", v, g)
+		}
+		at := 0
+		for _, e := range got {
+			if e.From == v || e.To == v {
+				at++
+			}
+		}
+		if at != len(slices.Collect(g.Neighbours(v))) {
+			return fmt.Errorf("neighbours of %d in %v", v, g)
+		}
+	}
+	if n != len(vs) || len(got) != len(es) {
+		return fmt.Errorf("holds %v, want %v %v", g, vs, es)
+	}
+	for _, e := range got {
+		if !es[[2]uint64{e.From, e.To}] || !g.HasEdge(e.From, e.To) {
+			return fmt.Errorf("has edge %v: %v", e, g)
 		}
 	}
 	return nil
@@ -226,17 +202,6 @@ func runGraphOracle(draw func(label string, n int) int, bad bool) error {
 
 func TestGraphMeansAddWins(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		draw := func(label string, n int) int { return rapid.IntRange(0, n-1).Draw(t, label) }
-		require.NoError(t, runGraphOracle(draw, false))
-	})
-	for seed := range seeds.Of(t, 1000) {
-		require.NoError(t, runGraphOracle(random(seed), false), "seed %d", seed)
-	}
-	for seed := range seeds.UpTo(t, 1000) {
-		if runGraphOracle(random(seed), true) != nil {
-			return
-		}
-	}
-	t.Fatal("the oracle takes graphs whose edges outlive their ends")
+	holds(t, 1000, func(draw choose) error { return runGraphOracle(draw, false) })
+	contradicted(t, func(draw choose) error { return runGraphOracle(draw, true) })
 }

@@ -4,7 +4,8 @@
 // that changes. Who writes a lattice of his own runs [Laws] on it, and [Drafts] when it has an Effect.
 //
 // Laws say nothing about what a state means: a type that loses every write converges too. Beside them goes
-// a test against a specification; crdttest's own tests hold one for the set.
+// a test against a specification; crdttest's own tests hold them for sets, flags, registers, maps and graphs,
+// as random histories of replicas that crash and hear of things late, twice, out of order or never.
 package crdttest
 
 import (

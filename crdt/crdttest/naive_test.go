@@ -155,12 +155,14 @@ func (s *naive) value() []uint64 {
 
 func naiveSubject(bad mistakes) subjectSet[*naive] {
 	return subjectSet[*naive]{
-		new:    newNaive,
+		replicated: replicated[*naive]{
+			new:   newNaive,
+			join:  func(s, delta *naive) { s.join(delta, bad) },
+			clone: (*naive).clone,
+			since: func(from, to *naive) *naive { return from.since(to, bad) },
+		},
 		add:    func(s *naive, m *crdt.Minter, e uint64) *naive { return s.add(m, e, bad) },
 		remove: func(s *naive, es []uint64) *naive { return s.remove(es, bad) },
-		join:   func(s, delta *naive) { s.join(delta, bad) },
-		clone:  (*naive).clone,
-		since:  func(from, to *naive) *naive { return from.since(to, bad) },
 		value:  func(s *naive) ([]uint64, error) { return s.value(), nil },
 	}
 }
@@ -195,7 +197,28 @@ func (w *twin) remirror() { w.mirror = maps.Collect(w.set.AllDots()) }
 // compared runs the set beside the model: dots, contexts and traces must agree at each step.
 func compared() subjectSet[*twin] {
 	return subjectSet[*twin]{
-		new: func() *twin { return &twin{crdt.NewSet[uint64](), newNaive(), map[crdt.Dot]uint64{}, nil} },
+		replicated: replicated[*twin]{
+			new: func() *twin { return &twin{crdt.NewSet[uint64](), newNaive(), map[crdt.Dot]uint64{}, nil} },
+			join: func(w, delta *twin) {
+				w.joinSet(delta.set)
+				w.model.join(delta.model, mistakes{})
+			},
+			clone: func(w *twin) *twin {
+				c := &twin{set: w.set.Clone(), model: w.model.clone()}
+				c.remirror()
+				return c
+			},
+			since: func(from, to *twin) *twin {
+				delta, err := from.set.Since(to.set.Digest())
+				d := &twin{set: delta.Clone(), model: from.model.since(to.model, mistakes{}), errs: err}
+				want := modelSet(d.model)
+				exact := delta.Equal(want) // and where the digest has hashes only, no less and nothing made up
+				if !exact && (to.model.fewRuns() || !want.LessOrEqual(delta) || !delta.LessOrEqual(from.set)) {
+					to.errs = fmt.Errorf("Since answers %v, the model %v", delta, want)
+				}
+				return d
+			},
+		},
 		add: func(w *twin, m *crdt.Minter, e uint64) *twin {
 			again := *m
 			delta := &twin{set: w.set.Add(m, e), model: w.model.add(&again, e, mistakes{})}
@@ -206,25 +229,6 @@ func compared() subjectSet[*twin] {
 			delta := &twin{set: w.set.Remove(es...), model: w.model.remove(es, mistakes{})}
 			w.remirror()
 			return delta
-		},
-		join: func(w, delta *twin) {
-			w.joinSet(delta.set)
-			w.model.join(delta.model, mistakes{})
-		},
-		clone: func(w *twin) *twin {
-			c := &twin{set: w.set.Clone(), model: w.model.clone()}
-			c.remirror()
-			return c
-		},
-		since: func(from, to *twin) *twin {
-			delta, err := from.set.Since(to.set.Digest())
-			d := &twin{set: delta.Clone(), model: from.model.since(to.model, mistakes{}), errs: err}
-			want := modelSet(d.model)
-			exact := delta.Equal(want) // and where the digest has hashes only, no less and nothing made up
-			if !exact && (to.model.fewRuns() || !want.LessOrEqual(delta) || !delta.LessOrEqual(from.set)) {
-				to.errs = fmt.Errorf("Since answers %v, the model %v", delta, want)
-			}
-			return d
 		},
 		value: func(w *twin) ([]uint64, error) { return w.model.value(), errors.Join(w.errs, w.differ()) },
 	}

@@ -3,15 +3,10 @@ package crdttest
 import (
 	"fmt"
 	"math/bits"
-	"math/rand/v2"
 	"slices"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
-
 	"github.com/martinelli-go/martinelli/crdt"
-	"github.com/martinelli-go/martinelli/crdt/internal/seeds"
 )
 
 // The oracle runs a set through a history and compares its value, after each step, with what the meaning
@@ -52,9 +47,8 @@ func (o *oracle) of(adds, elements uint64) (some uint64) {
 	return some
 }
 
-func (o *oracle) perform(add bool, elements, heard uint64) (number int) {
+func (o *oracle) perform(add bool, elements, heard uint64) {
 	o.ops = append(o.ops, operation{add, elements, heard, o.of(o.alive(heard), elements)})
-	return len(o.ops) - 1
 }
 
 // value returns the elements of the adds that are alive.
@@ -99,130 +93,45 @@ func (o *oracle) closed(heard uint64) bool {
 	return true
 }
 
-// subjectSet is a set that the oracle can drive; S is a mutable state, and the deltas are such states too.
+// subjectSet is a set that the oracle can drive.
 type subjectSet[S any] struct {
-	new    func() S
+	replicated[S]
 	add    func(s S, m *crdt.Minter, e uint64) S
 	remove func(s S, es []uint64) S
-	join   func(s, delta S)
-	clone  func(s S) S
-	since  func(from, to S) S
 	value  func(s S) ([]uint64, error)
 }
 
-type heardState[S any] struct {
-	state S
-	heard uint64
-}
-
 // runOracle drives a history that draw chooses and returns the first contradiction.
-func runOracle[S any](im subjectSet[S], draw func(label string, n int) int) error {
-	type repair struct {
-		to int
-		heardState[S]
-	}
-	var (
-		o        oracle
-		replicas [Replicas]heardState[S]
-		disks    [Replicas]heardState[S]
-		ms       = minters()
-		messages []heardState[S]
-		repairs  []repair
-		trail    []string
-	)
-	for i := range replicas {
-		replicas[i] = heardState[S]{state: im.new()}
-		disks[i] = heardState[S]{state: im.new()}
-	}
-	check := func(i int) error {
-		got, err := im.value(replicas[i].state)
-		if err != nil {
-			return fmt.Errorf("replica %d: %w, after %v", i, err, trail)
-		}
-		want := elementsOf(o.value(replicas[i].heard))
-		if !slices.Equal(got, want) {
-			return fmt.Errorf("replica %d holds %v, want %v, after %v", i, got, want, trail)
-		}
-		if book, ok := o.textbook(replicas[i].heard); ok && !slices.Equal(elementsOf(book), want) {
-			return fmt.Errorf("the specifications differ: %v and %v, after %v", elementsOf(book), want, trail)
-		}
-		return nil
-	}
-	fix := func(from, to int) {
-		im.join(replicas[to].state, im.since(replicas[from].state, replicas[to].state))
-		replicas[to].heard |= replicas[from].heard
-	}
-
-	for steps := 5 + draw("steps", 45); steps > 0; steps-- {
-		i := draw("replica", Replicas)
-		r := &replicas[i]
-		switch step := draw("step", 13); {
-		case step <= 3:
-			e := draw("element", oracleElements)
-			trail = append(trail, fmt.Sprintf("%d adds %d", i, e))
-			delta := im.add(r.state, ms[i], uint64(e))
-			n := o.perform(true, 1<<e, r.heard)
-			r.heard |= 1 << n
-			messages = append(messages, heardState[S]{im.clone(delta), 1 << n})
-		case step <= 5:
+func runOracle[S any](im subjectSet[S], draw choose) error {
+	var o oracle
+	d := driver[S]{
+		replicated: im.replicated,
+		perform: func(r heardState[S], m *crdt.Minter, draw choose) (delta S, what string) {
+			if draw("operation", 3) < 2 {
+				e := draw("element", oracleElements)
+				o.perform(true, 1<<e, r.heard)
+				return im.add(r.state, m, uint64(e)), fmt.Sprintf("adds %d", e)
+			}
 			mask := uint64(1 + draw("elements", 1<<oracleElements-1))
-			trail = append(trail, fmt.Sprintf("%d removes %v", i, elementsOf(mask)))
-			delta := im.remove(r.state, elementsOf(mask))
-			n := o.perform(false, mask, r.heard)
-			r.heard |= 1 << n
-			messages = append(messages, heardState[S]{im.clone(delta), 1 << n})
-		case step <= 8 && len(messages) > 0: // any order, again and again, or never
-			m := messages[draw("message", len(messages))]
-			trail = append(trail, fmt.Sprintf("%d hears %b", i, m.heard))
-			im.join(r.state, m.state)
-			r.heard |= m.heard
-		case step == 9 && len(messages) > 1: // grouped
-			a, b := messages[draw("a", len(messages))], messages[draw("b", len(messages))]
-			group := im.clone(a.state)
-			im.join(group, b.state)
-			messages = append(messages, heardState[S]{group, a.heard | b.heard})
-		case step == 10: // a repair, whose answer may be late
-			j := (i + 1 + draw("other", Replicas-1)) % Replicas
-			trail = append(trail, fmt.Sprintf("%d answers %d's digest", i, j))
-			repairs = append(repairs, repair{j, heardState[S]{im.clone(im.since(r.state, replicas[j].state)), r.heard}})
-		case step == 11 && len(repairs) > 0:
-			k := draw("repair", len(repairs))
-			i = repairs[k].to
-			trail = append(trail, fmt.Sprintf("%d repairs", i))
-			im.join(replicas[i].state, repairs[k].state)
-			replicas[i].heard |= repairs[k].heard
-		case step == 12: // to disk, or back to what the disk has: then answers on their way are void
-			if draw("crash", 2) == 0 {
-				disks[i] = heardState[S]{im.clone(r.state), r.heard}
-				break
+			o.perform(false, mask, r.heard)
+			return im.remove(r.state, elementsOf(mask)), fmt.Sprintf("removes %v", elementsOf(mask))
+		},
+		check: func(r heardState[S]) error {
+			got, err := im.value(r.state)
+			if err != nil {
+				return err
 			}
-			trail = append(trail, fmt.Sprintf("%d crashes", i))
-			*r = heardState[S]{im.clone(disks[i].state), disks[i].heard}
-			repairs = slices.DeleteFunc(repairs, func(p repair) bool { return p.to == i })
-		}
-		if err := check(i); err != nil {
-			return err
-		}
-	}
-	trail = append(trail, "all repair")
-	for range 2 {
-		for i := range replicas {
-			for j := range replicas {
-				if i != j {
-					fix(i, j)
-				}
+			want := elementsOf(o.value(r.heard))
+			if !slices.Equal(got, want) {
+				return fmt.Errorf("holds %v, want %v", got, want)
 			}
-		}
+			if book, ok := o.textbook(r.heard); ok && !slices.Equal(elementsOf(book), want) {
+				return fmt.Errorf("the specifications differ: %v and %v", elementsOf(book), want)
+			}
+			return nil
+		},
 	}
-	for i := range replicas {
-		if err := check(i); err != nil {
-			return err
-		}
-		if replicas[i].heard != replicas[0].heard {
-			return fmt.Errorf("replica %d has not heard of all", i)
-		}
-	}
-	return nil
+	return d.run(draw)
 }
 
 func elementsOf(mask uint64) []uint64 {
@@ -235,27 +144,10 @@ func elementsOf(mask uint64) []uint64 {
 
 func TestSetMeansAddWins(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		err := runOracle(compared(), func(label string, n int) int { return rapid.IntRange(0, n-1).Draw(t, label) })
-		require.NoError(t, err)
-	})
+	holds(t, 3000, func(draw choose) error { return runOracle(compared(), draw) })
 }
 
-func random(seed uint64) func(string, int) int {
-	r := rand.New(rand.NewPCG(seed, 1))
-	return func(_ string, n int) int { return r.IntN(n) }
-}
-
-// TestSetMeansAddWinsLong uses a plain generator, which reaches deeper than rapid's small cases.
-func TestSetMeansAddWinsLong(t *testing.T) {
-	t.Parallel()
-	for seed := range seeds.Of(t, 3000) {
-		require.NoError(t, runOracle(compared(), random(seed)), "seed %d", seed)
-	}
-}
-
-// TestOracleFindsKnownWrongTurns makes each mistake in the naive model and expects the oracle to object: a
-// checker that never failed is not believed.
+// TestOracleFindsKnownWrongTurns makes each mistake in the naive model and expects the oracle to object.
 func TestOracleFindsKnownWrongTurns(t *testing.T) {
 	t.Parallel()
 	for name, m := range map[string]mistakes{
@@ -269,16 +161,8 @@ func TestOracleFindsKnownWrongTurns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for seed := range seeds.UpTo(t, 200_000) {
-				if err := runOracle(naiveSubject(m), random(seed)); err != nil {
-					t.Logf("seed %d: %v", seed, err)
-					return
-				}
-			}
-			t.Fatal("the oracle accepts it")
+			contradicted(t, func(draw choose) error { return runOracle(naiveSubject(m), draw) })
 		})
 	}
-	for seed := range seeds.Of(t, 1000) { // and nothing is wrong with the model without them
-		require.NoError(t, runOracle(naiveSubject(mistakes{}), random(seed)), "seed %d", seed)
-	}
+	holdsLong(t, 1000, func(draw choose) error { return runOracle(naiveSubject(mistakes{}), draw) })
 }

@@ -123,7 +123,7 @@ type nestedOp struct {
 	arg        uint64
 }
 
-func drawNestedOp(draw func(string, int) int, keys, args int) nestedOp {
+func drawNestedOp(draw choose, keys, args int) nestedOp {
 	op := nestedOp{
 		outer: uint64(draw("outer", keys)),
 		key:   uint64(draw("key", keys)),
@@ -160,7 +160,7 @@ func (l leaf[S]) subject(keys int) Subject[*nested[S]] {
 		Begin: func() func(*rapid.T, int, *nested[S]) *nested[S] {
 			ms := minters()
 			return func(t *rapid.T, replica int, m *nested[S]) *nested[S] {
-				draw := func(label string, n int) int { return rapid.IntRange(0, n-1).Draw(t, label) }
+				draw := drawnBy(t)
 				op := drawNestedOp(draw, keys, l.args)
 				switch draw("way", 8) {
 				case 0: // as a block does

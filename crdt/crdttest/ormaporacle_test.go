@@ -8,11 +8,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
-
 	"github.com/martinelli-go/martinelli/crdt"
-	"github.com/martinelli-go/martinelli/crdt/internal/seeds"
 )
 
 // The oracle of nested maps knows operations and what their replica had heard of, and no dots: an add lives
@@ -49,7 +45,7 @@ type meaning struct {
 	means               func(args []uint64) map[uint64]int
 }
 
-func (o *nestedOracle) perform(m meaning, op nestedOp, heard uint64) int {
+func (o *nestedOracle) perform(m meaning, op nestedOp, heard uint64) {
 	e := nestedEvent{nestedOp: op}
 	for a := o.alive(heard); a != 0; a &= a - 1 {
 		i := bits.TrailingZeros64(a)
@@ -58,7 +54,6 @@ func (o *nestedOracle) perform(m meaning, op nestedOp, heard uint64) int {
 		}
 	}
 	o.ops = append(o.ops, e)
-	return len(o.ops) - 1
 }
 
 // ends says whether op ends an add that it has seen.
@@ -95,127 +90,58 @@ func (m meaning) value(live []place) nestedValue {
 
 // subjectMap is a nested map that the oracle can drive.
 type subjectMap[S any] struct {
+	replicated[S]
 	meaning
 	args  int
-	new   func() S
 	apply func(s S, m *crdt.Minter, op nestedOp) S
-	join  func(s, delta S)
-	clone func(s S) S
-	since func(from, to S) S
 	value func(s S) nestedValue
 }
 
-func runMapOracle[S any](im subjectMap[S], draw func(label string, n int) int) error {
-	type repair struct {
-		to int
-		heardState[S]
-	}
-	var (
-		o        nestedOracle
-		replicas [Replicas]heardState[S]
-		disks    [Replicas]heardState[S]
-		ms       = minters()
-		messages []heardState[S]
-		repairs  []repair
-		trail    []string
-	)
-	for i := range replicas {
-		replicas[i].state = im.new()
-		disks[i].state = im.new()
-	}
-	check := func(i int) error {
-		var live []place
-		for a := o.alive(replicas[i].heard); a != 0; a &= a - 1 {
-			op := o.ops[bits.TrailingZeros64(a)]
-			live = append(live, place{op.outer, op.key, op.arg})
-		}
-		got, want := im.value(replicas[i].state), im.meaning.value(live)
-		if !reflect.DeepEqual(got, want) {
-			return fmt.Errorf("replica %d holds %v, want %v, after %v", i, got, want, trail)
-		}
-		return nil
-	}
-	for steps := 5 + draw("steps", 45); steps > 0; steps-- {
-		i := draw("replica", Replicas)
-		r := &replicas[i]
-		switch step := draw("step", 13); {
-		case step <= 5:
+// runMapOracle drives a history that draw chooses and returns the first contradiction.
+func runMapOracle[S any](im subjectMap[S], draw choose) error {
+	var o nestedOracle
+	d := driver[S]{
+		replicated: im.replicated,
+		perform: func(r heardState[S], m *crdt.Minter, draw choose) (delta S, what string) {
 			op := drawNestedOp(draw, nestedKeys, im.args)
-			trail = append(trail, fmt.Sprintf("%d: %+v", i, op))
-			delta := im.clone(im.apply(r.state, ms[i], op))
-			n := o.perform(im.meaning, op, r.heard)
-			r.heard |= 1 << n
-			messages = append(messages, heardState[S]{delta, 1 << n})
-		case step <= 8 && len(messages) > 0: // any order, again and again, or never
-			m := messages[draw("message", len(messages))]
-			trail = append(trail, fmt.Sprintf("%d hears %b", i, m.heard))
-			im.join(r.state, m.state)
-			r.heard |= m.heard
-		case step == 9 && len(messages) > 1: // grouped
-			a, b := messages[draw("a", len(messages))], messages[draw("b", len(messages))]
-			group := im.clone(a.state)
-			im.join(group, b.state)
-			messages = append(messages, heardState[S]{group, a.heard | b.heard})
-		case step == 10: // a repair, whose answer may be late
-			j := (i + 1 + draw("other", Replicas-1)) % Replicas
-			trail = append(trail, fmt.Sprintf("%d answers %d's digest", i, j))
-			repairs = append(repairs, repair{j, heardState[S]{im.clone(im.since(r.state, replicas[j].state)), r.heard}})
-		case step == 11 && len(repairs) > 0:
-			k := draw("repair", len(repairs))
-			i = repairs[k].to
-			trail = append(trail, fmt.Sprintf("%d repairs", i))
-			im.join(replicas[i].state, repairs[k].state)
-			replicas[i].heard |= repairs[k].heard
-		case step == 12: // to disk, or back to what the disk has: then answers on their way are void
-			if draw("crash", 2) == 0 {
-				disks[i] = heardState[S]{im.clone(r.state), r.heard}
-				break
+			o.perform(im.meaning, op, r.heard)
+			return im.apply(r.state, m, op), fmt.Sprintf("does %+v", op)
+		},
+		check: func(r heardState[S]) error {
+			var live []place
+			for a := o.alive(r.heard); a != 0; a &= a - 1 {
+				op := o.ops[bits.TrailingZeros64(a)]
+				live = append(live, place{op.outer, op.key, op.arg})
 			}
-			trail = append(trail, fmt.Sprintf("%d crashes", i))
-			*r = heardState[S]{im.clone(disks[i].state), disks[i].heard}
-			repairs = slices.DeleteFunc(repairs, func(p repair) bool { return p.to == i })
-		}
-		if err := check(i); err != nil {
-			return err
-		}
-	}
-	trail = append(trail, "all repair")
-	for range 2 {
-		for i := range replicas {
-			for j := range replicas {
-				if i != j {
-					im.join(replicas[j].state, im.since(replicas[i].state, replicas[j].state))
-					replicas[j].heard |= replicas[i].heard
-				}
+			if got, want := im.value(r.state), im.meaning.value(live); !reflect.DeepEqual(got, want) {
+				return fmt.Errorf("holds %v, want %v", got, want)
 			}
-		}
+			return nil
+		},
 	}
-	for i := range replicas {
-		if err := check(i); err != nil {
-			return err
-		}
-	}
-	return nil
+	return d.run(draw)
 }
 
 func (l leaf[S]) meaning() meaning { return meaning{l.overwrites, l.removes, l.means} }
 
 func (l leaf[S]) real() subjectMap[*nested[S]] {
 	return subjectMap[*nested[S]]{
+		replicated: replicated[*nested[S]]{
+			new:   crdt.NewORMap[uint64, *crdt.MapStore[uint64, S]],
+			join:  func(s, delta *nested[S]) { s.Join(delta) },
+			clone: (*nested[S]).Clone,
+			since: func(from, to *nested[S]) *nested[S] {
+				d, err := from.Since(to.Digest())
+				if err != nil {
+					panic(err)
+				}
+				return d
+			},
+		},
 		meaning: l.meaning(),
 		args:    l.args,
-		new:     crdt.NewORMap[uint64, *crdt.MapStore[uint64, S]],
 		apply: func(s *nested[S], m *crdt.Minter, op nestedOp) *nested[S] {
 			return s.Apply(l.change(s.Values(), m, op))
-		},
-		join:  func(s, delta *nested[S]) { s.Join(delta) },
-		clone: (*nested[S]).Clone,
-		since: func(from, to *nested[S]) *nested[S] {
-			d, err := from.Since(to.Digest())
-			if err != nil {
-				panic(err)
-			}
-			return d
 		},
 		value: func(s *nested[S]) nestedValue {
 			out := nestedValue{}
@@ -298,9 +224,31 @@ func (s *naiveMap) join(delta *naiveMap, bad mapMistakes) {
 
 func naiveMapSubject(m meaning, args int, bad mapMistakes) subjectMap[*naiveMap] {
 	return subjectMap[*naiveMap]{
+		replicated: replicated[*naiveMap]{
+			new:   newNaiveMap,
+			join:  func(s, delta *naiveMap) { s.join(delta, bad) },
+			clone: (*naiveMap).clone,
+			since: func(from, to *naiveMap) *naiveMap {
+				if !bad.digestSeen && !bad.wholeAnswer {
+					return from
+				}
+				delta := newNaiveMap()
+				for d := range from.seen {
+					if p, live := from.live[d]; !to.seen[d] {
+						delta.seen[d] = true
+						if live {
+							delta.live[d] = p
+						}
+					}
+				}
+				if bad.wholeAnswer {
+					maps.Copy(delta.seen, from.seen)
+				}
+				return delta
+			},
+		},
 		meaning: m,
 		args:    args,
-		new:     newNaiveMap,
 		apply: func(s *naiveMap, minter *crdt.Minter, op nestedOp) *naiveMap {
 			delta := newNaiveMap()
 			for d, p := range s.live {
@@ -325,26 +273,6 @@ func naiveMapSubject(m meaning, args int, bad mapMistakes) subjectMap[*naiveMap]
 			}
 			return delta
 		},
-		join:  func(s, delta *naiveMap) { s.join(delta, bad) },
-		clone: (*naiveMap).clone,
-		since: func(from, to *naiveMap) *naiveMap {
-			if !bad.digestSeen && !bad.wholeAnswer {
-				return from
-			}
-			delta := newNaiveMap()
-			for d := range from.seen {
-				if p, live := from.live[d]; !to.seen[d] {
-					delta.seen[d] = true
-					if live {
-						delta.live[d] = p
-					}
-				}
-			}
-			if bad.wholeAnswer {
-				maps.Copy(delta.seen, from.seen)
-			}
-			return delta
-		},
 		value: func(s *naiveMap) nestedValue { return m.value(slices.Collect(maps.Values(s.live))) },
 	}
 }
@@ -353,20 +281,22 @@ func naiveMapSubject(m meaning, args int, bad mapMistakes) subjectMap[*naiveMap]
 func both[S crdt.DotStore[S]](l leaf[S]) subjectMap[*beside[S]] {
 	real, model := l.real(), naiveMapSubject(l.meaning(), l.args, mapMistakes{})
 	return subjectMap[*beside[S]]{
+		replicated: replicated[*beside[S]]{
+			new: func() *beside[S] { return &beside[S]{real.new(), model.new()} },
+			join: func(s, d *beside[S]) {
+				real.join(s.real, d.real)
+				model.join(s.model, d.model)
+			},
+			clone: func(s *beside[S]) *beside[S] { return &beside[S]{real.clone(s.real), model.clone(s.model)} },
+			since: func(from, to *beside[S]) *beside[S] {
+				return &beside[S]{real.since(from.real, to.real), model.since(from.model, to.model)}
+			},
+		},
 		meaning: l.meaning(),
 		args:    l.args,
-		new:     func() *beside[S] { return &beside[S]{real.new(), model.new()} },
 		apply: func(s *beside[S], m *crdt.Minter, op nestedOp) *beside[S] {
 			again := *m
 			return &beside[S]{real.apply(s.real, m, op), model.apply(s.model, &again, op)}
-		},
-		join: func(s, d *beside[S]) {
-			real.join(s.real, d.real)
-			model.join(s.model, d.model)
-		},
-		clone: func(s *beside[S]) *beside[S] { return &beside[S]{real.clone(s.real), model.clone(s.model)} },
-		since: func(from, to *beside[S]) *beside[S] {
-			return &beside[S]{real.since(from.real, to.real), model.since(from.model, to.model)}
 		},
 		value: func(s *beside[S]) nestedValue {
 			n := 0
@@ -388,13 +318,7 @@ type beside[S crdt.DotStore[S]] struct {
 
 func mapOracle[S crdt.DotStore[S]](t *testing.T, l leaf[S]) {
 	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		err := runMapOracle(both(l), func(label string, n int) int { return rapid.IntRange(0, n-1).Draw(t, label) })
-		require.NoError(t, err)
-	})
-	for seed := range seeds.Of(t, 1000) {
-		require.NoError(t, runMapOracle(both(l), random(seed)), "seed %d", seed)
-	}
+	holds(t, 1000, func(draw choose) error { return runMapOracle(both(l), draw) })
 }
 
 func TestORMapMeansResetRemove(t *testing.T) {
@@ -421,13 +345,10 @@ func TestMapOracleFindsKnownWrongTurns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for seed := range seeds.UpTo(t, 200_000) {
-				if err := runMapOracle(naiveMapSubject(l.meaning(), l.args, bad), random(seed)); err != nil {
-					t.Logf("seed %d: %v", seed, err)
-					return
-				}
-			}
-			t.Fatal("the oracle accepts it")
+			contradicted(t, func(draw choose) error { return runMapOracle(naiveMapSubject(l.meaning(), l.args, bad), draw) })
 		})
 	}
+	holdsLong(t, 1000, func(draw choose) error {
+		return runMapOracle(naiveMapSubject(l.meaning(), l.args, mapMistakes{}), draw)
+	})
 }

@@ -16,7 +16,7 @@ type order = *crdt.PartialOrder[uint64]
 // orderNames hands out names that no other element has.
 type orderNames struct{ next uint64 }
 
-func (n *orderNames) position(draw func(string, int) int, label string) (crdt.Position[uint64], uint64) {
+func (n *orderNames) position(draw choose, label string) (crdt.Position[uint64], uint64) {
 	switch k := draw(label, int(n.next)+2); k {
 	case 0:
 		return crdt.Start[uint64](), 0
@@ -34,7 +34,7 @@ func TestPartialOrderLaws(t *testing.T) {
 		Begin: func() func(*rapid.T, int, order) order {
 			names := &orderNames{}
 			return func(t *rapid.T, _ int, o order) order {
-				draw := func(label string, n int) int { return rapid.IntRange(0, n-1).Draw(t, label) }
+				draw := drawnBy(t)
 				a, e := names.position(draw, "after")
 				b, _ := names.position(draw, "before")
 				if draw("remove", 4) == 0 {
@@ -66,7 +66,7 @@ func TestPartialOrderMeansItsHistory(t *testing.T) {
 		real  order
 		facts map[fact]bool
 	}
-	run := func(t require.TestingT, draw func(string, int) int) {
+	run := func(t require.TestingT, draw choose) {
 		var replicas [Replicas]replica
 		for i := range replicas {
 			replicas[i] = replica{crdt.NewPartialOrder(Uints()), map[fact]bool{}}
@@ -157,9 +157,7 @@ func TestPartialOrderMeansItsHistory(t *testing.T) {
 			require.Len(t, line, count)
 		}
 	}
-	rapid.Check(t, func(t *rapid.T) {
-		run(t, func(label string, n int) int { return rapid.IntRange(0, n-1).Draw(t, label) })
-	})
+	rapid.Check(t, func(t *rapid.T) { run(t, drawnBy(t)) })
 	for seed := range seeds.Of(t, 100) {
 		run(t, random(seed))
 	}

@@ -33,7 +33,7 @@ func TestTwoPhaseGraphLaws(t *testing.T) {
 		New: func() twoPhase { return crdt.NewTwoPhaseGraph(Uints()) },
 		Begin: func() func(*rapid.T, int, twoPhase) twoPhase {
 			return func(t *rapid.T, _ int, g twoPhase) twoPhase {
-				draw := func(label string, n int) int { return rapid.IntRange(0, n-1).Draw(t, label) }
+				draw := drawnBy(t)
 				delta, _ := applyTwoPhase(g, drawGraphOp(draw))
 				return delta
 			}
@@ -98,7 +98,7 @@ func TestTwoPhaseGraphMeansFourSets(t *testing.T) {
 		real  twoPhase
 		model fourSets
 	}
-	run := func(t require.TestingT, draw func(string, int) int) {
+	run := func(t require.TestingT, draw choose) {
 		var replicas [Replicas]both
 		for i := range replicas {
 			replicas[i] = both{crdt.NewTwoPhaseGraph(Uints()), newFourSets()}
@@ -144,9 +144,7 @@ func TestTwoPhaseGraphMeansFourSets(t *testing.T) {
 			require.Len(t, slices.Collect(r.real.Edges()), es)
 		}
 	}
-	rapid.Check(t, func(t *rapid.T) {
-		run(t, func(label string, n int) int { return rapid.IntRange(0, n-1).Draw(t, label) })
-	})
+	rapid.Check(t, func(t *rapid.T) { run(t, drawnBy(t)) })
 	for seed := range seeds.Of(t, 300) {
 		run(t, random(seed))
 	}

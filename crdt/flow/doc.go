@@ -57,9 +57,10 @@
 // injective and branches that meet again are right by construction. What is not linear counts an element
 // once however large its weight: every fold, and every operator with two unlike inputs, begins with a
 // distinct, which passes on only the crossings between absent and present. So a pair of a join has weight
-// 1, and two weights that are negative for a moment never make a positive one. See Budiu, Chajed, McSherry, Ryzhyk and
-// Tannen, "DBSP: Automatic Incremental View Maintenance for Rich Query Languages", VLDB 2023; here
-// time is a sequence of batches for each edge, and sources see each birth and death exactly once.
+// 1, and two weights that are negative for a moment never make a positive one. See Budiu, Chajed,
+// McSherry, Ryzhyk and Tannen, "DBSP: Automatic Incremental View Maintenance for Rich Query Languages",
+// VLDB 2023; here time is a sequence of batches for each edge, and sources see each birth and death
+// exactly once.
 //
 // # Sources
 //

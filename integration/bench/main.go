@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	command := report.Command{
 		Name:    "bench",
-		About:   "Measures calls and purchases beside what others reach; about two minutes.",
+		About:   "Measures calls and purchases beside what others reach; some minutes.",
 		Results: "bench.json",
 		Measure: func(ctx context.Context, short bool, results string, stderr io.Writer) *report.Report {
 			b := &bench{plan: fullPlan, results: results, stderr: stderr}

@@ -39,7 +39,7 @@ func main() {
 
 var command = report.Command{
 	Name:    "benchchannels",
-	About:   "Measures small calls beside transfers of 64 MiB; about two minutes, 2 GB.",
+	About:   "Measures small calls beside transfers of 64 MiB; some minutes, 2 GB.",
 	Results: "channels.json",
 	Measure: func(ctx context.Context, short bool, _ string, stderr io.Writer) *report.Report {
 		p := plan{processes: 3, rounds: 7, phase: 5 * time.Second}

@@ -21,7 +21,7 @@ func TestHelp(t *testing.T) {
 
 func TestEveryBarIsMeasured(t *testing.T) {
 	t.Parallel()
-	tiny := plan{sizes: []int{1000, 2000}, bar: 2000, rounds: func(int) int { return 1 }, adds: 2000, joins: 20}
+	tiny := plan{sizes: []int{1000, 2600}, bar: 2600, rounds: func(int) int { return 1 }, adds: 2600, joins: 20}
 	r := measure(t.Context(), tiny, io.Discard)
 	require.Empty(t, r.Failures)
 	require.Len(t, r.Sections, 4)

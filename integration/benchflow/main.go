@@ -32,7 +32,7 @@ func main() {
 
 var command = report.Command{
 	Name:    "benchflow",
-	About:   "Measures operators beside a bare map and a recomputation from scratch; about three minutes.",
+	About:   "Measures operators beside a bare map and a recomputation from scratch; some minutes.",
 	Results: "flow.json",
 	Measure: func(ctx context.Context, short bool, _ string, stderr io.Writer) *report.Report {
 		p := fullPlan

@@ -483,15 +483,14 @@ func (n *node) place() wire.AtPlace { return wire.NewPlace(&testEngine{n}) }
 // eventually waits for the condition, and says what was last wrong.
 func eventually(t *testing.T, ok func() error) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		err := ok()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
+	tick, late := time.NewTicker(2*time.Millisecond), time.NewTimer(20*time.Second)
+	defer tick.Stop()
+	defer late.Stop()
+	for err := ok(); err != nil; err = ok() {
+		select {
+		case <-tick.C:
+		case <-late.C:
 			require.NoError(t, err)
 		}
-		time.Sleep(2 * time.Millisecond) // between looks at the condition
 	}
 }
