@@ -154,7 +154,7 @@ var errBroken = &DecodeError{Message: "broken"}
 func TestLayoutsAreCheckedWhenMade(t *testing.T) {
 	t.Parallel()
 	field := func(num int) StructField[sampleStruct] {
-		return Field(num, "up", func(s *sampleStruct) **GCounter { return &s.Alive() }, gcounterPart())
+		return Field(num, "up", func(s *sampleStruct) **GCounter { return &s.Up }, gcounterPart())
 	}
 	for _, nums := range [][]int{{1}, {0}, {3, 2}, {2, 2}, {1 << 29}} {
 		require.Panics(t, func() {

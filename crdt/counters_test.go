@@ -74,13 +74,13 @@ type sampleStruct struct {
 }
 
 var sampleLayout = NewLayout("Sample",
-	Field(2, "up", func(s *sampleStruct) **GCounter { return &s.Alive() }, gcounterPart()),
+	Field(2, "up", func(s *sampleStruct) **GCounter { return &s.Up }, gcounterPart()),
 	Field(4, "both", func(s *sampleStruct) **samplePair { return &s.Both }, PairCodec(gcounterPart(), SetCodec(stringCodec()))),
 )
 
 func structSample() *sampleStruct {
 	s := sampleLayout.New()
-	s.Alive().Add(1, 2)
+	s.Up.Add(1, 2)
 	s.Both.Join(pairSample())
 	return s
 }

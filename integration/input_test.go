@@ -58,7 +58,7 @@ func TestPortInUse(t *testing.T) {
 func TestAListThatDoesNotFit(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]silo.Config{
-		"one twice":              {Advertise: "a:1", Join: "a:1,a:1", Network: silo.NewNetwork()},
+		"one twice": {Advertise: "a:1", Join: "a:1,a:1", Network: silo.NewNetwork()},
 	} {
 		_, err := silo.Start(within(t, 10*time.Second), c)
 		var wrong *consensus.WrongList
