@@ -19,7 +19,7 @@ type AdminRequest struct {
 	Force bool
 	// Passed says that a silo has passed this on, which is done once.
 	Passed bool
-	// Addrs are the silos that are to found a cluster, of AdminInit.
+	// Addrs are the silos that are to found a cluster, of AdminInit and, if any, of AdminAsk.
 	Addrs []string
 }
 
@@ -28,7 +28,7 @@ type AdminOp uint8
 
 // The operations.
 const (
-	AdminAsk    AdminOp = iota + 1 // how far the silo is with being a member of a cluster
+	AdminAsk    AdminOp = iota + 1 // how far the silo is with being a member of a cluster, and whether AdminInit would be taken
 	AdminDrain                     // give everything away and end, at that silo
 	AdminRemove                    // take a store out for good, at the leader of the log
 	AdminInit                      // found a cluster, at each that founds

@@ -50,7 +50,7 @@ func TestAdminIsDecodedStrictly(t *testing.T) {
 		"too many addresses": (&AdminRequest{Op: AdminInit, Addrs: make([]string, maxFounders+1)}).Append(nil),
 		"twice the same":     slices.Concat(adminRequest.Append(nil), adminRequest.Append(nil)),
 		"an unknown field":   appendUint(adminRequest.Append(nil), 6, 1),
-		"a byte too few":     adminRequest.Append(nil)[:5],
+		"a byte too few":     adminRequest.Append(nil)[:4],
 	} {
 		_, err := DecodeAdminRequest(b)
 		require.Error(t, err, what)
