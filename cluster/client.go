@@ -65,10 +65,11 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// start starts the node by which silos are reached.
-func (c Config) start() (*actor.Node, error) {
+// start starts the node by which silos are reached. With a secret it shows that it knows it, as silos do.
+func (c Config) start(secret string) (*actor.Node, error) {
 	return actor.Start(actor.Config{
-		Addr: c.Listen, Network: c.Network, Limit: c.MaxMessage + overhead, SilosOnly: true, TLS: c.TLS, Incarnation: uint64(time.Now().UnixNano()), Logger: c.Logger,
+		Addr: c.Listen, Network: c.Network, Limit: c.MaxMessage + overhead, SilosOnly: true, TLS: c.TLS, Silo: secret != "", Secret: secret,
+		Incarnation: uint64(time.Now().UnixNano()), Logger: c.Logger,
 	})
 }
 
@@ -143,7 +144,7 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 		}
 		cl.kinds[k.Name()] = k
 	}
-	cl.node, err = c.start()
+	cl.node, err = c.start("")
 	if err != nil {
 		return nil, fmt.Errorf("cluster: Config.Listen: %w", err)
 	}

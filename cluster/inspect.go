@@ -27,7 +27,7 @@ type Report struct {
 	Leader string `json:"leader"`
 	Term   uint64 `json:"term"`
 	Slots  int    `json:"slots"` // that there are
-	// Silos are the members of the newest view, by address.
+	// Silos are the members of the newest view, and the stores of the log that are in no view, by address.
 	Silos []SiloReport `json:"silos"`
 	// Problems are what keeps the cluster from being healthy, each a sentence; none where it is.
 	Problems []string `json:"problems"`
@@ -39,8 +39,17 @@ type SiloReport struct {
 	Addr string      `json:"addr"`
 	// Incarnation names the run of its process that was up last; text in JSON, which has no numbers of 64 bits.
 	Incarnation uint64 `json:"incarnation,string"`
-	State       string `json:"state"` // joining, active, leaving or dead, in the newest view
-	Slots       int    `json:"slots"` // that it owns
+	// State is joining, active, leaving or dead, in the newest view, or absent of a store that is in none, and
+	// Since the number of the view in which it came to it.
+	State  string `json:"state"`
+	Since  uint64 `json:"since"`
+	Slots  int    `json:"slots"`  // that it holds
+	Moving int    `json:"moving"` // of Slots, to other silos
+	// Log is what its store is in the log, by the word of a silo that has the newest view: voter, non-voter, or
+	// none.
+	Log     string            `json:"log"`
+	Labels  map[string]string `json:"labels,omitempty"`
+	Suspect *Suspicion        `json:"suspect,omitempty"`
 
 	Silent  string `json:"silent,omitempty"` // why it did not answer
 	Version string `json:"version,omitempty"`
@@ -51,6 +60,25 @@ type SiloReport struct {
 	// Grains is how many are active, by kind, where that was asked for.
 	Grains map[string]int `json:"grains,omitempty"`
 }
+
+// Suspicion is what the leader of the log thinks of a silo that it hears too little of.
+type Suspicion struct {
+	Votes int `json:"votes"` // of other silos that do not reach it
+	// Silent is how long ago it renewed its lease, in seconds.
+	Silent float64 `json:"silent_s"`
+	// Condemned says that it is given no lease any more, and is removed when its last one has run out.
+	Condemned bool `json:"condemned"`
+}
+
+// What a store is in the log.
+const (
+	LogVoter    = "voter"
+	LogNonVoter = "non-voter"
+	LogNone     = "none"
+)
+
+// The state of a store of the log that is in no view.
+const stateAbsent = "absent"
 
 // Inspection says what Inspect looks at besides what costs nothing.
 type Inspection struct {
@@ -65,34 +93,45 @@ const inspectTimeout = 2 * time.Second
 // Silos, Listen, TLS, TrustNetwork, MaxMessage, Logger and Network; Listen is by default the address of this machine that faces
 // the silos, at any free port. Errors: *ConfigError, and *NoSilo where no seed answered.
 func Inspect(ctx context.Context, c Config, what Inspection) (_ *Report, err error) {
+	node, seeds, err := c.visit(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, endVisit(ctx, node)) }()
+	return inspect(ctx, node, seeds, what)
+}
+
+// visit starts a node by which silos are asked now, and says where they are.
+func (c Config) visit(ctx context.Context, secret string) (*actor.Node, []string, error) {
 	source, err := discovery.Parse(c.Silos)
 	if err != nil {
-		return nil, &ConfigError{"Silos", err.Error()}
+		return nil, nil, &ConfigError{"Silos", err.Error()}
 	}
 	seeds, err := source.Seeds(ctx)
 	if err != nil {
-		return nil, &NoSilo{map[string]string{source.String(): err.Error()}, errAskedOnce}
+		return nil, nil, &NoSilo{map[string]string{source.String(): err.Error()}, errAskedOnce}
 	}
 	if c.Listen == "" && c.Network == nil {
 		c.Listen = facing(ctx, seeds)
 	}
 	if err := c.TLS.Check(); err != nil {
-		return nil, &ConfigError{"TLS", err.Error()}
+		return nil, nil, &ConfigError{"TLS", err.Error()}
 	}
 	c = c.withDefaults()
 	if err := c.trusts(append([]string{c.Listen}, seeds...)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	node, err := c.start()
+	node, err := c.start(secret)
 	if err != nil {
-		return nil, &ConfigError{"Listen", err.Error()}
+		return nil, nil, &ConfigError{"Listen", err.Error()}
 	}
-	defer func() {
-		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), inspectTimeout)
-		defer cancel()
-		err = errors.Join(err, node.Stop(stop))
-	}()
-	return inspect(ctx, node, seeds, what)
+	return node, seeds, nil
+}
+
+func endVisit(ctx context.Context, node *actor.Node) error {
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), inspectTimeout)
+	defer cancel()
+	return node.Stop(stop)
 }
 
 // Inspect asks the silos of the client's cluster how they are; see the function of that name.
@@ -199,8 +238,24 @@ func (in *inspection) report() *Report {
 		}
 	}
 	out := &Report{Cluster: in.cluster, View: newest.View, Slots: newest.Slots, Problems: []string{}}
+	suspects := in.suspects()
 	for _, m := range newest.Members {
-		s := SiloReport{ID: m.ID, Addr: m.Addr, Incarnation: m.Incarnation, State: m.State, Slots: m.Slots, Silent: in.silent[m.Addr]}
+		s := SiloReport{
+			ID: m.ID, Addr: m.Addr, Incarnation: m.Incarnation, State: cmp.Or(m.State, stateAbsent), Since: m.Since, Slots: m.Slots, Moving: m.Moving,
+			Log: LogNone, Suspect: suspects[m.ID], Silent: in.silent[m.Addr],
+		}
+		switch m.Log {
+		case link.Voter:
+			s.Log = LogVoter
+		case link.NonVoter:
+			s.Log = LogNonVoter
+		}
+		for _, label := range m.Labels {
+			if s.Labels == nil {
+				s.Labels = map[string]string{}
+			}
+			s.Labels[label.Name] = label.Value
+		}
 		if r := in.told[m.Addr]; r != nil && r.Silo == m.ID {
 			s.Version, s.View, s.Leads, s.Term, s.Applied = r.Version, r.View, r.Leads, r.Term, r.Applied
 			for _, k := range r.Kinds {
@@ -219,16 +274,42 @@ func (in *inspection) report() *Report {
 	return out
 }
 
-// stateUp is the state of a silo that serves.
-var stateUp = view.Active.String()
+// suspects are those of the silo that leads in the latest term.
+func (in *inspection) suspects() map[view.SiloID]*Suspicion {
+	var leader *link.Report
+	for _, r := range in.told {
+		if r.Leads && (leader == nil || r.Term > leader.Term) {
+			leader = r
+		}
+	}
+	if leader == nil {
+		return nil
+	}
+	all := map[view.SiloID]*Suspicion{}
+	for _, x := range leader.Suspects {
+		all[x.ID] = &Suspicion{Votes: x.Votes, Silent: x.Silent.Seconds(), Condemned: x.Condemned}
+	}
+	return all
+}
+
+// The states of silos that serve and of those that have ended.
+var stateUp, stateDead = view.Active.String(), view.Dead.String()
+
+// missed says that a silo is one that should be there: who has ended and has no vote is not expected back.
+func (s *SiloReport) missed() bool {
+	return s.Log == LogVoter || s.State != stateDead && s.State != stateAbsent
+}
 
 // judge finds the leader, and what is wrong.
 func (r *Report) judge() {
 	wrong := func(format string, args ...any) { r.Problems = append(r.Problems, fmt.Sprintf(format, args...)) }
-	up, leaders := 0, 0
+	up, voters, leaders := 0, 0, 0
 	for _, s := range r.Silos {
-		if s.State == stateUp {
-			up++
+		if s.Log == LogVoter {
+			voters++
+			if s.Silent == "" {
+				up++
+			}
 		}
 		if s.Leads {
 			leaders++
@@ -237,6 +318,7 @@ func (r *Report) judge() {
 			}
 		}
 		switch {
+		case !s.missed():
 		case s.State != stateUp && s.Silent == "":
 			wrong("silo %s answers, and is %s in view %d", s.Addr, s.State, r.View)
 		case s.State != stateUp:
@@ -247,8 +329,8 @@ func (r *Report) judge() {
 			wrong("silo %s is behind: it has view %d of %d", s.Addr, s.View, r.View)
 		}
 	}
-	if 2*up <= len(r.Silos) {
-		wrong("%d of %d silos are active: most of them are needed, or nothing is decided", up, len(r.Silos))
+	if 2*up <= voters {
+		wrong("%d of %d silos that vote in the log answer: most of them are needed, or nothing is decided", up, voters)
 	}
 	switch {
 	case leaders == 0:

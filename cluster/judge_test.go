@@ -12,7 +12,7 @@ import (
 )
 
 // fine is a silo without faults.
-func fine(addr string) SiloReport { return SiloReport{Addr: addr, State: stateUp, View: 5, Term: 2} }
+func fine(addr string) SiloReport { return SiloReport{Addr: addr, State: stateUp, Log: LogVoter, View: 5, Term: 2} }
 
 func TestProblems(t *testing.T) {
 	t.Parallel()
@@ -37,7 +37,11 @@ func TestProblems(t *testing.T) {
 		"behind": {[]SiloReport{with("a", leads), fine("b"), with("c", func(s *SiloReport) { s.View = 4 })},
 			[]string{"silo c is behind: it has view 4 of 5"}},
 		"half is no majority": {[]SiloReport{with("a", leads), with("b", down)},
-			[]string{"silo b is dead: refused", "1 of 2 silos are active: most of them are needed, or nothing is decided"}},
+			[]string{"silo b is dead: refused", "1 of 2 silos that vote in the log answer: most of them are needed, or nothing is decided"}},
+		"ended, and without a vote": {[]SiloReport{with("a", leads), with("b", func(s *SiloReport) { down(s); s.Log = LogNonVoter }),
+			with("c", func(s *SiloReport) { down(s); s.State, s.Log = stateAbsent, LogNonVoter })}, nil},
+		"never came, and votes": {[]SiloReport{with("a", leads), fine("b"), with("c", func(s *SiloReport) { down(s); s.State = stateAbsent })},
+			[]string{"silo c is absent: refused"}},
 		"no leader": {[]SiloReport{fine("a"), fine("b")}, []string{"no silo leads the log: nothing is decided until one does"}},
 		"two leaders": {[]SiloReport{with("a", leads), with("b", func(s *SiloReport) { s.Leads, s.Term = true, 3 }), fine("c")},
 			[]string{"2 silos take themselves for the leader of the log: all but b are cut off, or about to hear of it"}},
@@ -55,7 +59,7 @@ func TestReportsOfStrangers(t *testing.T) {
 	network := &actor.Network{}
 	reports := map[string][]byte{
 		"a": (&link.Report{Silo: "a", Cluster: "ours", View: 3, Leads: true, Term: 1, Members: []link.ReportMember{
-			{ID: "a", Addr: "a", State: "active"}, {ID: "b", Addr: "b", State: "active"}, {ID: "c", Addr: "c", State: "active"}, {ID: "d", Addr: "d", State: "active"},
+			{ID: "a", Addr: "a", State: "active", Log: link.Voter}, {ID: "b", Addr: "b", State: "active"}, {ID: "c", Addr: "c", State: "active"}, {ID: "d", Addr: "d", State: "active"},
 		}}).Append(nil),
 		"b": (&link.Report{Silo: "b", Cluster: "theirs", View: 9, Leads: true, Term: 9}).Append(nil),
 		"c": (&link.Report{Silo: "x", Cluster: "ours", View: 3, Leads: true, Term: 9}).Append(nil),

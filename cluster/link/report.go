@@ -1,6 +1,9 @@
 package link
 
 import (
+	"math"
+	"time"
+
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/martinelli-go/martinelli/cluster/view"
@@ -29,15 +32,40 @@ type Report struct {
 	Applied uint64
 
 	Kinds []KindCount // where they were asked for
+
+	// Suspects are those of whom the leader of the log hears too little; none elsewhere.
+	Suspects []ReportSuspect
 }
 
-// ReportMember is a member of the silo's newest view.
+// ReportMember is a member of the silo's newest view, or a store of the log that is in no view, without a State.
 type ReportMember struct {
 	ID          view.SiloID
 	Addr        string
 	Incarnation uint64
 	State       string
-	Slots       int
+	Slots       int // that it holds
+	Moving      int // of Slots, to others
+	Since       uint64
+	Labels      []view.Pair
+	Log         LogStanding
+}
+
+// LogStanding is what a silo's store is in the log, as far as the silo that tells has applied it.
+type LogStanding uint8
+
+// The standings.
+const (
+	NotInLog LogStanding = iota
+	NonVoter
+	Voter
+)
+
+// ReportSuspect is what the leader of the log thinks of a member that it hears too little of.
+type ReportSuspect struct {
+	ID        view.SiloID
+	Votes     int           // of others that do not reach it
+	Silent    time.Duration // since its last renewal
+	Condemned bool          // it is granted no lease any more
 }
 
 // KindCount is how many grains of a kind are active.
@@ -77,10 +105,23 @@ func (r *Report) Append(b []byte) []byte {
 		p = appendText(p, 2, m.Addr)
 		p = appendUint(p, 3, m.Incarnation)
 		p = appendText(p, 4, m.State)
-		b = appendBytes(b, 10, appendUint(p, 5, uint64(m.Slots)))
+		p = appendUint(p, 5, uint64(m.Slots))
+		p = appendUint(p, 6, uint64(m.Moving))
+		p = appendUint(p, 7, m.Since)
+		p = appendUint(p, 8, uint64(m.Log))
+		for _, label := range m.Labels {
+			p = appendBytes(p, 9, appendText(appendText(nil, 1, label.Name), 2, label.Value))
+		}
+		b = appendBytes(b, 10, p)
 	}
 	for _, k := range r.Kinds {
 		b = appendBytes(b, 11, appendUint(appendText(nil, 1, k.Kind), 2, uint64(k.Count)))
+	}
+	for _, x := range r.Suspects {
+		p := appendText(nil, 1, string(x.ID))
+		p = appendUint(p, 2, uint64(x.Votes))
+		p = appendUint(p, 3, uint64(max(x.Silent, 0)))
+		b = appendBytes(b, 12, appendUint(p, 4, protowire.EncodeBool(x.Condemned)))
 	}
 	return b
 }
@@ -119,6 +160,10 @@ func DecodeReport(b []byte) (*Report, error) {
 			var k KindCount
 			k, err = decodeKindCount(f)
 			r.Kinds = append(r.Kinds, k)
+		case 12:
+			var x ReportSuspect
+			x, err = decodeReportSuspect(f)
+			r.Suspects = append(r.Suspects, x)
 		}
 		return err
 	})
@@ -147,6 +192,64 @@ func decodeReportMember(f wire.Field) (m ReportMember, err error) {
 			m.State, err = f.String()
 		case 5:
 			m.Slots, err = countOf(f)
+		case 6:
+			m.Moving, err = countOf(f)
+		case 7:
+			m.Since, err = f.Uint()
+		case 8:
+			var log uint64
+			log, err = f.Uint()
+			if err == nil && log > uint64(Voter) {
+				err = f.Errorf("%d is no standing in the log", log)
+			}
+			m.Log = LogStanding(log)
+		case 9:
+			var label view.Pair
+			label, err = decodeLabel(f)
+			m.Labels = append(m.Labels, label)
+		}
+		return err
+	})
+}
+
+func decodeLabel(f wire.Field) (p view.Pair, err error) {
+	b, err := f.Bytes()
+	if err != nil {
+		return p, err
+	}
+	return p, wire.EachField(b, func(f wire.Field) (err error) {
+		switch f.Number {
+		case 1:
+			p.Name, err = f.String()
+		case 2:
+			p.Value, err = f.String()
+		}
+		return err
+	})
+}
+
+func decodeReportSuspect(f wire.Field) (x ReportSuspect, err error) {
+	b, err := f.Bytes()
+	if err != nil {
+		return x, err
+	}
+	return x, wire.EachField(b, func(f wire.Field) (err error) {
+		switch f.Number {
+		case 1:
+			var id string
+			id, err = f.String()
+			x.ID = view.SiloID(id)
+		case 2:
+			x.Votes, err = countOf(f)
+		case 3:
+			var silent uint64
+			silent, err = f.Uint()
+			if err == nil && silent > math.MaxInt64 {
+				err = f.Errorf("%d is no duration", silent)
+			}
+			x.Silent = time.Duration(silent)
+		case 4:
+			x.Condemned, err = f.Bool()
 		}
 		return err
 	})

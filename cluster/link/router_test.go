@@ -25,7 +25,10 @@ func (invocation) DecodeError(b []byte) error  { return wire.DecodeError(b, nil)
 
 // pair is a router, and a silo that serves its calls with serve.
 func pair(t *testing.T, serve func(n *actor.Node, req *CallRequest) *CallReply) *Router {
-	network := &actor.Network{}
+	return pairOn(t, &actor.Network{}, serve)
+}
+
+func pairOn(t *testing.T, network *actor.Network, serve func(n *actor.Node, req *CallRequest) *CallReply) *Router {
 	silo := node(t, network, "silo")
 	silo.Handle(ServiceCalls, func(_ context.Context, _ actor.Peer, b []byte) ([]byte, error) {
 		req, err := DecodeCallRequest(b)

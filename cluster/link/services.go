@@ -32,6 +32,7 @@ const (
 	ServiceAsk       = actor.OnControl | 15       // what a silo asks of the leader of the log
 	ServiceVote      = actor.OnControl | 16       // who is dead, for that leader
 	ServiceAdmit     = actor.OnControl | 17       // a store that wants to become a member of the log
+	ServiceAdmin     = actor.OnControl | 18       // what operators want
 )
 
 // Peers sends messages to silos by their identity, through whatever address the view gives. Requests go

@@ -36,10 +36,14 @@ type Config struct {
 	// dns:name:port, dns+srv:_service._tcp.name, file:/path or nats://host:port/name, as package discovery
 	// has them. A silo whose DataDir belongs to a cluster needs it no more than to say so.
 	//
+	// A silo announces itself in the file or on NATS when it serves, or, with Expect, when it has been started,
+	// and withdraws when it stops.
+	//
 	// A cluster is founded once, by all the silos of one list, when all have been started with it: a list
 	// that is written out and has this silo's own address, or Expect. Any other silo joins: one that can be
-	// reached, of those that Join names, is enough. Where the silos of the list have founded without this
-	// one, it joins them. Empty: a cluster of one, founded by itself.
+	// reached, of those that Join names, is enough, and it waits until there is one. Where the silos of the
+	// list have founded without this one, it joins them. Silos that all wait can be told to found (siloctl
+	// init). Empty: a cluster of one, founded by itself.
 	Join string
 	// Expect is how many silos found the cluster, where Join is no list that is written out: the founding
 	// waits until Join yields so many, this one among them. It must be given for the founding, because a
@@ -61,6 +65,11 @@ type Config struct {
 	// know it; it does not travel. Without TLS it keeps strangers from joining, but not from reading what
 	// passes or from being clients; with TLS it is asked for as well.
 	Secret string
+	// Operators are the common names of certificates whose owners may change which silos there are: siloctl's
+	// drain, remove and init. Whoever shows the cluster's Secret, or a silo's certificate besides, may too.
+	// Where there is neither TLS nor a Secret, whoever reaches a silo that listens on a loopback address may,
+	// and of others nobody. Default: none. It needs TLS.
+	Operators []string
 	// TrustNetwork lets a silo listen without TLS on an address that is not a loopback one: whoever is on
 	// that network can then read and write everything.
 	TrustNetwork bool
@@ -159,6 +168,9 @@ func (c Config) check() error {
 	}
 	if err := c.TLS.Check(); err != nil {
 		return &ConfigError{"TLS", err.Error()}
+	}
+	if len(c.Operators) > 0 && c.TLS.IsZero() {
+		return &ConfigError{"Operators", "names the owners of certificates, and there is no TLS to show one by: give the files of TLS, or a Secret in place of names"}
 	}
 	source, err := c.source()
 	if err != nil {

@@ -62,8 +62,7 @@ func (s *run) belong(ctx context.Context) (founders []consensus.Server, cluster 
 			return founders, cluster, err
 		}
 	}
-	cluster, err = s.join(ctx, give)
-	return nil, cluster, err
+	return s.joinOrFound(ctx, give)
 }
 
 // tooLate says that others have founded the cluster without this store, which may join it.

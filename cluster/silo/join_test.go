@@ -58,6 +58,8 @@ func TestFoundingByAFile(t *testing.T) {
 	require.ErrorContains(t, err, "yields 1: [a:1]")
 	require.ErrorContains(t, err, "Config.Join")
 
+	// The file names one that is long gone; whoever believed it looks again. They announce themselves, too.
+	put(t, path, "a:1", "b:1", "gone:1")
 	ctx := within(t, 60*time.Second)
 	var starts sync.WaitGroup
 	silos := make([]*silo.Silo, len(addrs))
@@ -69,9 +71,10 @@ func TestFoundingByAFile(t *testing.T) {
 			}
 		})
 	}
-	// The file names one that is long gone; whoever believed it looks again.
-	put(t, path, "a:1", "b:1", "gone:1")
-	put(t, path, "a:1", "b:1", "c:1", "gone:1")
+	require.Eventually(t, func() bool {
+		text, err := os.ReadFile(path)
+		return err == nil && strings.Contains(string(text), "c:1")
+	}, 30*time.Second, time.Millisecond)
 	starting := make(chan struct{})
 	go func() { starts.Wait(); close(starting) }()
 	select {

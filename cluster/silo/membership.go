@@ -251,6 +251,9 @@ func (m *membership) asked(from actor.Peer, payload []byte) {
 		m.refuse("a request for the view", from, err)
 		return
 	}
+	if j, ok := commands[0].(view.Join); ok && m.isExpelled(j.Member.ID) {
+		return // for good
+	}
 	run, addr, ok := m.author(commands[0])
 	if !ok || addr != from.Addr || run.Incarnation != from.Incarnation {
 		m.refuse("a request for the view in another's name", from, nil)
@@ -366,6 +369,22 @@ func (m *membership) expel(id view.SiloID) bool {
 		m.stepAll(view.Expel{Run: member.Run})
 	}
 	return true
+}
+
+func (m *membership) isExpelled(id view.SiloID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.expelled[id]
+}
+
+// suspects are those of whom this silo, if it leads the log, hears too little.
+func (m *membership) suspects() []view.Suspect {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.lead == nil {
+		return nil
+	}
+	return m.lead.Suspects()
 }
 
 // gone says of each store whether it has not been heard of for so long, or was expelled, that it will not come

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/martinelli-go/martinelli/actor"
+	"github.com/martinelli-go/martinelli/cluster/consensus"
 	"github.com/martinelli-go/martinelli/cluster/link"
 	"github.com/martinelli-go/martinelli/cluster/view"
 )
@@ -28,12 +29,26 @@ func (s *run) serveReport(_ context.Context, _ actor.Peer, payload []byte) ([]by
 		Silo: s.id, Cluster: f.ClusterID, Version: version(), View: v.Number, Slots: view.Slots * v.Pools(),
 		Leader: view.SiloID(stats.Leadership.Leader.ID), Leads: stats.Leadership.Self, Term: stats.Leadership.Term, Applied: stats.Applied,
 	}
+	stores, _ := s.group.Members()
 	for _, m := range v.Members {
-		if !m.Alive() && !m.Keeps() {
+		log := standing(stores, m.ID)
+		if !m.Alive() && !m.Keeps() && log == link.NotInLog {
 			continue // it left, and is remembered only so that it cannot come back as it was
 		}
-		held, _ := v.Held(m.Run)
-		r.Members = append(r.Members, link.ReportMember{ID: m.ID, Addr: m.Addr, Incarnation: m.Incarnation, State: m.State.String(), Slots: held})
+		held, moving := v.Held(m.Run)
+		r.Members = append(r.Members, link.ReportMember{
+			ID: m.ID, Addr: m.Addr, Incarnation: m.Incarnation, State: m.State.String(), Slots: held, Moving: moving, Since: m.Since, Labels: m.Labels, Log: log,
+		})
+	}
+	for _, store := range stores.List {
+		id := view.SiloID(store.ID)
+		if _, known := v.Member(id); !known {
+			addr, _ := siloAddr(store.Addr) // checked when it was let in
+			r.Members = append(r.Members, link.ReportMember{ID: id, Addr: addr, Log: standing(stores, id)})
+		}
+	}
+	for _, x := range s.membership.suspects() {
+		r.Suspects = append(r.Suspects, link.ReportSuspect{ID: x.Run.ID, Votes: x.Votes, Silent: x.Silent, Condemned: x.Condemned})
 	}
 	if q.Grains {
 		counts := s.grains.Counts()
@@ -42,6 +57,18 @@ func (s *run) serveReport(_ context.Context, _ actor.Peer, payload []byte) ([]by
 		}
 	}
 	return r.Append(nil), nil
+}
+
+// standing is what a store is in the log.
+func standing(stores consensus.Members, id view.SiloID) link.LogStanding {
+	m, member := stores.Find(string(id))
+	switch {
+	case m.Voter:
+		return link.Voter
+	case member:
+		return link.NonVoter
+	}
+	return link.NotInLog
 }
 
 // version is that of this module in the running program, with the commit where it is the program's own.

@@ -61,6 +61,11 @@ type run struct {
 	loops   sync.WaitGroup
 	closers []func(context.Context) error // in the order of opening
 	failed  func(error)
+
+	order     func()        // has the silo leave
+	waits     atomic.Bool   // for a cluster to join or to found
+	invited   chan []string // one: the newest list that an operator gave to found with
+	announced bool
 }
 
 // begin starts a run, and returns when it serves.
@@ -68,6 +73,7 @@ func (s *Silo) begin(ctx context.Context) (_ *run, err error) {
 	r := &run{
 		config: s.config, source: s.source, kinds: s.kinds, addr: s.config.Advertise, log: s.log,
 		views: &view.Holder{}, done: make(chan struct{}), failed: s.fail, clock: leaseClock(s.config.Network != nil),
+		order: s.order, invited: make(chan []string, 1),
 	}
 	r.life, r.end = context.WithCancel(context.Background())
 	defer func() {
@@ -139,6 +145,10 @@ const repairLimit = 128 << 20
 // found founds or joins the cluster, and opens what is replicated in it.
 func (s *run) found(ctx context.Context) error {
 	s.node.Handle(link.ServiceAdmit, s.serveAdmit)
+	s.node.Handle(link.ServiceAdmin, s.serveAdmin)
+	if s.config.Expect > 0 {
+		s.announce() // the others wait for it
+	}
 	said := s.sayWaiting("for the cluster to be founded or joined: by " + s.source.String())
 	founders, id, err := s.belong(ctx)
 	said()
@@ -339,7 +349,11 @@ func (s *run) serve(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("silo: waiting for most of the silos to let this one in (%s): %w", s.views.Current(), context.Cause(ctx))
 	}
-	return s.flows.Start(ctx)
+	if err := s.flows.Start(ctx); err != nil {
+		return err
+	}
+	s.announce()
+	return nil
 }
 
 // sayWaiting logs what a start waits for, if it takes long, until it is stopped.

@@ -57,6 +57,8 @@ type Silo struct {
 	stop    sync.Once
 	stopped error
 	failure chan error // one: the first that ends the silo
+	once    sync.Once
+	ordered chan struct{} // closed when an operator wants the silo to leave
 }
 
 // Start starts a silo and returns when it serves: when its cluster is founded or joined, and most of the silos
@@ -85,7 +87,7 @@ func Start(ctx context.Context, c Config) (*Silo, error) {
 	}
 	s := &Silo{
 		config: c.inMemory(), source: source, kinds: kinds, log: c.Logger.With("silo", c.Advertise),
-		kept: make(chan struct{}), failure: make(chan error, 1),
+		kept: make(chan struct{}), failure: make(chan error, 1), ordered: make(chan struct{}),
 	}
 	s.door.Node = "silo " + c.Advertise
 	s.caller = wire.NewCaller(&s.door)
@@ -105,6 +107,9 @@ func (s *Silo) keep() {
 	for {
 		select {
 		case <-s.life.Done():
+			return
+		case <-s.ordered:
+			s.leaveAsOrdered()
 			return
 		case <-s.run.membership.removed:
 		}
@@ -201,10 +206,12 @@ func (s *Silo) Stop(ctx context.Context) error {
 // Addr is where others reach the silo.
 func (s *Silo) Addr() string { return s.config.Advertise }
 
-// Failed yields an error if the silo cannot go on: its disk failed, say. Stop it then.
+// Failed yields an error if the silo cannot go on: its disk failed, say. Stop it then. It yields ErrLeft where
+// an operator has had the silo leave.
 func (s *Silo) Failed() <-chan error { return s.failure }
 
-// Run starts a silo and returns when ctx ends, after it has been stopped, or when it cannot go on.
+// Run starts a silo and returns when ctx ends or an operator has had it leave, after it has been stopped, or
+// when it cannot go on.
 func Run(ctx context.Context, c Config) error {
 	s, err := Start(ctx, c)
 	if err != nil {
@@ -213,6 +220,9 @@ func Run(ctx context.Context, c Config) error {
 	select {
 	case <-ctx.Done():
 	case err = <-s.Failed():
+		if errors.Is(err, ErrLeft) {
+			err = nil
+		}
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()

@@ -1,17 +1,30 @@
-// Command siloctl tells people and programs how a cluster of silos is.
+// Command siloctl tells people and programs how a cluster of silos is, and changes which silos it has.
 //
 //	siloctl status  --silos 10.0.0.1:7000      is it healthy, and if not, why
 //	siloctl members --silos dns:silos:7000     who belongs to it
 //	siloctl grains  --silos file:/etc/silos    where how many grains of which kind are active
-//	siloctl slots   --silos nats://n:4222/wine who owns how much of the key space
+//	siloctl slots   --silos nats://n:4222/wine who holds how much of the key space, and what is moving
 //
 // --silos takes what cluster.Config.Silos takes; the environment variable MARTINELLI_SILOS stands in for it.
-// One silo that answers is enough, and no majority is needed. With --json each command prints one document,
-// the [cluster.Report], in which the counts of grains are those that the command grains asked for.
+// One silo that answers is enough, and no majority is needed. With --json each of these commands prints one
+// document, the [cluster.Report], in which the counts of grains are those that the command grains asked for.
 //
-// Every command ends with the code 0 where the cluster is healthy, 1 where it is not (what is wrong is said on
-// standard error, and in the document), 2 where the command line is wrong, and 3 where no silo answered. It
-// only reads.
+// Three commands change something. Silos take them from operators alone: from who shows the cluster's secret
+// (--secret-file, or the environment variable MARTINELLI_SECRET) or a certificate with a name in the silos'
+// Config.Operators, and, where there is neither TLS nor a secret, from their own machine.
+//
+//	siloctl drain ADDR|ID        has a silo give everything to the others, and end as if told to stop
+//	siloctl remove ADDR|ID       takes a silo's store out for good: its directory can never come back
+//	siloctl init ADDR,ADDR,…     founds a cluster of silos that were started without a list, and wait
+//
+// To take a machine away, drain its silo and then remove it. A silo that is only started anew needs neither. One
+// whose directory was lost comes back as another store: remove the old one, by its id. What each refuses, and
+// what to do then, its --help says. They wait until what they were told is done, say how far it is on standard
+// error, and with --json print a document of their own: order, silo, done and, if there is one, problem.
+//
+// Every command ends with the code 0 where the cluster is healthy, or what was ordered is done; 1 where it is not
+// (what is wrong is said on standard error, and in the document); 2 where the command line is wrong; and 3 where
+// no silo answered.
 package main
 
 import (
@@ -29,6 +42,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/term"
+
 	"github.com/martinelli-go/martinelli/cluster"
 )
 
@@ -43,15 +58,24 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	p := program{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, inspect: cluster.Inspect}
+	p := program{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, inspect: cluster.Inspect,
+		interactive: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
+		operate: func(ctx context.Context, c cluster.Config, secret string) (operator, error) {
+			return cluster.Operate(ctx, c, secret)
+		},
+	}
 	os.Exit(p.run(ctx, os.Args[1:]))
 }
 
 // program is the command with its surroundings passed in.
 type program struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
+	interactive    bool // stdin and stderr are a terminal
 	getenv         func(string) string
 	inspect        func(context.Context, cluster.Config, cluster.Inspection) (*cluster.Report, error)
+	operate        func(ctx context.Context, c cluster.Config, secret string) (operator, error)
 }
 
 // silosVariable stands in for the flag --silos.
@@ -68,7 +92,7 @@ var commands = []command{
 	{"status", "is the cluster healthy, and if not, why", cluster.Inspection{}, printStatus},
 	{"members", "who belongs to the cluster", cluster.Inspection{}, printMembers},
 	{"grains", "where how many grains of which kind are active", cluster.Inspection{Grains: true}, printGrains},
-	{"slots", "who owns how much of the key space", cluster.Inspection{}, printSlots},
+	{"slots", "who holds how much of the key space, and what is moving", cluster.Inspection{}, printSlots},
 }
 
 // options are the flags, the same for all commands.
@@ -95,13 +119,18 @@ func (p program) run(ctx context.Context, args []string) int {
 			return p.command(ctx, c, args[1:])
 		}
 	}
+	for _, c := range orders {
+		if c.name == args[0] {
+			return p.order(ctx, c, args[1:])
+		}
+	}
 	fmt.Fprintf(p.stderr, "siloctl: there is no command %.50q\n\n%s", args[0], usage())
 	return exitUsage
 }
 
 func (p program) command(ctx context.Context, c command, args []string) int {
 	var o options
-	f := newFlags(c.name, &o)
+	f := newFlags(c.name, &o, readTimeout)
 	switch err := f.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprintf(p.stdout, "siloctl %s: %s.\n\n%s%s", c.name, c.about, flagUsage(f), codes)
@@ -113,11 +142,8 @@ func (p program) command(ctx context.Context, c command, args []string) int {
 	case o.timeout <= 0:
 		return p.misused("--timeout %v is no time to wait", o.timeout)
 	}
-	if o.silos == "" {
-		o.silos = p.getenv(silosVariable)
-	}
-	if o.silos == "" {
-		return p.misused("which silos? Give --silos, or set %s, to the address of one or to where they are found", silosVariable)
+	if code := p.whichSilos(&o); code != exitHealthy {
+		return code
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
@@ -130,6 +156,17 @@ func (p program) command(ctx context.Context, c command, args []string) int {
 		return exitUnreachable
 	}
 	return p.tell(c, o, r)
+}
+
+// whichSilos makes sure that it is said where silos are.
+func (p program) whichSilos(o *options) int {
+	if o.silos == "" {
+		o.silos = p.getenv(silosVariable)
+	}
+	if o.silos == "" {
+		return p.misused("which silos? Give --silos, or set %s, to the address of one or to where they are found", silosVariable)
+	}
+	return exitHealthy
 }
 
 // flagsOf are the flags by the field of a Config that they set.
@@ -181,7 +218,10 @@ func unreachable(err error) string {
 	return b.String()
 }
 
-func newFlags(name string, o *options) *flag.FlagSet {
+// readTimeout is how long answers are waited for by default.
+const readTimeout = 10 * time.Second
+
+func newFlags(name string, o *options, timeout time.Duration) *flag.FlagSet {
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
 	f.SetOutput(io.Discard) // errors and help are printed by who parses
 	f.StringVar(&o.silos, "silos", "", "`where` silos are found, one that answers is enough: host:port,host:port or dns:name:port,\ndns+srv:_service._tcp.name, file:/path, nats://host:port/name (default $"+silosVariable+")")
@@ -191,8 +231,8 @@ func newFlags(name string, o *options) *flag.FlagSet {
 	f.StringVar(&o.tls.CA, "ca", "", "`file` of the certificates that those of all nodes derive from")
 	f.StringVar(&o.tls.SiloName, "silo-name", "", "the DNS `name` in the certificates of silos, where it is not the usual one")
 	f.BoolVar(&o.trust, "trust-network", false, "do without certificates although silos are on other machines")
-	f.DurationVar(&o.timeout, "timeout", 10*time.Second, "`duration` to wait for answers, in all")
-	f.BoolVar(&o.json, "json", false, "print one JSON document in place of tables")
+	f.DurationVar(&o.timeout, "timeout", timeout, "`duration` to wait for answers, in all")
+	f.BoolVar(&o.json, "json", false, "print one JSON document in place of text")
 	return f
 }
 
@@ -206,7 +246,7 @@ func flagUsage(f *flag.FlagSet) string {
 
 const codes = `
 Exit codes:
-  0  the cluster is healthy
+  0  the cluster is healthy, or what was ordered is done
   1  it is not; standard error says why
   2  the command line is wrong
   3  no silo answered
@@ -214,9 +254,13 @@ Exit codes:
 
 func usage() string {
 	var b strings.Builder
-	b.WriteString("siloctl tells how a cluster of silos is. It changes nothing.\n\n  siloctl COMMAND --silos WHERE [flags]\n\nCommands:\n")
+	b.WriteString("siloctl tells how a cluster of silos is, and changes which silos it has.\n\n  siloctl COMMAND --silos WHERE [flags]\n\nCommands that only read:\n")
 	for _, c := range commands {
-		fmt.Fprintf(&b, "  %-8s %s\n", c.name, c.about)
+		fmt.Fprintf(&b, "  %-20s %s\n", c.name, c.about)
 	}
-	return b.String() + "\n" + flagUsage(newFlags("siloctl", new(options))) + codes
+	b.WriteString("\nCommands for operators (siloctl COMMAND --help says more):\n")
+	for _, c := range orders {
+		fmt.Fprintf(&b, "  %-20s %s\n", c.name+" "+c.argument, c.about)
+	}
+	return b.String() + "\n" + flagUsage(newFlags("siloctl", new(options), readTimeout)) + codes
 }

@@ -29,18 +29,19 @@ var rewrite = flag.Bool("rewrite", false, "write what is printed into testdata")
 var healthy = cluster.Report{
 	Cluster: "7f3a", View: 12, Leader: "10.0.0.2:7000", Term: 4, Slots: 4096, Problems: []string{},
 	Silos: []cluster.SiloReport{
-		{ID: "s1", Addr: "10.0.0.1:7000", Incarnation: 1763771000000000001, State: "active", Slots: 1366, Version: "v0.1.0", View: 12, Term: 4, Applied: 90, Grains: map[string]int{"wine.User": 10, "wine.Cellar": 3}},
-		{ID: "s2", Addr: "10.0.0.2:7000", Incarnation: 1763771000000000002, State: "active", Slots: 1365, Version: "v0.1.0", View: 12, Leads: true, Term: 4, Applied: 91, Grains: map[string]int{"wine.User": 12}},
-		{ID: "s3", Addr: "10.0.0.3:7000", Incarnation: 1763771000000000003, State: "active", Slots: 1365, Version: "v0.1.0", View: 12, Term: 4, Applied: 91},
+		{ID: "s1", Addr: "10.0.0.1:7000", Incarnation: 1763771000000000001, State: "active", Since: 3, Log: "voter", Labels: map[string]string{"zone": "a", "rack": "7"}, Slots: 1366, Version: "v0.1.0", View: 12, Term: 4, Applied: 90, Grains: map[string]int{"wine.User": 10, "wine.Cellar": 3}},
+		{ID: "s2", Addr: "10.0.0.2:7000", Incarnation: 1763771000000000002, State: "active", Since: 4, Log: "voter", Slots: 1365, Version: "v0.1.0", View: 12, Leads: true, Term: 4, Applied: 91, Grains: map[string]int{"wine.User": 12}},
+		{ID: "s3", Addr: "10.0.0.3:7000", Incarnation: 1763771000000000003, State: "active", Since: 5, Log: "non-voter", Slots: 1365, Moving: 12, Version: "v0.1.0", View: 12, Term: 4, Applied: 91},
 	},
 }
 
 var broken = cluster.Report{
 	Cluster: "7f3a", View: 12, Slots: 4096, Problems: []string{"silo 10.0.0.2:7000 does not answer: \x1b[31mtimeout", "no silo leads the log: nothing is decided until one does"},
 	Silos: []cluster.SiloReport{
-		{ID: "s1", Addr: "10.0.0.1:7000", Incarnation: 1, State: "active", Slots: 1366, Version: "v0.1.0", View: 12, Term: 4, Applied: 90, Grains: map[string]int{"wine.User": 10, "wine.\x1bCellar": 3}},
-		{ID: "s2", Addr: "10.0.0.2:7000", Incarnation: 2, State: "active", Slots: 1365, Silent: "timeout"},
-		{ID: "s3", Addr: "10.0.0.3:7000", State: "dead", Silent: "refused"},
+		{ID: "s1", Addr: "10.0.0.1:7000", Incarnation: 1, State: "active", Since: 3, Log: "voter", Labels: map[string]string{"z\x1bone": "\n"}, Slots: 1366, Moving: 1366, Version: "v0.1.0", View: 12, Term: 4, Applied: 90, Grains: map[string]int{"wine.User": 10, "wine.\x1bCellar": 3}},
+		{ID: "s2", Addr: "10.0.0.2:7000", Incarnation: 2, State: "active", Since: 4, Log: "voter", Slots: 1365, Silent: "timeout", Suspect: &cluster.Suspicion{Votes: 2, Silent: 1.84, Condemned: true}},
+		{ID: "s3", Addr: "10.0.0.3:7000", State: "dead", Since: 11, Log: "voter", Silent: "refused"},
+		{ID: "s4", Addr: "10.0.0.4:7000", State: "absent", Log: "non-voter", Silent: "refused"},
 	},
 }
 

@@ -39,19 +39,48 @@ func printStatus(w io.Writer, r *cluster.Report) {
 }
 
 func printMembers(w io.Writer, r *cluster.Report) {
-	t := newTable("silo", "state", "incarnation", "leads", "store id")
+	t := newTable("silo", "state", "since", "log", "incarnation", "labels", "remarks", "store id")
 	for _, s := range r.Silos {
-		leads := ""
+		log := s.Log
 		if s.Leads {
-			leads = "yes"
+			log += ", leads"
 		}
-		incarnation := none
+		incarnation, since := none, none
+		if s.Since != 0 {
+			since = fmt.Sprintf("view %d", s.Since)
+		}
 		if s.Incarnation != 0 {
 			incarnation = strconv.FormatUint(s.Incarnation, 10)
 		}
-		t.AppendRow(table.Row{printable(s.Addr), printable(s.State), incarnation, leads, printable(string(s.ID))})
+		t.AppendRow(table.Row{printable(s.Addr), printable(s.State), since, printable(log), incarnation, labels(s), remarks(s), printable(string(s.ID))})
 	}
 	render(w, t)
+}
+
+func labels(s cluster.SiloReport) string {
+	var all []string
+	for _, name := range sorted(s.Labels) {
+		all = append(all, printable(name+"="+s.Labels[name]))
+	}
+	return strings.Join(all, " ")
+}
+
+// remarks are what the leader of the log thinks of a silo, and what moves away from it.
+func remarks(s cluster.SiloReport) string {
+	var all []string
+	if x := s.Suspect; x != nil {
+		all = append(all, fmt.Sprintf("silent for %.1f s", x.Silent))
+		if x.Votes > 0 {
+			all = append(all, fmt.Sprintf("not reached by %d", x.Votes))
+		}
+		if x.Condemned {
+			all = append(all, "given no lease")
+		}
+	}
+	if s.Moving > 0 {
+		all = append(all, fmt.Sprintf("%d slots are moving away", s.Moving))
+	}
+	return strings.Join(all, ", ")
 }
 
 // printGrains prints a row for each kind and a column for each silo that answered.
@@ -81,17 +110,18 @@ func printGrains(w io.Writer, r *cluster.Report) {
 }
 
 func printSlots(w io.Writer, r *cluster.Report) {
-	owned := 0
+	held, moving := 0, 0
 	share := func(n int) string { return fmt.Sprintf("%.1f %%", 100*float64(n)/float64(max(r.Slots, 1))) }
-	t := newTable("silo", "state", "slots", "share")
+	t := newTable("silo", "state", "held", "share", "moving away")
 	for _, s := range r.Silos {
-		owned += s.Slots
-		t.AppendRow(table.Row{printable(s.Addr), printable(s.State), s.Slots, share(s.Slots)})
+		held += s.Slots
+		moving += s.Moving
+		t.AppendRow(table.Row{printable(s.Addr), printable(s.State), s.Slots, share(s.Slots), s.Moving})
 	}
-	if left := r.Slots - owned; left != 0 {
-		t.AppendRow(table.Row{"nobody", none, left, share(left)})
+	if left := r.Slots - held; left != 0 {
+		t.AppendRow(table.Row{"nobody", none, left, share(left), none})
 	}
-	t.AppendFooter(table.Row{"all", "", r.Slots, ""})
+	t.AppendFooter(table.Row{"all", "", r.Slots, "", moving})
 	render(w, t)
 }
 
@@ -99,7 +129,7 @@ func printSlots(w io.Writer, r *cluster.Report) {
 const none = "–"
 
 // figures are the columns of numbers.
-var figures = []string{"view", "applied", "slots", "share", "incarnation"}
+var figures = []string{"view", "applied", "slots", "share", "incarnation", "held", "moving away"}
 
 func newTable(columns ...any) table.Writer {
 	t := table.NewWriter()

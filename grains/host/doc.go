@@ -7,8 +7,16 @@
 //
 // A call that arrives, from this process or from another silo, finds its activation in a sharded table by
 // identity, or makes it. The activation's turnstile (package commit) admits it: an idle one at once, on
-// the goroutine that brought it. Whether this silo still owns the grain is checked when the turn starts,
-// not only when the call arrives. A waiting call holds nothing but its goroutine.
+// the goroutine that brought it. A waiting call holds nothing but its goroutine.
+//
+// # A right
+//
+// An activation is begun under a view.Grant. Whether that holds is asked of the newest view.Standing when a
+// call has the turn, after everything that the turn waits for through its engine, and before the reply leaves
+// (right.go). A turn that is refused is lost for good: its context is cancelled, its blocks are doomed, its
+// engine does nothing for it, and its caller is told that the outcome is unknown, or, in a block, that the
+// attempt is aborted. The activation ends when another token is in the newest view, and stays where a lease
+// has merely run out.
 //
 // # A block's call
 //

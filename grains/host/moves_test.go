@@ -306,3 +306,41 @@ func TestClientsSpeakForNoGrain(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, w.call(ctx, w.silos[0], a, func(ctx context.Context, g *grain) error { return g.call(ctx, b, nothing) }))
 }
+
+// A turn that runs when its slot is sealed may finish all of it: the block that it has begun, and the calls
+// that come back to it.
+func TestATurnFinishesInASealedSlot(t *testing.T) {
+	t.Parallel()
+	k := keep(t, 2, 1)
+	ctx, a := within(t, 20*time.Second), k.moving(1)
+	require.NoError(t, k.call(ctx, k.silos[0], a, func(ctx context.Context, g *grain) error {
+		return txn.Atomic(ctx, g, func(ctx context.Context) error {
+			if err := g.add(ctx, 1); err != nil {
+				return err
+			}
+			if g.at != k.silos[0] || k.silos[0].host.Ending() > 0 {
+				return nil // a further attempt
+			}
+			k.join(1)
+			soon(t, "the activation ends", func() bool { return k.silos[0].host.Ending() == 1 })
+			return g.call(ctx, k.stays(a), func(ctx context.Context, g *grain) error {
+				return g.call(ctx, a, func(ctx context.Context, g *grain) error { return g.add(ctx, 10) })
+			})
+		})
+	}))
+	require.EqualValues(t, 11, k.value(a))
+	k.settle()
+	require.NoError(t, k.call(ctx, k.silos[0], a, adds(100)))
+	require.EqualValues(t, 111, k.value(a), "the next silo goes on from there")
+}
+
+// stays is a grain of the first silo that does not move now.
+func (k *kept) stays(but string) string {
+	for j := 0; ; j++ {
+		key := fmt.Sprint("key-", j)
+		row, _ := k.stand(0).Of(wire.NewID(kindName, key))
+		if row.Target.ID == k.silos[0].id && row.Holder.ID == k.silos[0].id && key != but {
+			return key
+		}
+	}
+}

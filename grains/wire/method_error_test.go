@@ -30,6 +30,22 @@ func TestNotExecutedDoesNotLeakThroughMethods(t *testing.T) {
 	require.Equal(t, plain, wire.MethodError(plain, table), "any other error is passed on as it is")
 }
 
+// Nor that it found no lease, which would say the same; where the call itself found none, that is one of its
+// not having been executed.
+func TestNoLeaseDoesNotLeakThroughMethods(t *testing.T) {
+	t.Parallel()
+	require.ErrorIs(t, wire.ErrNoLease, wire.ErrNotExecuted)
+	nested := &wire.CallError{To: wire.NewID("k", "b"), Method: "F", Cause: wire.ErrNoLease}
+	for _, seen := range []error{wire.MethodError(nested, nil), wire.DecodeError(wire.AppendMethodError(nil, nested, nil), nil)} {
+		require.NotErrorIs(t, seen, wire.ErrNoLease)
+		require.NotErrorIs(t, seen, wire.ErrNotExecuted)
+		require.EqualError(t, seen, nested.Error())
+	}
+	require.ErrorIs(t, wire.DecodeError(wire.AppendError(nil, nested, nil), nil), wire.ErrNoLease)
+	fenced := wire.DecodeError(wire.AppendError(nil, wire.ErrFenced, nil), nil)
+	require.NotErrorIs(t, fenced, wire.ErrFenced, "it is of one silo's turn alone")
+}
+
 type bigError struct{ text string }
 
 func (e bigError) Error() string { return "big" }

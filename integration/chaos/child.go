@@ -135,7 +135,7 @@ func (p *process) watch(stdout io.Reader, hear func(line []byte)) {
 		switch lines.Text() {
 		case saysServing:
 			close(p.serving)
-		case saysStopping, saysHolding:
+		case saysStopping:
 			select {
 			case p.stops <- struct{}{}:
 			default:
@@ -251,32 +251,7 @@ func (s *member) stopInTurn(kind register.Kind) error {
 	if p == nil {
 		return fmt.Errorf("silo %d does not run", s.number)
 	}
-	return s.inTurn(p, tellStop+string(kind))
-}
-
-// holdTurn lets the silo keep its next turn of a kind in its middle, until letGo; the rest of the silo goes on.
-// It returns when the turn is there, or says that none came.
-func (s *member) holdTurn(kind register.Kind) error {
-	p := s.current()
-	if p == nil {
-		return fmt.Errorf("silo %d does not run", s.number)
-	}
-	return s.inTurn(p, tellHold+string(kind))
-}
-
-// letGo ends what holdTurn began.
-func (s *member) letGo() error {
-	p := s.current()
-	if p == nil {
-		return fmt.Errorf("silo %d does not run", s.number)
-	}
-	_, err := io.WriteString(p.stdin, tellGo+"\n")
-	return err
-}
-
-// inTurn tells the silo what to do in its next turn, and returns when it is there.
-func (s *member) inTurn(p *process, order string) error {
-	if _, err := io.WriteString(p.stdin, order+"\n"); err != nil {
+	if _, err := io.WriteString(p.stdin, tellStop+string(kind)+"\n"); err != nil {
 		return fmt.Errorf("silo %d: %w", s.number, err)
 	}
 	limit := time.NewTimer(2 * turnWithin)

@@ -26,10 +26,7 @@ const serveCommand = "serve"
 const (
 	saysServing  = "serving"
 	saysStopping = "stopping in a turn"
-	saysHolding  = "holding a turn"
 	tellStop     = "stop in a turn: " // and its kind
-	tellHold     = "hold a turn: "    // and its kind
-	tellGo       = "let the turn go on"
 )
 
 // serve is one run of one silo, until stdin ends or ctx does.
@@ -54,7 +51,7 @@ func serve(ctx context.Context, args []string, stdin io.Reader, stdout, stderr i
 	if err != nil {
 		return err
 	}
-	stop := &stopper{stdout: stdout, gone: make(chan struct{}, 1)}
+	stop := &stopper{stdout: stdout}
 	journal.Middle = stop.inTurn
 
 	ctx, cancel := context.WithCancel(ctx)
@@ -63,11 +60,7 @@ func serve(ctx context.Context, args []string, stdin io.Reader, stdout, stderr i
 		defer cancel()
 		for in := bufio.NewScanner(stdin); in.Scan(); {
 			if kind, ok := strings.CutPrefix(in.Text(), tellStop); ok {
-				stop.arm(register.Kind(kind), false)
-			} else if kind, ok := strings.CutPrefix(in.Text(), tellHold); ok {
-				stop.arm(register.Kind(kind), true)
-			} else if in.Text() == tellGo {
-				stop.letGo()
+				stop.arm(register.Kind(kind))
 			}
 		}
 	}()
@@ -96,42 +89,28 @@ func serve(ctx context.Context, args []string, stdin io.Reader, stdout, stderr i
 // hosted is everything that the silos host; j is nil where only its outlines matter.
 func hosted(j *register.Journal) []grains.Kind { return append(register.Grains(j), bank.Grains()...) }
 
-// stopper stops its process in the middle of a turn, or the turn alone.
+// stopper stops its process in the middle of a turn.
 type stopper struct {
 	stdout io.Writer
 	order  atomic.Pointer[order] // nil while there is none
-	gone   chan struct{}         // one: a turn that is held may go on
 }
 
 // order says in which turn to stop.
 type order struct {
 	kind  register.Kind
-	hold  bool  // the turn alone
 	until int64 // by register.Now
 }
 
 // arm waits for a turn, but not for ever: nobody would let a process go on that stops later.
-func (s *stopper) arm(kind register.Kind, hold bool) {
-	s.order.Store(&order{kind, hold, register.Now() + int64(turnWithin)})
+func (s *stopper) arm(kind register.Kind) {
+	s.order.Store(&order{kind, register.Now() + int64(turnWithin)})
 }
 
-func (s *stopper) letGo() {
-	select {
-	case s.gone <- struct{}{}:
-	default:
-	}
-}
-
-// inTurn is called in the middle of each turn. It returns, where it stops the process or holds the turn,
-// when somebody else lets that go on.
+// inTurn is called in the middle of each turn. It returns, where it stops the process, when somebody
+// else lets that go on.
 func (s *stopper) inTurn(kind register.Kind) {
 	o := s.order.Load()
 	if o == nil || o.kind != kind || register.Now() > o.until || !s.order.CompareAndSwap(o, nil) {
-		return
-	}
-	if o.hold {
-		fmt.Fprintln(s.stdout, saysHolding)
-		<-s.gone
 		return
 	}
 	fmt.Fprintln(s.stdout, saysStopping)

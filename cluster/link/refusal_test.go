@@ -1,0 +1,157 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/martinelli-go/martinelli/actor"
+	"github.com/martinelli-go/martinelli/cluster/view"
+	"github.com/martinelli-go/martinelli/grains/wire"
+	"github.com/martinelli-go/martinelli/txn/commit"
+)
+
+// What was encoded is decoded as it was.
+func TestCallsArriveAsTheyWere(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		text, number := rapid.String(), rapid.Uint64()
+		id := func() wire.ID { return wire.NewID(text.Draw(t, "kind"), text.Draw(t, "key")) }
+		req := &CallRequest{
+			To: id(), Method: rapid.Uint32().Draw(t, "method"), Args: rapid.SliceOf(rapid.Byte()).Draw(t, "args"),
+			Root: wire.BlockID{Client: number.Draw(t, "client"), Seq: number.Draw(t, "seq")}, Retry: rapid.Bool().Draw(t, "retry"),
+			Forwarded: rapid.Bool().Draw(t, "forwarded"),
+		}
+		if rapid.Bool().Draw(t, "of a grain") {
+			req.By = view.Grant{
+				Kind: rapid.StringN(1, 20, -1).Draw(t, "by"), Slot: rapid.IntRange(0, view.Slots-1).Draw(t, "slot"), Token: number.Draw(t, "token"),
+			}
+			req.Chain = []Link{{Grain: id(), Call: commit.CallID(number.Draw(t, "call")), InBlock: true}}
+		}
+		got, err := DecodeCallRequest(req.Append(nil))
+		require.NoError(t, err)
+		require.Equal(t, req, got)
+		reply := &CallReply{Status: StatusNotOwner, Number: number.Draw(t, "view"), Holder: text.Draw(t, "holder"), Detail: text.Draw(t, "detail")}
+		back, err := DecodeCallReply(reply.Append(nil))
+		require.NoError(t, err)
+		require.Equal(t, reply, back)
+	})
+	for _, bad := range []view.Grant{{Slot: 1, Token: 1}, {Kind: "k", Slot: view.Slots}, {Kind: "k", Slot: -1}} {
+		_, err := DecodeGrant(AppendGrant(nil, bad))
+		require.Error(t, err, bad)
+	}
+	_, err := DecodeCallRequest(appendBytes(nil, 13, []byte{0xff}))
+	require.Error(t, err)
+}
+
+// A call is not made again for ever where there is no lease; any other refusal is worth waiting for.
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	refused := func(r *Router, bound time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), bound)
+		defer cancel()
+		return r.Call(ctx, "", target, invocation{}, Calling{})
+	}
+	says := func(status func(n int32) Status) *Router {
+		var asked atomic.Int32
+		r := pair(t, func(*actor.Node, *CallRequest) *CallReply {
+			return &CallReply{Status: status(asked.Add(1)), Detail: "no lease here"}
+		})
+		r.Patience = 30 * time.Millisecond
+		return r
+	}
+	always := func(s Status) func(int32) Status { return func(int32) Status { return s } }
+	err := refused(says(always(StatusNoLease)), 20*time.Second)
+	require.ErrorIs(t, err, wire.ErrNoLease)
+	require.ErrorIs(t, err, wire.ErrNotExecuted)
+	require.ErrorContains(t, err, "no lease here")
+
+	ever := says(always(StatusNoLease))
+	ever.everPatient = true
+	err = refused(ever, 300*time.Millisecond)
+	require.NotErrorIs(t, err, wire.ErrNoLease, "nothing notices that a call has no end")
+
+	err = refused(says(always(StatusMoving)), 300*time.Millisecond)
+	require.ErrorIs(t, err, wire.ErrNotExecuted)
+	require.NotErrorIs(t, err, wire.ErrNoLease, "it may be served in a moment")
+	require.NoError(t, refused(says(func(n int32) Status {
+		if n <= 6 {
+			return []Status{StatusNoLease, StatusMoving}[n%2]
+		}
+		return StatusOK
+	}), 20*time.Second))
+
+	// A silo that is cut off reaches nobody.
+	for _, leased := range []bool{true, false} {
+		r := says(always(StatusOK))
+		r.Leased = func() bool { return leased }
+		r.Peers.Views.Set(view.Frozen(2, []string{target.Kind()}, view.Member{Run: view.Run{ID: "store", Incarnation: 1}, Addr: "nobody"}))
+		err := refused(r, 300*time.Millisecond)
+		require.ErrorIs(t, err, wire.ErrNotExecuted)
+		require.Equal(t, !leased, errors.Is(err, wire.ErrNoLease))
+	}
+}
+
+// Who is told where the grain is goes there at once, and follows only who knows a newer view than the last.
+func TestRefusalsShowTheWay(t *testing.T) {
+	t.Parallel()
+	network := &actor.Network{}
+	r := pairOn(t, network, func(*actor.Node, *CallRequest) *CallReply {
+		return &CallReply{Status: StatusNotOwner, Number: 5, Holder: "other"}
+	})
+	other := node(t, network, "other")
+	var there atomic.Int32
+	other.Handle(ServiceCalls, func(context.Context, actor.Peer, []byte) ([]byte, error) {
+		if there.Add(1) == 1 {
+			return (&CallReply{Status: StatusNotOwner, Number: 4, Holder: "silo"}).Append(nil), nil
+		}
+		return (&CallReply{Status: StatusOK}).Append(nil), nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, r.Call(ctx, "", target, invocation{}, Calling{}), wire.ErrNotExecuted)
+	require.EqualValues(t, 1, there.Load(), "they send nobody to and fro")
+	require.NoError(t, r.Call(t.Context(), "", target, invocation{}, Calling{}))
+	require.EqualValues(t, 2, there.Load())
+}
+
+// The turn of a grain that has a successor ends with the first call that says so; who may not call any more
+// makes no call.
+func TestStaleCallers(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	by := view.Grant{Kind: "test.Grain", Slot: 3, Token: 7}
+	r := pair(t, func(_ *actor.Node, req *CallRequest) *CallReply {
+		asked.Add(1)
+		require.Equal(t, by, req.By)
+		return &CallReply{Status: StatusStale, Detail: "token 7 is refused"}
+	})
+	err := r.Call(t.Context(), "", target, invocation{}, Calling{By: by})
+	stale, ok := err.(*Stale)
+	require.True(t, ok)
+	require.ErrorIs(t, stale, wire.ErrFenced)
+	require.EqualValues(t, 1, asked.Load())
+	over := errors.New("over")
+	require.Equal(t, over, r.Call(t.Context(), "", target, invocation{}, Calling{By: by, May: func() error { return over }}))
+	require.EqualValues(t, 1, asked.Load())
+}
+
+// A kind that no silo was ever given is an error of the program, and not of the moment.
+func TestKindsThatNobodyHosts(t *testing.T) {
+	t.Parallel()
+	r := pair(t, nil)
+	require.ErrorIs(t, r.Call(t.Context(), "", wire.NewID("test.Other", "a"), invocation{}, Calling{}), wire.ErrNoSuchKind)
+	// Its silos have died, and may come back.
+	hosts := func(id view.SiloID, state view.State, kinds ...string) view.Member {
+		return view.Member{Run: view.Run{ID: id, Incarnation: 1}, Addr: string(id), State: state, Kinds: kinds}
+	}
+	r.Peers.Views.Set(view.Frozen(2, nil, hosts("a", view.Active, "k"), hosts("b", view.Dead, "test.Other")))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, r.Call(ctx, "", wire.NewID("test.Other", "a"), invocation{}, Calling{}), wire.ErrNotExecuted)
+}
