@@ -184,7 +184,7 @@ func (m *membership) tickEvery() time.Duration {
 func (m *membership) carryOut(e view.Effect) {
 	switch e := e.(type) {
 	case view.Ask:
-		m.toLeader(link.ServiceAsk, view.EncodeCommands(e.Command), view.Asked{Command: e.Command})
+		m.toLeader(link.ServiceAsk, view.EncodeCommands(e.Command), view.Asked(e))
 	case view.Verdict:
 		m.toLeader(link.ServiceVote, e.Vote.Append(nil), e.Vote)
 	case view.SendProbe:
