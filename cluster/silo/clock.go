@@ -1,18 +1,68 @@
 package silo
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
-// leaseClock is the clock that leases are measured on. Silos in memory are in one process, and may be in a
-// test that has a time of its own: they take the process's.
+// clock is the clock that leases are measured on: it counts the time in which the machine was suspended, and
+// costs what time.Now does.
+//
+// The clock that counts suspension costs a system call, and time.Now reads one that does not, together with
+// that of the wall, which does. So the two are compared: where the wall has moved against the process's time by
+// more than jump since last, the machine may have been suspended (or somebody has set the clock), and it is
+// looked up how much.
+type clock struct {
+	start time.Time
+	now   func() time.Time
+	boot  func() (time.Duration, bool) // false where there is no such clock
+	last  atomic.Pointer[reading]
+}
+
+// reading is a moment by which others are told apart.
+type reading struct {
+	wall time.Duration // wall minus process's time
+	boot time.Duration // what is to be added to the process's time
+}
+
+// jump is how far the wall may move against the process's time, between two readings, without a look at the
+// clock that counts suspension. What is missed is a hundredth of a lease.
+const jump = 20 * time.Millisecond
+
+// leaseClock is the clock of a silo. Silos in memory are in one process, and may be in a test that has a time
+// of its own: they take the process's.
 func leaseClock(inMemory bool) func() time.Duration {
-	start := time.Now()
-	if begin, ok := bootTime(); ok && !inMemory {
-		return func() time.Duration {
-			if now, ok := bootTime(); ok {
-				return now - begin
-			}
-			return time.Since(start)
-		}
+	boot := bootTime
+	if inMemory {
+		boot = func() (time.Duration, bool) { return 0, false }
 	}
-	return func() time.Duration { return time.Since(start) }
+	return newClock(time.Now, boot).read
+}
+
+func newClock(now func() time.Time, boot func() (time.Duration, bool)) *clock {
+	c := &clock{start: now(), now: now, boot: boot}
+	c.look(c.start)
+	return c
+}
+
+// look takes a new reading at t.
+func (c *clock) look(t time.Time) *reading {
+	passed := t.Sub(c.start)
+	r := &reading{wall: time.Duration(t.UnixNano()) - passed}
+	if boot, ok := c.boot(); ok {
+		r.boot = boot - passed
+	}
+	// Who looks at the same time finds the same, up to how long it takes.
+	c.last.Store(r)
+	return r
+}
+
+func (c *clock) read() time.Duration {
+	t := c.now()
+	passed := t.Sub(c.start)
+	r := c.last.Load()
+	if moved := time.Duration(t.UnixNano()) - passed - r.wall; moved > jump || moved < -jump {
+		r = c.look(t)
+	}
+	return passed + r.boot
 }
