@@ -12,7 +12,9 @@ import (
 )
 
 // fine is a silo without faults.
-func fine(addr string) SiloReport { return SiloReport{Addr: addr, State: stateUp, Log: LogVoter, View: 5, Term: 2} }
+func fine(addr string) SiloReport {
+	return SiloReport{Addr: addr, State: stateUp, Log: LogVoter, View: 5, Term: 2}
+}
 
 func TestProblems(t *testing.T) {
 	t.Parallel()
