@@ -143,8 +143,11 @@ func (h *Host) declined(to wire.ID, method string, refused error) (done bool, _,
 // ended and another will take its place here.
 func (h *Host) notRun(a *activation, err error) error {
 	if lost(err) {
-		// It is never served under this grant again; perhaps under another.
-		h.leave(a, err.Error())
+		// It is never served under this grant again; perhaps under another. One in a slot that is sealed is
+		// Seal's to end.
+		if t := h.newest(); !h.held(t, a) {
+			a.lost(t)
+		}
 	} else if err != errEnded {
 		return err
 	}

@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -318,12 +317,14 @@ func (h *Host) collect(moved <-chan struct{}) {
 func (h *Host) leaveWhatIsLost() {
 	table := h.newest()
 	for _, a := range h.activations() {
-		row, ok := table.Of(a.id)
-		held := ok && row.Holder.ID == h.Self && (row.Token == a.grant.Token || h.faults.compareHolders)
-		if !held {
-			why := fmt.Errorf("it moved: in view %d its slot has another holder, or was acquired anew", table.Number)
-			a.revoke(why)
-			h.leave(a, why.Error())
+		if !h.held(table, a) {
+			a.lost(table)
 		}
 	}
+}
+
+// held says whether a view gives this silo the slot of an activation under its token, sealed or not.
+func (h *Host) held(t *view.Table, a *activation) bool {
+	row, ok := t.Of(a.id)
+	return ok && row.Holder.ID == h.Self && (row.Token == a.grant.Token || h.faults.compareHolders)
 }

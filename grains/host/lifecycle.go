@@ -163,6 +163,17 @@ func (a *activation) stop(ctx context.Context, e ending) error {
 	return nil
 }
 
+// lost ends an activation whose grant is not held any more. Its grain is told nothing: what OnDeactivate would
+// save comes too late, because another activation may have begun.
+func (a *activation) lost(in *view.Table) {
+	why := fmt.Errorf("in view %d its slot has another holder, or was acquired anew", in.Number)
+	a.mu.Lock()
+	a.dropped = true
+	a.mu.Unlock()
+	a.revoke(why)
+	a.host.leave(a, why.Error())
+}
+
 // drop ends the activation at once and tells its grain nothing: it is not this silo's any more.
 func (a *activation) drop(why error) {
 	a.mu.Lock()
