@@ -48,6 +48,9 @@ type Config struct {
 	Listener net.Listener
 	// Network replaces Listener by a network in memory.
 	Network *Network
+	// Group names the group on a listener that it shares with others, see Port; each of those that connect to
+	// it says that first. 0: nothing is said, the listener is the group's own.
+	Group byte
 	// Guard, if set, begins every connection, before anything of this package:
 	// with TLS, say. Without it whoever knows the cluster's id is believed.
 	Guard Guard
@@ -360,6 +363,9 @@ func (g *Group) Barrier(ctx context.Context) error {
 	_, err := g.ReadIndex(ctx)
 	return err
 }
+
+// ClusterID is that of Config.
+func (g *Group) ClusterID() string { return g.cfg.ClusterID }
 
 // AppliedIndex is the position of the last entry that this replica applied.
 func (g *Group) AppliedIndex() uint64 { return g.machine.applied() }

@@ -13,9 +13,15 @@ import (
 // What is cut is refused at once, and what was open is closed, as by a reset.
 type Network struct {
 	mu    sync.Mutex
-	nodes map[string]*memoryListener
+	nodes map[endpoint]*memoryListener
 	cuts  map[[2]string]bool
 	links map[*link]struct{}
+}
+
+// endpoint is a group at an address.
+type endpoint struct {
+	addr  string
+	group byte
 }
 
 var errUnreachable = errors.New("unreachable")
@@ -54,10 +60,15 @@ func (n *Network) Heal(addr string) {
 // there then.
 func (n *Network) Kill(addr string) {
 	n.mu.Lock()
-	l := n.nodes[addr]
-	delete(n.nodes, addr)
+	var dead []*memoryListener
+	for at, l := range n.nodes {
+		if at.addr == addr {
+			dead = append(dead, l)
+			delete(n.nodes, at)
+		}
+	}
 	n.mu.Unlock()
-	if l != nil {
+	for _, l := range dead {
 		l.stop()
 	}
 	n.sever(func(l *link) bool { return l.from == addr || l.to == addr })
@@ -67,9 +78,9 @@ func (n *Network) others(addr string) []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	var out []string
-	for a := range n.nodes {
-		if a != addr {
-			out = append(out, a)
+	for at := range n.nodes {
+		if at.addr != addr {
+			out = append(out, at.addr)
 		}
 	}
 	return out
@@ -96,24 +107,25 @@ func pair(a, b string) [2]string {
 	return [2]string{a, b}
 }
 
-func (n *Network) listen(addr string) (net.Listener, error) {
+func (n *Network) listen(addr string, group byte) (net.Listener, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.nodes == nil {
-		n.nodes = map[string]*memoryListener{}
+		n.nodes = map[endpoint]*memoryListener{}
 	}
-	if n.nodes[addr] != nil {
+	at := endpoint{addr, group}
+	if n.nodes[at] != nil {
 		return nil, fmt.Errorf("consensus: %s is in use on this network", addr)
 	}
-	l := &memoryListener{net: n, addr: addr, conns: make(chan net.Conn), closed: make(chan struct{})}
-	n.nodes[addr] = l
+	l := &memoryListener{net: n, at: at, conns: make(chan net.Conn), closed: make(chan struct{})}
+	n.nodes[at] = l
 	return l, nil
 }
 
-func (n *Network) dial(from, to string) (net.Conn, error) {
+func (n *Network) dial(from, to string, group byte) (net.Conn, error) {
 	n.mu.Lock()
-	l := n.nodes[to]
-	reachable := l != nil && n.nodes[from] != nil && !n.cuts[pair(from, to)]
+	l := n.nodes[endpoint{to, group}]
+	reachable := l != nil && n.nodes[endpoint{from, group}] != nil && !n.cuts[pair(from, to)]
 	if !reachable {
 		n.mu.Unlock()
 		return nil, fmt.Errorf("%s from %s: %w", to, from, errUnreachable)
@@ -151,7 +163,7 @@ func (l *link) Close() error {
 
 type memoryListener struct {
 	net    *Network
-	addr   string
+	at     endpoint
 	conns  chan net.Conn // unbuffered: a dial meets an accept
 	closed chan struct{}
 	once   sync.Once
@@ -170,12 +182,12 @@ func (l *memoryListener) stop() { l.once.Do(func() { close(l.closed) }) }
 
 func (l *memoryListener) Close() error {
 	l.net.mu.Lock()
-	if l.net.nodes[l.addr] == l {
-		delete(l.net.nodes, l.addr)
+	if l.net.nodes[l.at] == l {
+		delete(l.net.nodes, l.at)
 	}
 	l.net.mu.Unlock()
 	l.stop()
 	return nil
 }
 
-func (l *memoryListener) Addr() net.Addr { return address(l.addr) }
+func (l *memoryListener) Addr() net.Addr { return address(l.at.addr) }

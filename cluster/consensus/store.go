@@ -33,6 +33,7 @@ type Store struct {
 	mu    sync.Mutex
 	state storeState
 	addrs []string // the list that Found was given; nil before
+	parts map[string]*Store
 }
 
 // storeState is what store.json holds.
@@ -100,30 +101,30 @@ func OpenStore(dir string) (*Store, error) {
 		s.state = storeState{Format: storeFormat, StoreID: s.id}
 		return s, nil
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("consensus: data directory: %w", err)
+	if err := makeDir(dir); err != nil {
+		return nil, err
 	}
 	unlock, err := lockDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	s.unlock = unlock
-	if err := s.load(); err != nil {
+	if err := s.load(storeState{Format: storeFormat, StoreID: mintID()}); err != nil {
 		return nil, errors.Join(err, unlock())
 	}
 	s.id = s.state.StoreID
 	return s, nil
 }
 
-func (s *Store) load() error {
-	state, err := readState(s.dir)
-	if err == nil {
-		s.state = state
-		return nil
+func makeDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("consensus: data directory: %w", err)
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
+	return nil
+}
+
+// empty refuses a directory that has data and does not say whose.
+func (s *Store) empty() error {
 	for _, name := range []string{"raft", "snapshots"} {
 		left, err := os.ReadDir(filepath.Join(s.dir, name))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -133,7 +134,7 @@ func (s *Store) load() error {
 			return &Damaged{Dir: s.dir, Cause: fmt.Errorf("%s holds data, and %s, which says whose, is missing", name, storeFile)}
 		}
 	}
-	return s.save(storeState{Format: storeFormat, StoreID: mintID()})
+	return nil
 }
 
 func readState(dir string) (storeState, error) {

@@ -45,20 +45,28 @@ func newTransport(cfg Config, roster *roster, log *slog.Logger, bridge hclog.Log
 		slots:    make(chan struct{}, handshakesAtOnce),
 	}
 	if cfg.Network != nil {
-		l, err := cfg.Network.listen(cfg.Self.Addr)
+		l, err := cfg.Network.listen(cfg.Self.Addr, cfg.Group)
 		if err != nil {
 			return nil, err
 		}
 		s.listener = l
 		s.dial = func(addr string, timeout time.Duration) (net.Conn, error) {
-			return cfg.Network.dial(cfg.Self.Addr, addr)
+			return cfg.Network.dial(cfg.Self.Addr, addr, cfg.Group)
 		}
 	} else {
 		s.listener = cfg.Listener
 		s.dial = func(addr string, timeout time.Duration) (net.Conn, error) {
 			c, err := net.DialTimeout("tcp", addr, timeout)
-			if err != nil || cfg.Guard == nil {
-				return c, err
+			if err != nil {
+				return nil, err
+			}
+			if cfg.Group != 0 {
+				if _, err := c.Write([]byte{cfg.Group}); err != nil {
+					return nil, errors.Join(err, c.Close())
+				}
+			}
+			if cfg.Guard == nil {
+				return c, nil
 			}
 			return cfg.Guard.Dial(c)
 		}

@@ -67,7 +67,7 @@ func (s *run) administer(ctx context.Context, from actor.Peer, r *link.AdminRequ
 		}
 		return s.invitable(r.Addrs)
 	}
-	if s.admits.Load() == nil {
+	if s.admits[viewGroup].Load() == nil {
 		return refused(link.AdminLater, "silo %s is no member of a cluster yet", s.addr)
 	}
 	if r.Op == link.AdminDrain {
@@ -131,7 +131,7 @@ func (s *run) loseVote(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, loseVoteTime)
 	defer cancel()
 	for {
-		members, changed := s.group.Members()
+		members, changed := s.council.Members()
 		if members.Self != consensus.Voter || members.Voters()%2 == 1 {
 			return
 		}
@@ -149,10 +149,10 @@ const loseVoteTime = 5 * time.Second
 // it decides is that the store is expelled: the leader then removes it step by step, and who asks sees that in
 // reports. A leader that is replaced forgets, so it is asked again.
 func (s *run) removeStore(ctx context.Context, from actor.Peer, r *link.AdminRequest) *link.AdminReply {
-	if !s.group.IsLeader() {
+	if !s.council.IsLeader() {
 		return s.passOn(ctx, r)
 	}
-	members, _ := s.group.Members()
+	members, _ := s.council.Members()
 	known, inView := s.views.Current().Member(r.Silo)
 	store, inLog := members.Find(string(r.Silo))
 	switch {
@@ -167,7 +167,7 @@ func (s *run) removeStore(ctx context.Context, from actor.Peer, r *link.AdminReq
 		}
 	}
 	if r.Silo == s.id {
-		if err := s.group.StepDown(); err != nil {
+		if err := s.council.StepDown(); err != nil {
 			return refused(link.AdminLater, "silo %s leads the log, and cannot hand that over: %v", s.addr, err)
 		}
 		return refused(link.AdminLater, "silo %s led the log, and has handed that over", s.addr)
@@ -206,7 +206,7 @@ func orNone(names []string) string {
 
 // passOn has the leader of the log do what is asked for.
 func (s *run) passOn(ctx context.Context, r *link.AdminRequest) *link.AdminReply {
-	leader, ok := s.group.Leader()
+	leader, ok := s.council.Leader()
 	switch {
 	case r.Passed:
 		return refused(link.AdminLater, "silo %s does not lead the log", s.addr)
@@ -317,7 +317,7 @@ func (s *run) joinOrFound(ctx context.Context, give context.CancelCauseFunc) (fo
 			}
 		}()
 		if list == nil {
-			cluster, err = s.join(attempt, give)
+			cluster, err = s.join(attempt, give, s.store, viewGroup)
 		} else {
 			founders, cluster, err = s.agree(attempt, list, give)
 		}

@@ -302,7 +302,8 @@ func (n *Network) Kill(addr string) {
 // Memory is the disk of a silo that has none.
 type Memory struct {
 	store *consensus.Store
-	log   *consensus.MemoryStore
+	log   *consensus.MemoryStore // of the ledger
+	views *consensus.MemoryStore
 	files vfs.FS
 	// incarnation is that of the last run.
 	incarnation uint64
@@ -310,5 +311,5 @@ type Memory struct {
 
 // NewMemory returns an empty disk.
 func NewMemory() *Memory {
-	return &Memory{log: consensus.NewMemoryStore(), files: vfs.NewMem()}
+	return &Memory{log: consensus.NewMemoryStore(), views: consensus.NewMemoryStore(), files: vfs.NewMem()}
 }

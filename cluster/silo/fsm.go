@@ -1,10 +1,7 @@
 package silo
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -12,45 +9,53 @@ import (
 	"time"
 
 	"github.com/martinelli-go/martinelli/cluster/link"
-	"github.com/martinelli-go/martinelli/cluster/view"
 	variables "github.com/martinelli-go/martinelli/grains/variable/host"
 	"github.com/martinelli-go/martinelli/txn/commit"
 )
 
-// What an entry of the log is for, by its first byte.
-const (
-	entryView   = 'v'
-	entryCommit = 't'
-)
+// viewFSM is what the group of views replicates: who is a member, who holds what, and who has a lease.
+type viewFSM struct{ membership *membership }
 
-// fsm is what the log replicates: views, and the ledger of atomic blocks.
+// Apply implements consensus.FSM.
+func (f viewFSM) Apply(_ uint64, entry []byte) []byte {
+	result, err := f.membership.apply(entry)
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return result
+}
+
+// Snapshot implements consensus.FSM.
+func (f viewFSM) Snapshot() (func(io.Writer) error, error) {
+	b := f.membership.snapshot()
+	return func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	}, nil
+}
+
+// Restore implements consensus.FSM.
+func (f viewFSM) Restore(r io.Reader) error {
+	if err := f.membership.restore(r); err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	return nil
+}
+
+// fsm is what the group of the ledger replicates.
 type fsm struct {
-	ledger     *commit.Ledger
-	membership *membership
-	apply      func([]variables.Delta) error
-	failed     func(error)
+	ledger *commit.Ledger
+	apply  func([]variables.Delta) error
+	failed func(error)
 
 	drained atomic.Uint64 // up to here, what blocks did to variables is with the replicas here
 }
 
 // Apply implements consensus.FSM.
 func (f *fsm) Apply(pos uint64, entry []byte) []byte {
-	if len(entry) == 0 {
-		return nil
-	}
-	switch entry[0] {
-	case entryView:
-		result, err := f.membership.apply(entry[1:])
-		if err != nil {
-			return []byte(err.Error())
-		}
-		return result
-	case entryCommit:
-		result := f.ledger.Apply(pos, entry[1:])
-		f.drain()
-		return result
-	}
-	return nil
+	result := f.ledger.Apply(pos, entry)
+	f.drain()
+	return result
 }
 
 // drain hands what blocks did to variables to the replicas here.
@@ -70,43 +75,16 @@ func (f *fsm) drain() {
 
 // Snapshot implements consensus.FSM.
 func (f *fsm) Snapshot() (func(io.Writer) error, error) {
-	views := f.membership.snapshot()
 	ledger := f.ledger.Snapshot()
 	return func(w io.Writer) error {
 		defer ledger.Release()
-		var n [4]byte
-		binary.BigEndian.PutUint32(n[:], uint32(len(views)))
-		for _, b := range [][]byte{n[:], views} {
-			if _, err := w.Write(b); err != nil {
-				return err
-			}
-		}
 		return ledger.Write(w)
 	}, nil
 }
 
 // Restore implements consensus.FSM.
 func (f *fsm) Restore(r io.Reader) error {
-	var n [4]byte
-	if _, err := io.ReadFull(r, n[:]); err != nil {
-		return fmt.Errorf("snapshot: %w", err)
-	}
-	size := binary.BigEndian.Uint32(n[:])
-	if size > 64<<20 {
-		return errors.New("snapshot: its view is too large to be one")
-	}
-	views, err := io.ReadAll(io.LimitReader(r, int64(size)))
-	if err == nil && len(views) < int(size) {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		return fmt.Errorf("snapshot: %w", err)
-	}
-	// The ledger first: who is told of the views may ask it.
 	if err := f.ledger.Restore(r); err != nil {
-		return fmt.Errorf("snapshot: %w", err)
-	}
-	if err := f.membership.restore(func(g *view.Registry) error { return g.Restore(bytes.NewReader(views)) }); err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
 	f.drain()

@@ -47,10 +47,13 @@ func (s *run) belong(ctx context.Context) (founders []consensus.Server, cluster 
 	switch {
 	case founded && len(f.Founders) == 0:
 		return nil, f.ClusterID, nil
-	case founded: // the list of now may be another one
+	case founded: // the list of now may be another one, and this silo may have moved
 		list = nil
 		for _, founder := range f.Founders {
 			list = append(list, founder.Addr)
+		}
+		if !slices.Contains(list, s.addr) {
+			return f.Founders, f.ClusterID, nil
 		}
 		return s.agree(ctx, list, give)
 	case written && slices.Contains(list, s.addr):
@@ -63,6 +66,28 @@ func (s *run) belong(ctx context.Context) (founders []consensus.Server, cluster 
 		}
 	}
 	return s.joinOrFound(ctx, give)
+}
+
+// belongToLedger makes this silo's store a member of the ledger's group, too: as a founder where it founded the
+// cluster, else by asking to be let in.
+func (s *run) belongToLedger(ctx context.Context, cluster string, founders []consensus.Server) (*consensus.Store, string, error) {
+	if len(founders) > 0 {
+		return s.store.FoundPart(ledgerPart, founders)
+	}
+	part, err := s.store.Part(ledgerPart)
+	if err != nil {
+		return nil, "", err
+	}
+	if f, joined := part.Founded(); joined {
+		return part, f.ClusterID, nil
+	}
+	ctx, give := context.WithCancelCause(ctx)
+	defer give(nil)
+	id, err := s.join(ctx, give, part, dataGroup)
+	if err == nil && id != consensus.PartOf(cluster, ledgerPart) {
+		err = fmt.Errorf("it is that of another cluster, %s", id)
+	}
+	return part, id, err
 }
 
 // tooLate says that others have founded the cluster without this store, which may join it.
@@ -111,8 +136,8 @@ func (s *run) agreeResolved(ctx context.Context, give context.CancelCauseFunc) (
 	}
 }
 
-// join makes the store a member of the cluster that the silos of Join belong to.
-func (s *run) join(ctx context.Context, give context.CancelCauseFunc) (string, error) {
+// join makes a store a member of a group of the cluster that the silos of Join belong to.
+func (s *run) join(ctx context.Context, give context.CancelCauseFunc, store *consensus.Store, group byte) (string, error) {
 	own, err := logAddr(s.addr)
 	if err != nil {
 		return "", &ConfigError{"Advertise", err.Error()}
@@ -121,7 +146,7 @@ func (s *run) join(ctx context.Context, give context.CancelCauseFunc) (string, e
 	apply := func(ctx context.Context, seed string, a consensus.Application) (consensus.Admission, error) {
 		b, err := consensus.EncodeApplication(a)
 		if err == nil {
-			b, err = request(ctx, seed, link.ServiceAdmit, b)
+			b, err = request(ctx, seed, link.ServiceAdmit, append([]byte{group}, b...))
 		}
 		if err != nil {
 			return consensus.Admission{}, err
@@ -137,7 +162,7 @@ func (s *run) join(ctx context.Context, give context.CancelCauseFunc) (string, e
 		if err == nil {
 			bounded, cancel := context.WithTimeout(ctx, resolveAgain)
 			var cluster string
-			cluster, err = consensus.Join(bounded, s.store, own, seeds, apply)
+			cluster, err = consensus.Join(bounded, store, own, seeds, apply)
 			cancel()
 			if err == nil || !errors.As(err, new(*consensus.NotJoined)) {
 				return cluster, err
@@ -160,11 +185,14 @@ func (s *run) serveAdmit(ctx context.Context, from actor.Peer, payload []byte) (
 	if !from.Silo {
 		return nil, errSilosOnly
 	}
-	a, err := consensus.DecodeApplication(payload)
+	if len(payload) == 0 || s.admits[payload[0]] == nil {
+		return nil, actor.Refuse("there is no such group here")
+	}
+	a, err := consensus.DecodeApplication(payload[1:])
 	if err != nil {
 		return nil, err
 	}
-	group := s.admits.Load()
+	group := s.admits[payload[0]].Load()
 	if group == nil {
 		return nil, actor.Refuse("the cluster is still being founded")
 	}
@@ -201,4 +229,61 @@ func (s *run) resolve(ctx context.Context) ([]string, error) {
 		wrong = errors.New("it has not answered")
 	}
 	return nil, &NotResolved{s.source.String(), s.config.Expect, wrong, context.Cause(ctx)}
+}
+
+// readmit tells the leaders of the groups where this silo is now, when it hears of none: it may have moved, and
+// nobody knows the way to it. Whoever can be reached passes that on.
+func (s *run) readmit(ctx context.Context) {
+	tick := time.NewTicker(readmitEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for number, group := range map[byte]*consensus.Group{viewGroup: s.council, dataGroup: s.group} {
+			if _, known := group.Leader(); !known {
+				s.readmitTo(ctx, number, group)
+			}
+		}
+	}
+}
+
+// readmitEvery is longer than an election takes.
+const readmitEvery = 2 * time.Second
+
+func (s *run) readmitTo(ctx context.Context, number byte, group *consensus.Group) {
+	ctx, cancel := context.WithTimeout(ctx, readmitEvery)
+	defer cancel()
+	own, err := logAddr(s.addr)
+	if err != nil {
+		return // it was checked at the start
+	}
+	store := s.store
+	if number == dataGroup {
+		if store, err = s.store.Part(ledgerPart); err != nil {
+			return
+		}
+	}
+	b, err := consensus.EncodeApplication(store.Application(own))
+	if err != nil {
+		return
+	}
+	addrs, _ := s.source.Seeds(ctx) // those that the log knows may do
+	members, _ := group.Members()
+	for _, m := range members.List {
+		if addr, err := siloAddr(m.Addr); err == nil {
+			addrs = append(addrs, addr)
+		}
+	}
+	slices.Sort(addrs)
+	for _, addr := range slices.Compact(addrs) {
+		if addr == s.addr {
+			continue
+		}
+		if _, err := s.node.RequestPeer(ctx, actor.Peer{Addr: addr, Silo: true}, link.ServiceAdmit, append([]byte{number}, b...)); err == nil {
+			return
+		}
+	}
 }

@@ -37,7 +37,7 @@ func (s *run) lead(ctx context.Context, r *link.LeaderRequest) *link.LeaderReply
 	}
 	switch r.Op {
 	case link.OpPropose:
-		result, err := s.group.Propose(ctx, append([]byte{entryCommit}, r.Entry...))
+		result, err := s.group.Propose(ctx, r.Entry)
 		switch {
 		case err == nil:
 			return &link.LeaderReply{Status: link.LeaderOK, Result: result}

@@ -3,6 +3,7 @@ package silo
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -38,7 +39,8 @@ type membership struct {
 	farewell func(store string) []byte
 
 	standing atomic.Pointer[view.Standing]
-	group    *consensus.Group // set once, before the first tick
+	group    *consensus.Group // of the views; set once, before the first tick
+	data     *consensus.Group // of the ledger; as well
 
 	mu       sync.Mutex
 	registry *view.Registry
@@ -100,9 +102,9 @@ func (m *membership) snapshot() []byte {
 	return m.registry.Snapshot()
 }
 
-func (m *membership) restore(restore func(*view.Registry) error) error {
+func (m *membership) restore(r io.Reader) error {
 	m.mu.Lock()
-	err := restore(m.registry)
+	err := m.registry.Restore(r)
 	a := m.registry.Current()
 	if err == nil {
 		m.stepAll(a)
@@ -192,7 +194,7 @@ func (m *membership) carryOut(e view.Effect) {
 		_ = m.node.Notify(e.Addr, link.ServiceProbe, e.Probe.Append(b)) // a probe may be lost
 	case view.Propose:
 		// What becomes of it is seen in what is applied.
-		_, _ = m.group.Submit(append([]byte{entryView}, view.EncodeCommands(e.Commands...)...))
+		_, _ = m.group.Submit(view.EncodeCommands(e.Commands...))
 	case view.Seal:
 		m.seal(e.Rows, func(rows []view.Row) { m.step(view.Drained{Rows: rows}) })
 	case view.Serving:
@@ -414,7 +416,14 @@ func (m *membership) govern(ctx context.Context) {
 		case <-tick.C:
 		}
 		if m.group.IsLeader() {
-			m.governOnce(ctx)
+			members, _ := m.group.Members()
+			m.report(members)
+			m.governOnce(ctx, m.group, members, m.gone(members))
+		}
+		if m.data.IsLeader() {
+			members, _ := m.data.Members()
+			m.bidFarewell(members)
+			m.governOnce(ctx, m.data, members, m.goneFromData(members))
 		}
 	}
 }
@@ -422,12 +431,51 @@ func (m *membership) govern(ctx context.Context) {
 // governEvery is how often the leader looks at who votes.
 const governEvery = 250 * time.Millisecond
 
-func (m *membership) governOnce(ctx context.Context) {
+// goneFromData says of each store whether it has no part in the views any more: the ledger follows.
+func (m *membership) goneFromData(data consensus.Members) map[view.SiloID]bool {
 	members, _ := m.group.Members()
+	gone := map[view.SiloID]bool{}
+	for _, s := range data.List {
+		_, member := members.Find(s.ID)
+		gone[view.SiloID(s.ID)] = members.Version > 0 && !member
+	}
+	return gone
+}
+
+// report has the view say who votes in its log.
+func (m *membership) report(members consensus.Members) {
 	table := m.views.Current()
-	gone, caughtUp := m.gone(members), map[view.SiloID]bool{}
+	var reports []view.Command
+	for _, s := range members.List {
+		if known, ok := table.Member(view.SiloID(s.ID)); ok && known.Voter != s.Voter {
+			if s.Voter {
+				reports = append(reports, view.Promote{ID: known.ID})
+			} else {
+				reports = append(reports, view.Demote{ID: known.ID})
+			}
+		}
+	}
+	if len(reports) > 0 {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.hand([]view.Effect{view.Propose{Commands: reports}})
+	}
+}
+
+// bidFarewell has the ledger wait no more for those that have no part in it.
+func (m *membership) bidFarewell(members consensus.Members) {
+	for _, id := range m.waited() {
+		if _, member := members.Find(id); !member {
+			_, _ = m.data.Submit(m.farewell(id)) // again until it shows
+		}
+	}
+}
+
+// governOnce makes at most one change of a group's members, on its leader.
+func (m *membership) governOnce(ctx context.Context, group *consensus.Group, members consensus.Members, gone map[view.SiloID]bool) {
+	caughtUp := map[view.SiloID]bool{}
 	e := view.Electorate{
-		Table: table, Leader: m.self.ID,
+		Table: m.views.Current(), Leader: m.self.ID,
 		Gone:     func(id view.SiloID) bool { return gone[id] },
 		CaughtUp: func(id view.SiloID) bool { return caughtUp[id] },
 		Addr: func(member view.Member) string {
@@ -435,28 +483,10 @@ func (m *membership) governOnce(ctx context.Context) {
 			return at
 		},
 	}
-	var reports []view.Command
 	for _, s := range members.List {
 		id := view.SiloID(s.ID)
 		caughtUp[id] = s.CaughtUp
 		e.Servers = append(e.Servers, view.Server{ID: id, Addr: s.Addr, Voting: s.Voter})
-		if known, ok := table.Member(id); ok && known.Voter != s.Voter {
-			if s.Voter {
-				reports = append(reports, view.Promote{ID: id})
-			} else {
-				reports = append(reports, view.Demote{ID: id})
-			}
-		}
-	}
-	if len(reports) > 0 {
-		m.mu.Lock()
-		m.hand([]view.Effect{view.Propose{Commands: reports}})
-		m.mu.Unlock()
-	}
-	for _, id := range m.waited() {
-		if _, member := members.Find(id); !member {
-			_, _ = m.group.Submit(m.farewell(id)) // again until it shows
-		}
 	}
 	c, ok := e.Next()
 	if !ok {
@@ -467,17 +497,17 @@ func (m *membership) governOnce(ctx context.Context) {
 	var err error
 	switch c.Op {
 	case view.AddServer:
-		err = m.group.Add(ctx, consensus.Server{ID: string(c.ID), Addr: c.Addr}, members.Version)
+		err = group.Add(ctx, consensus.Server{ID: string(c.ID), Addr: c.Addr}, members.Version)
 	case view.PromoteVoter:
-		err = m.group.Promote(ctx, string(c.ID), members.Version)
+		err = group.Promote(ctx, string(c.ID), members.Version)
 	case view.DemoteVoter:
-		err = m.group.Demote(ctx, string(c.ID), members.Version)
+		err = group.Demote(ctx, string(c.ID), members.Version)
 	case view.RemoveServer:
-		err = m.group.Remove(ctx, string(c.ID), members.Version)
+		err = group.Remove(ctx, string(c.ID), members.Version)
 	}
 	if err == nil {
-		m.log.Info("the log's members", "change", c.Op.String(), "silo", string(c.ID))
+		m.log.Info("a log's members", "group", group.ClusterID(), "change", c.Op.String(), "silo", string(c.ID))
 	} else if !errors.Is(err, consensus.ErrNotLeader) && !errors.As(err, new(*consensus.MembersChanged)) {
-		m.log.Warn("the log's members could not be changed", "change", c.Op.String(), "silo", string(c.ID), "error", err)
+		m.log.Warn("a log's members could not be changed", "group", group.ClusterID(), "change", c.Op.String(), "silo", string(c.ID), "error", err)
 	}
 }

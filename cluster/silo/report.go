@@ -23,13 +23,13 @@ func (s *run) serveReport(_ context.Context, _ actor.Peer, payload []byte) ([]by
 		return nil, err
 	}
 	f, _ := s.store.Founded() // else this is not served
-	stats := s.group.Stats()
+	stats := s.council.Stats()
 	v := s.views.Current()
 	r := &link.Report{
 		Silo: s.id, Cluster: f.ClusterID, Version: version(), View: v.Number, Slots: view.Slots * v.Pools(),
 		Leader: view.SiloID(stats.Leadership.Leader.ID), Leads: stats.Leadership.Self, Term: stats.Leadership.Term, Applied: stats.Applied,
 	}
-	stores, _ := s.group.Members()
+	stores, _ := s.council.Members()
 	for _, m := range v.Members {
 		log := standing(stores, m.ID)
 		if !m.Alive() && !m.Keeps() && log == link.NotInLog {

@@ -43,9 +43,10 @@ type run struct {
 	peers      link.Peers
 	views      *view.Holder
 	membership *membership
-	clock      func() time.Duration            // of leases
-	admits     atomic.Pointer[consensus.Group] // group, once it is open
-	group      *consensus.Group
+	clock      func() time.Duration                      // of leases
+	admits     map[byte]*atomic.Pointer[consensus.Group] // the groups, by number, once they are open
+	council    *consensus.Group                          // of the views
+	group      *consensus.Group                          // of the ledger
 	ledger     *commit.Ledger
 	fsm        *fsm
 	variables  *variables.Host
@@ -73,7 +74,7 @@ func (s *Silo) begin(ctx context.Context) (_ *run, err error) {
 	r := &run{
 		config: s.config, source: s.source, kinds: s.kinds, addr: s.config.Advertise, log: s.log,
 		views: &view.Holder{}, done: make(chan struct{}), failed: s.fail, clock: leaseClock(s.config.Network != nil),
-		order: s.order, invited: make(chan []string, 1),
+		admits: map[byte]*atomic.Pointer[consensus.Group]{viewGroup: {}, dataGroup: {}}, order: s.order, invited: make(chan []string, 1),
 	}
 	r.life, r.end = context.WithCancel(context.Background())
 	defer func() {
@@ -175,7 +176,7 @@ func (s *run) found(ctx context.Context) error {
 	s.ledger = commit.NewLedger(s.ledgerConfig(founders))
 	s.membership.forget, s.membership.waited = s.config.Forget, s.ledger.Silos
 	s.membership.farewell = func(store string) []byte {
-		return append([]byte{entryCommit}, commit.EncodeEntry(commit.Left{Silo: store})...)
+		return commit.EncodeEntry(commit.Left{Silo: store})
 	}
 
 	if s.variables, err = variables.Open(ctx, variables.Config{
@@ -188,14 +189,31 @@ func (s *run) found(ctx context.Context) error {
 	}
 	s.opened(func(context.Context) error { return s.variables.Close() })
 
-	s.fsm = &fsm{ledger: s.ledger, membership: s.membership, apply: s.variables.Apply, failed: s.fail}
-	config := consensus.Config{
-		Self: self, Founders: servers, ClusterID: id, Identity: s.store, Dir: s.dir("log"), Store: s.config.Memory.log, Logger: s.log,
-		FSM: s.fsm,
-	}
+	s.fsm = &fsm{ledger: s.ledger, apply: s.variables.Apply, failed: s.fail}
+	config := consensus.Config{Self: self, Founders: servers, Logger: s.log}
 	if len(servers) == 1 {
 		config.Heartbeat = aloneHeartbeat
 	}
+	return s.openGroups(ctx, config, id, founders)
+}
+
+// The groups, by the number that names them on the connections of the log: that of the views and leases, and that
+// of the ledger. What one has to do does not keep the other waiting.
+const (
+	viewGroup byte = 1
+	dataGroup byte = 2
+)
+
+// ledgerPart names the ledger's group in what the store remembers, and its directory.
+const ledgerPart = "log"
+
+// openGroups opens both groups, over one port. Config is what is the same for them, cluster the id of the first.
+func (s *run) openGroups(ctx context.Context, config consensus.Config, cluster string, founders []consensus.Server) error {
+	part, id, err := s.belongToLedger(ctx, cluster, founders)
+	if err != nil {
+		return fmt.Errorf("silo: the ledger: %w", err)
+	}
+	var port *consensus.Port
 	if s.config.Network != nil {
 		config.Network = s.config.Network.log
 	} else {
@@ -204,16 +222,36 @@ func (s *run) found(ctx context.Context) error {
 		if err != nil {
 			return &ConfigError{"Listen", err.Error()}
 		}
-		if config.Listener, err = net.Listen("tcp", listen); err != nil {
+		l, err := net.Listen("tcp", listen)
+		if err != nil {
 			return fmt.Errorf("silo: the log listens at the port after Config.Listen: %w", &actor.PortInUse{Addr: listen, Cause: err})
 		}
+		port = consensus.NewPort(l)
+		s.opened(func(context.Context) error { return port.Close() })
 	}
-	if s.group, err = consensus.Open(ctx, config); err != nil {
-		return fmt.Errorf("silo: %w", err)
+	open := func(group **consensus.Group, number byte, config consensus.Config) (err error) {
+		config.Group = number
+		if port != nil {
+			config.Listener = port.Group(number)
+		}
+		if *group, err = consensus.Open(ctx, config); err != nil {
+			return fmt.Errorf("silo: %w", err)
+		}
+		s.opened(func(context.Context) error { return (*group).Close() })
+		s.admits[number].Store(*group)
+		return nil
 	}
-	s.opened(func(context.Context) error { return s.group.Close() })
-	s.membership.group = s.group
-	s.admits.Store(s.group)
+	views := config
+	views.ClusterID, views.Identity, views.Dir, views.Store, views.FSM = cluster, s.store, s.dir("views"), s.config.Memory.views, viewFSM{s.membership}
+	if err := open(&s.council, viewGroup, views); err != nil {
+		return err
+	}
+	data := config
+	data.ClusterID, data.Identity, data.Dir, data.Store, data.FSM = id, part, s.dir(ledgerPart), s.config.Memory.log, s.fsm
+	if err := open(&s.group, dataGroup, data); err != nil {
+		return err
+	}
+	s.membership.group, s.membership.data = s.council, s.group
 	return nil
 }
 
@@ -333,12 +371,15 @@ func (s *run) siloAt(from actor.Peer) view.SiloID {
 func (s *run) serve(ctx context.Context) error {
 	s.views.Subscribe(s.moved)
 	s.loops.Go(func() { s.membership.run(s.life) })
+	s.loops.Go(func() { s.readmit(s.life) })
 	said := s.sayWaiting("until most of the silos of " + s.source.String() + " are there")
 	defer said()
-	select {
-	case <-s.group.Ready():
-	case <-ctx.Done():
-		return fmt.Errorf("silo: replaying the log: %w", context.Cause(ctx))
+	for _, group := range []*consensus.Group{s.council, s.group} {
+		select {
+		case <-group.Ready():
+		case <-ctx.Done():
+			return fmt.Errorf("silo: replaying the log: %w", context.Cause(ctx))
+		}
 	}
 	s.loops.Go(s.confirmLogged)
 	s.membership.step(view.Started{})
@@ -378,8 +419,10 @@ func (s *run) moved(t *view.Table) {
 // leave gives what the silo holds to the others, and leadership too.
 func (s *run) leave(ctx context.Context) {
 	s.membership.leave(ctx)
-	if s.group.IsLeader() {
-		_ = s.group.StepDown() // who cannot is replaced a moment later
+	for _, group := range []*consensus.Group{s.council, s.group} {
+		if group.IsLeader() {
+			_ = group.StepDown() // who cannot is replaced a moment later
+		}
 	}
 }
 

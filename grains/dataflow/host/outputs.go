@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"fmt"
 	"maps"
 	"strings"
 
@@ -97,6 +98,9 @@ func (t *turn) Outputs(ctx context.Context, variable wire.ID) (written, doubtful
 
 // RecordOutputs implements wire.Recorder.
 func (t *turn) RecordOutputs(ctx context.Context, variable wire.ID, c wire.OutputChange) error {
+	if err := t.may(); err != nil {
+		return fmt.Errorf("the record of what process %s writes to variable %s: %w", t.job.p.name, variable, err)
+	}
 	if t.run == "" {
 		t.run = rand.Text()[:runLength]
 	}

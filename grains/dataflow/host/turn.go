@@ -35,11 +35,16 @@ func (t *turn) Atomic(context.Context, wire.Closure) error {
 
 // Mutate implements wire.Engine: a run whose key is elsewhere, or whose silo has no lease, writes nothing.
 func (t *turn) Mutate(ctx context.Context, variable wire.ID, op []byte) error {
-	c := t.s.host.config
-	if err := c.Standing().Resume(c.Now(), t.job.grant); err != nil {
+	if err := t.may(); err != nil {
 		return fmt.Errorf("process %s writes variable %s: %w", t.job.p.name, variable, err)
 	}
 	return t.engine.Mutate(ctx, variable, op)
+}
+
+// may says whether the run may still write.
+func (t *turn) may() error {
+	c := t.s.host.config
+	return c.Standing().Resume(c.Now(), t.job.grant)
 }
 
 // Read implements wire.Engine.
