@@ -145,6 +145,27 @@ func (s *run) loseVote(ctx context.Context) {
 
 const loseVoteTime = 5 * time.Second
 
+// watchDismissal waits until this store is none of the log's any more.
+func (s *run) watchDismissal() {
+	for {
+		members, changed := s.group.Members()
+		if members.Self == consensus.Removed {
+			close(s.dismissed)
+			return
+		}
+		select {
+		case <-changed:
+		case <-s.life.Done():
+			return
+		}
+	}
+}
+
+// dismissal says that.
+func (s *run) dismissal() error {
+	return &consensus.StoreRemoved{StoreID: string(s.id), ClusterID: s.belongs().Cluster}
+}
+
 // removeStore takes a store out of the cluster for good, on the leader of the log; others pass that on. What
 // it decides is that the store is expelled: the leader then removes it step by step, and who asks sees that in
 // reports. A leader that is replaced forgets, so it is asked again.
@@ -187,7 +208,7 @@ func (s *run) minority(members consensus.Members, without string) (missing []str
 			continue
 		}
 		voters++
-		if m.ID != string(s.id) && time.Since(m.LastContact) > s.config.Lease {
+		if m.ID != string(s.id) && time.Since(m.LastContact) > s.config.Lease/2 {
 			missing = append(missing, m.Addr)
 			if addr, err := siloAddr(m.Addr); err == nil {
 				missing[len(missing)-1] = addr

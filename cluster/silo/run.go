@@ -66,6 +66,7 @@ type run struct {
 	waits     atomic.Bool   // for a cluster to join or to found
 	invited   chan []string // one: the newest list that an operator gave to found with
 	announced bool
+	dismissed chan struct{} // closed when the store is no member of the log any more, for good
 }
 
 // begin starts a run, and returns when it serves.
@@ -73,7 +74,7 @@ func (s *Silo) begin(ctx context.Context) (_ *run, err error) {
 	r := &run{
 		config: s.config, source: s.source, kinds: s.kinds, addr: s.config.Advertise, log: s.log,
 		views: &view.Holder{}, done: make(chan struct{}), failed: s.fail, clock: leaseClock(s.config.Network != nil),
-		order: s.order, invited: make(chan []string, 1),
+		order: s.order, invited: make(chan []string, 1), dismissed: make(chan struct{}),
 	}
 	r.life, r.end = context.WithCancel(context.Background())
 	defer func() {
@@ -333,10 +334,13 @@ func (s *run) siloAt(from actor.Peer) view.SiloID {
 func (s *run) serve(ctx context.Context) error {
 	s.views.Subscribe(s.moved)
 	s.loops.Go(func() { s.membership.run(s.life) })
+	s.loops.Go(s.watchDismissal)
 	said := s.sayWaiting("until most of the silos of " + s.source.String() + " are there")
 	defer said()
 	select {
 	case <-s.group.Ready():
+	case <-s.dismissed:
+		return fmt.Errorf("silo: %w", s.dismissal())
 	case <-ctx.Done():
 		return fmt.Errorf("silo: replaying the log: %w", context.Cause(ctx))
 	}
@@ -344,6 +348,8 @@ func (s *run) serve(ctx context.Context) error {
 	s.membership.step(view.Started{})
 	select {
 	case <-s.membership.serving:
+	case <-s.dismissed:
+		return fmt.Errorf("silo: %w", s.dismissal())
 	case <-s.membership.removed:
 		return errors.New("silo: the others have removed this run while it joined: it was not heard of for longer than a lease")
 	case <-ctx.Done():
