@@ -55,7 +55,7 @@ func (s *scripted) Close() error {
 	return nil
 }
 
-// order runs the command with an operator that is scripted; answer is what is typed, where there is a terminal.
+// give runs the command with an operator that is scripted; answer is what is typed, where there is a terminal.
 func give(t *testing.T, to *scripted, terminal bool, answer string, args ...string) (ran, string) {
 	var out, errs bytes.Buffer
 	var shown string
