@@ -102,6 +102,8 @@ type Client struct {
 	seeds     seeds
 	kinds     map[string]wire.Kind
 	views     *view.Holder
+	seenMu    sync.Mutex
+	seen      *view.Table // the newest that moved was told of
 	router    *link.Router
 	variables *variables.Client
 	blocks    *blocks.Coordinator
@@ -296,12 +298,16 @@ func (c *Client) watchViews() {
 	}
 }
 
-// moved lets requests to silos that are down fail at once, wherever the new view came from.
-func (c *Client) moved(v *view.Table) {
-	for _, s := range v.Members {
-		if !s.Alive() {
-			c.node.Fail(s.Addr)
+// moved lets requests to silos that are dead fail at once, wherever the new view came from.
+func (c *Client) moved(t *view.Table) {
+	c.seenMu.Lock()
+	defer c.seenMu.Unlock()
+	if old := c.seen; old == nil || t.Number > old.Number {
+		if old == nil {
+			old = t
 		}
+		link.FailRemoved(c.node, old, t, "")
+		c.seen = t
 	}
 }
 

@@ -130,20 +130,43 @@ func (s *Silo) leaveAsOrdered() {
 func (s *run) loseVote(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, loseVoteTime)
 	defer cancel()
-	for {
-		members, changed := s.council.Members()
-		if members.Self != consensus.Voter || members.Voters()%2 == 1 {
-			return
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return
+	for _, group := range []*consensus.Group{s.council, s.group} {
+		for {
+			members, changed := group.Members()
+			if members.Self != consensus.Voter || members.Voters()%2 == 1 {
+				break
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
 		}
 	}
 }
 
 const loseVoteTime = 5 * time.Second
+
+// watchDismissal waits until this store is none of the log's any more.
+func (s *run) watchDismissal() {
+	for {
+		members, changed := s.council.Members()
+		if members.Self == consensus.Removed {
+			close(s.dismissed)
+			return
+		}
+		select {
+		case <-changed:
+		case <-s.life.Done():
+			return
+		}
+	}
+}
+
+// dismissal says that.
+func (s *run) dismissal() error {
+	return &consensus.StoreRemoved{StoreID: string(s.id), ClusterID: s.belongs().Cluster}
+}
 
 // removeStore takes a store out of the cluster for good, on the leader of the log; others pass that on. What
 // it decides is that the store is expelled: the leader then removes it step by step, and who asks sees that in
@@ -187,7 +210,7 @@ func (s *run) minority(members consensus.Members, without string) (missing []str
 			continue
 		}
 		voters++
-		if m.ID != string(s.id) && time.Since(m.LastContact) > s.config.Lease {
+		if m.ID != string(s.id) && time.Since(m.LastContact) > s.config.Lease/2 {
 			missing = append(missing, m.Addr)
 			if addr, err := siloAddr(m.Addr); err == nil {
 				missing[len(missing)-1] = addr

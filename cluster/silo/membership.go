@@ -354,6 +354,16 @@ func (m *membership) leave(ctx context.Context) {
 	}
 }
 
+// hasLeft says that the silo has left the view as it wanted to.
+func (m *membership) hasLeft() bool {
+	select {
+	case <-m.left:
+		return true
+	default:
+		return false
+	}
+}
+
 func (m *membership) somebodyElse() bool {
 	return slices.ContainsFunc(m.views.Current().Members, func(o view.Member) bool { return o.State == view.Active && o.ID != m.self.ID })
 }

@@ -54,7 +54,8 @@ type run struct {
 	blocks     *blocks.Coordinator
 	flows      *dataflow.Host
 	engine     blocks.Engine
-	compared   sync.Map // incarnations of others whose settings have been compared
+	seen       *view.Table // the view before; of moved
+	compared   sync.Map    // incarnations of others whose settings have been compared
 
 	life    context.Context
 	end     context.CancelFunc
@@ -67,6 +68,7 @@ type run struct {
 	waits     atomic.Bool   // for a cluster to join or to found
 	invited   chan []string // one: the newest list that an operator gave to found with
 	announced bool
+	dismissed chan struct{} // closed when the store is no member of the log any more, for good
 }
 
 // begin starts a run, and returns when it serves.
@@ -74,7 +76,8 @@ func (s *Silo) begin(ctx context.Context) (_ *run, err error) {
 	r := &run{
 		config: s.config, source: s.source, kinds: s.kinds, addr: s.config.Advertise, log: s.log,
 		views: &view.Holder{}, done: make(chan struct{}), failed: s.fail, clock: leaseClock(s.config.Network != nil),
-		admits: map[byte]*atomic.Pointer[consensus.Group]{viewGroup: {}, dataGroup: {}}, order: s.order, invited: make(chan []string, 1),
+		admits: map[byte]*atomic.Pointer[consensus.Group]{viewGroup: {}, dataGroup: {}},
+		order:  s.order, invited: make(chan []string, 1), dismissed: make(chan struct{}),
 	}
 	r.life, r.end = context.WithCancel(context.Background())
 	defer func() {
@@ -369,14 +372,18 @@ func (s *run) siloAt(from actor.Peer) view.SiloID {
 
 // serve waits until the silo is active.
 func (s *run) serve(ctx context.Context) error {
+	s.seen = s.views.Current()
 	s.views.Subscribe(s.moved)
 	s.loops.Go(func() { s.membership.run(s.life) })
 	s.loops.Go(func() { s.readmit(s.life) })
+	s.loops.Go(s.watchDismissal)
 	said := s.sayWaiting("until most of the silos of " + s.source.String() + " are there")
 	defer said()
 	for _, group := range []*consensus.Group{s.council, s.group} {
 		select {
 		case <-group.Ready():
+		case <-s.dismissed:
+			return fmt.Errorf("silo: %w", s.dismissal())
 		case <-ctx.Done():
 			return fmt.Errorf("silo: replaying the log: %w", context.Cause(ctx))
 		}
@@ -385,6 +392,8 @@ func (s *run) serve(ctx context.Context) error {
 	s.membership.step(view.Started{})
 	select {
 	case <-s.membership.serving:
+	case <-s.dismissed:
+		return fmt.Errorf("silo: %w", s.dismissal())
 	case <-s.membership.removed:
 		return errors.New("silo: the others have removed this run while it joined: it was not heard of for longer than a lease")
 	case <-ctx.Done():
@@ -397,6 +406,20 @@ func (s *run) serve(ctx context.Context) error {
 	return nil
 }
 
+// linger refuses, or passes on, what clients still send here, until they have heard where things are now: what
+// arrives while a connection ends may be lost, and nobody knows then whether it ran.
+func (s *run) linger(ctx context.Context) {
+	t := time.NewTimer(lingerTime)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// lingerTime is longer than a client goes without asking for the view.
+const lingerTime = 800 * time.Millisecond
+
 // sayWaiting logs what a start waits for, if it takes long, until it is stopped.
 func (s *run) sayWaiting(what string) (stop func()) {
 	t := time.AfterFunc(sayWaitingAfter, func() { s.log.Info("waiting " + what) })
@@ -406,13 +429,10 @@ func (s *run) sayWaiting(what string) (stop func()) {
 // sayWaitingAfter is how long a start waits before it says for what.
 const sayWaitingAfter = 2 * time.Second
 
-// moved takes a new view: requests to a silo that is dead fail at once.
+// moved takes a new view, on one goroutine.
 func (s *run) moved(t *view.Table) {
-	for _, m := range t.Members {
-		if at, ok := t.At(m.Addr); !m.Alive() && m.ID != s.id && ok && !at.Alive() {
-			s.node.Fail(m.Addr)
-		}
-	}
+	link.FailRemoved(s.node, s.seen, t, s.id)
+	s.seen = t
 	s.compareSettings(t)
 }
 
@@ -423,6 +443,9 @@ func (s *run) leave(ctx context.Context) {
 		if group.IsLeader() {
 			_ = group.StepDown() // who cannot is replaced a moment later
 		}
+	}
+	if s.config.Network == nil && s.membership.hasLeft() {
+		s.linger(ctx)
 	}
 }
 

@@ -111,6 +111,9 @@ func (s *Silo) keep() {
 		case <-s.ordered:
 			s.leaveAsOrdered()
 			return
+		case <-s.run.dismissed:
+			s.fail(fmt.Errorf("silo: %w", s.run.dismissal()))
+			return
 		case <-s.run.membership.removed:
 		}
 		s.log.Warn("the other silos have removed this one, which they did not hear for longer than its lease: it joins again")

@@ -252,7 +252,7 @@ func (k *Keeper) tick(now time.Duration, out []Effect) []Effect {
 			out = append(out, Ask{Renew{[]Renewal{{k.member.Run, mark}}}})
 		}
 	}
-	if c := k.next(); c == nil {
+	if c := k.next(now); c == nil {
 		k.asking = nil
 	} else if k.asking == nil || k.asking.tag() != c.tag() || now-k.asked >= k.cfg.Times.Retry {
 		k.asking, k.asked = c, now
@@ -262,7 +262,7 @@ func (k *Keeper) tick(now time.Duration, out []Effect) []Effect {
 }
 
 // next is what the silo has to ask for next, if anything.
-func (k *Keeper) next() Command {
+func (k *Keeper) next(now time.Duration) Command {
 	run := k.join.Member.Run
 	switch {
 	case k.member.seat == 0 && !k.stopping:
@@ -275,8 +275,8 @@ func (k *Keeper) next() Command {
 		if held, _ := k.table.Held(run); held == 0 {
 			return Left{run}
 		}
-	case k.member.State == Joining && k.started:
-		return Ready{run}
+	case k.member.State == Joining && k.started && k.lease.Valid(now):
+		return Ready{run} // it is given slots at once, and can serve them then
 	}
 	return nil
 }
