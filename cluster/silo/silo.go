@@ -14,9 +14,13 @@
 // Where addresses are not known beforehand, Join may name where to find them (package discovery), with Expect
 // for how many there are.
 //
-// A cluster is founded once, by all the silos of the list together, and is a fixed set from then on. It
-// goes on while most of them are up: grains of a silo that is not heard of for Config.Silence are
-// activated elsewhere, and it takes its share again when it is back.
+// A cluster is founded once, by all the silos of the list together. From then on silos join and leave by being
+// started and stopped: one that is started with an empty directory, and a Join that names any silo of the
+// cluster, becomes a member and is given its share of the grains; one that is stopped gives its own away first.
+// The cluster goes on while most of the silos that vote (up to five) are up. Grains of a silo that dies are
+// served elsewhere when its lease has run out (Config.Silence, Config.Lease). One that is cut off, or stood still
+// for longer than its lease, serves no grains any more, and joins again by itself; variables it serves all the
+// time. The command siloctl (package cluster/siloctl) founds, drains and removes by hand.
 package silo
 
 import (
