@@ -1,12 +1,16 @@
 package silo
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/zeebo/xxh3"
 
 	"github.com/martinelli-go/martinelli/cluster/link"
 	variables "github.com/martinelli-go/martinelli/grains/variable/host"
@@ -28,6 +32,7 @@ func (f viewFSM) Apply(_ uint64, entry []byte) []byte {
 // Snapshot implements consensus.FSM.
 func (f viewFSM) Snapshot() (func(io.Writer) error, error) {
 	b := f.membership.snapshot()
+	b = binary.BigEndian.AppendUint64(b, xxh3.Hash(b)) // a part of one may look like another
 	return func(w io.Writer) error {
 		_, err := w.Write(b)
 		return err
@@ -36,11 +41,22 @@ func (f viewFSM) Snapshot() (func(io.Writer) error, error) {
 
 // Restore implements consensus.FSM.
 func (f viewFSM) Restore(r io.Reader) error {
-	if err := f.membership.restore(r); err != nil {
+	b, err := io.ReadAll(io.LimitReader(r, maxViews))
+	if err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	end := len(b) - 8
+	if end < 0 || binary.BigEndian.Uint64(b[end:]) != xxh3.Hash(b[:end]) {
+		return fmt.Errorf("snapshot of the views: its %d bytes are not what was written, or more than %d", len(b), maxViews)
+	}
+	if err := f.membership.restore(bytes.NewReader(b[:end])); err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
 	return nil
 }
+
+// maxViews bounds a snapshot of the views.
+const maxViews = 64 << 20
 
 // fsm is what the group of the ledger replicates.
 type fsm struct {
