@@ -114,7 +114,10 @@ func TestARunLeavesOthersOnRecord(t *testing.T) {
 	ctx := t.Context()
 	result := wire.NewID("results", "u")
 	record := wire.NewID(outputs.Name, outputsKey("rank", "u"))
-	mine := &turn{engine: &testEngine{w.at(0)}, job: &job{p: &process{name: "rank"}, key: "u"}}
+	s := w.at(0).host.scheduler
+	grant, held := s.held(s.processes["rank"], "u")
+	require.True(t, held)
+	mine := &turn{engine: &testEngine{w.at(0)}, s: s, job: &job{p: s.processes["rank"], key: "u", grant: grant}}
 	_, _, err := mine.Outputs(ctx, result)
 	require.NoError(t, err)
 	require.NoError(t, mine.RecordOutputs(ctx, result, wire.OutputChange{Begun: []string{"x"}}))
