@@ -220,7 +220,7 @@ func (s *store[E]) reset() {
 // clearIndexed makes the store an indexed one without dots.
 func (s *store[E]) clearIndexed() { *s = store[E]{more: &more[E]{big: newIndexed[E]()}} }
 
-// insert adds a live dot that the store does not hold.
+// insert adds a live dot that the store does not hold. While flat it copies all, unless the dot is the last.
 func (s *store[E]) insert(d Dot, e E) {
 	if s.indexed() {
 		s.big().insert(d, e)
