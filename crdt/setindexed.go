@@ -119,14 +119,17 @@ func (x *indexed[E]) lookup(hash uint64, e E) (found *slot, t *table, free int) 
 	}
 	t = x.elements.table(hash)
 	tag := t.tag(hash)
-	mask := len(t.slots) - 1
-	i := t.home(hash)
-	for ; t.slots[i&mask] != 0; i++ {
-		if s := &t.slots[i&mask]; s.tag() == tag && *x.at(s.spot()) == e {
+	slots := t.slots
+	mask := len(slots) - 1
+	for i := t.home(hash); ; i = (i + 1) & mask {
+		s := &slots[i]
+		if *s == 0 {
+			return nil, t, i
+		}
+		if s.tag() == tag && *x.at(s.spot()) == e {
 			return s, t, 0
 		}
 	}
-	return nil, t, i & mask
 }
 
 // slotOf is lookup for those who only read.
@@ -172,6 +175,11 @@ func (x *indexed[E]) enter(d Dot, e E, p spot) {
 		x.elements.putAt(t, free, hash, p, x)
 		return
 	}
+	x.enterAnother(at, d, e, p)
+}
+
+// enterAnother is enter for an element that other dots support already: the first of them is at the slot.
+func (x *indexed[E]) enterAnother(at *slot, d Dot, e E, p spot) {
 	first := at.spot()
 	if !first.several() {
 		if x.multi == nil {

@@ -38,11 +38,13 @@ func (s *Set[E]) JoinTrace(delta *Set[E], born, died func(E, Dot)) (novelty *Set
 	s.live.insertAll(births)
 	s.live.worked(steps)
 	novelty = newNovelty(births, fresh)
-	var dead Context
-	for _, p := range killed {
-		dead.push(Run{p.dot.Actor, p.dot.Counter, p.dot.Counter})
+	if len(killed) > 0 {
+		var dead Context
+		for _, p := range killed {
+			dead.push(Run{p.dot.Actor, p.dot.Counter, p.dot.Counter})
+		}
+		novelty.ctx.Join(&dead)
 	}
-	novelty.ctx.Join(&dead)
 
 	if born != nil {
 		for _, p := range births {
