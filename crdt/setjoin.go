@@ -101,7 +101,7 @@ func searchSteps(c *Context) int64 { return int64(1 + bits.Len(uint(len(c.runs))
 
 // Steps returns how many accesses to its indexes the changes of the set have cost since it was made, cloned
 // or decoded: one for each search for an element, for each actor and block of dots looked at, and for each
-// dot passed, and the logarithm of the context's runs for each run looked up in it. It is exact and the same
+// dot passed, and the logarithm of the context's runs for each run of a delta. It is the same
 // for the same changes, so that it can be shown that work does not grow with the set. A set of no more than
 // 16 dots has no index and counts nothing; nor does it count when the index itself grows or shrinks, which
 // moves fewer than 1,024 entries at a time, and on average two for each element added or removed.

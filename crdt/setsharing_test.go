@@ -37,10 +37,10 @@ func TestDeltasAndNoveltiesChangeAlone(t *testing.T) {
 				into := NewSet[uint64]()
 				if rapid.Bool().Draw(t, "into many") {
 					for e := range uint64(2 * flatMax) {
-						into.Add(&Minter{Actor: 9, Next: e}, 1000+e)
+						into.Add(&Minter{Actor: Actor(9 + len(all)), Next: e}, 1000+e) // nobody has seen its dots
 					}
 				}
-				all, said = append(all, into.Join(s)), append(said, said[at])
+				all, said = append(all, into.Join(s), into), append(said, said[at], into.Append(nil, uintCodec()))
 			}
 			said[at] = s.Append(nil, uintCodec())
 			for i, s := range all {

@@ -248,7 +248,8 @@ func (s *store[E]) insertAll(ps []pair[E]) {
 	}
 }
 
-// pairs returns the live dots, in order, only to be read and appended to. They stay as they are when the store changes.
+// pairs returns the live dots, in order, only to be read and appended to. They stay as they are when the store
+// changes.
 func (s *store[E]) pairs() []pair[E] {
 	if !s.indexed() {
 		return slices.Clip(s.flat())

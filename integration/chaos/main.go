@@ -70,6 +70,12 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	if code != report.ExitMeasured || o == nil {
 		return code
 	}
+	if o.fault != "" { // the silos inherit it
+		if err := os.Setenv(faults.Variable, faults.Consent); err != nil {
+			fmt.Fprintln(stderr, "chaos: --fault:", err)
+			return report.ExitFailed
+		}
+	}
 	if err := faults.Set(faults.Fault(o.fault)); err != nil {
 		fmt.Fprintln(stderr, "chaos: --fault:", err)
 		return report.ExitUsage
