@@ -1,14 +1,13 @@
 # Everything here needs Go and make, test-wasm Node.js too; `make help` lists it.
 .DEFAULT_GOAL := help
 GO ?= go
-DATA ?= ../shared/data/xwines
 
 .PHONY: help
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: ## three silos on this machine: ratings, recommendations, photographs, purchases, and a silo killed in the middle (under 90 s)
+run: ## three silos on this machine: ratings, recommendations, photographs, purchases, and a silo killed in the middle (under 90 s; ARGS="--data DIR" and other flags: ARGS=-h)
 	@echo building... && mkdir -p bin && $(GO) build -o bin/wine ./samples/wine/cmd/wine
 	@bin/wine $(ARGS)
 

@@ -20,8 +20,8 @@ import (
 )
 
 // remote sets gRPC's global logger when it starts, which the race detector
-// reports for two nodes in one process. So this process has one node over TCP,
-// and its peers are children: this test binary, run with childEnv.
+// reports for two nodes in one process. So under it this process has one node over
+// TCP, and its peers are children: this test binary, run with childEnv.
 const childEnv = "MARTINELLI_ACTOR_TEST_CHILD"
 
 func TestMain(m *testing.M) {

@@ -280,6 +280,9 @@ func (w *Network) deliver(l lane, d delayed) {
 
 func (m *memory) reset(string, Channel) {}
 
+// release has nothing to wait for: close has taken the node off the network.
+func (m *memory) release(context.Context) {}
+
 // flush waits for what is delayed.
 func (m *memory) flush(ctx context.Context) {
 	poll := time.NewTicker(time.Millisecond)

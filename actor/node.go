@@ -61,6 +61,8 @@ type transport interface {
 	flush(ctx context.Context)
 	// close ends all connections. No call back comes after it.
 	close()
+	// release returns when the address is free for another node, soon, or when ctx ends. It comes after close.
+	release(ctx context.Context)
 }
 
 // outgoing is an envelope on its way to an address. call is nil unless it is a
@@ -245,7 +247,7 @@ func (n *Node) peer(addr string) *peer {
 // Stop drains the node: new requests from others are refused as not executed,
 // those being served are finished and answered while ctx lasts and cancelled
 // then, and the node leaves. Requests that this node still waits for end as
-// [ErrUnknown]. Stopping twice is harmless. The error is ctx's, when handlers
+// [ErrUnknown]. Afterwards the port is free, unless ctx ended first. Stopping twice is harmless. The error is ctx's, when handlers
 // had to be cut short.
 func (n *Node) Stop(ctx context.Context) error {
 	if !n.work.stop() {
@@ -263,6 +265,7 @@ func (n *Node) Stop(ctx context.Context) error {
 	n.served.cancelAll()
 	n.calls.failAll("this node has stopped")
 	n.inboxes.close()
+	n.transport.release(ctx)
 	return err
 }
 

@@ -214,22 +214,26 @@ func (t *tcp) close() {
 	})
 	t.remote.Shutdown(false)
 	t.system.Shutdown()
-	t.release()
 }
 
 // release waits until nobody listens any more, so that who has stopped a node
 // can start the next one there. remote serves on a goroutine of its own: when
 // that has not begun by the time of Shutdown, it gives the port back once it
 // does. In a second it has, or somebody else listens there.
-func (t *tcp) release() {
-	const enough, pause = time.Second, time.Millisecond
-	for began := time.Now(); time.Since(began) < enough; {
-		conn, err := net.DialTimeout("tcp", t.at, enough)
+func (t *tcp) release(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", t.at)
 		if err != nil {
 			return
 		}
 		_ = conn.Close()
-		<-time.After(pause)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

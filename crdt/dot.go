@@ -46,7 +46,7 @@ func (d Dot) hash() uint64 {
 type Minter struct {
 	// Actor is whose dots are minted; not 0.
 	Actor Actor
-	// Next is the counter of the dot that was handed out last; 0 before the first.
+	// Next is the counter that the next dot is above: that of the dot handed out last, 0 before the first.
 	Next uint64
 
 	rules draftRules // of drafts that take effect in this name

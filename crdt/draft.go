@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // A draft is a delta that was made in nobody's name: by mutators that were given NewDraft's minter, its actor
@@ -207,13 +208,16 @@ func renamedDots[E comparable](s, own *Set[E], m *Minter) (*Set[E], error) {
 		return nil, nil
 	}
 	out, fresh := &Set[E]{}, Context{}
+	live := make([]pair[E], 0, s.live.size())
 	for d, e := range s.AllDots() {
 		if d.Actor == draftActor {
 			d = m.Mint()
 			fresh.AddRun(Run{d.Actor, d.Counter, d.Counter})
 		}
-		out.live.insert(d, e)
+		live = append(live, pair[E]{d, e})
 	}
+	slices.SortFunc(live, func(a, b pair[E]) int { return a.dot.Compare(b.dot) }) // the draft's had been the last
+	out.live.setFlat(live)
 	out.ctx = renamedContext(&s.ctx, &fresh)
 	return orNil(out), nil
 }

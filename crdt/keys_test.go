@@ -42,6 +42,8 @@ func TestKeysThatAreNotEqualToThemselvesAreRefused(t *testing.T) {
 		"removed":       func() { NewRegisterMap(floats, text).Remove(1, 1, nan) },
 		"RegisterMapOp": func() { prepareSet(NewRegisterMap(floats, text), nan) },
 		"GSet":          func() { NewGSet(floats).Add(1, nan) },
+		"RWSet":         func() { NewRWSet[float64]().Add(m, nan) },
+		"RWSet removed": func() { NewRWSet[float64]().Remove(m, nan) },
 		"TwoPhaseSet":   func() { NewTwoPhaseSet(floats).Add(nan) },
 		"Graph":         func() { NewGraph[float64]().AddVertex(m, nan) },
 		"TwoPhaseGraph": func() { _, _ = NewTwoPhaseGraph(floats).AddVertex(nan) },
@@ -96,6 +98,11 @@ func TestDecodedKeysThatAreNotEqualToThemselvesAreRefused(t *testing.T) {
 	gs.Add(1)
 	_, err = DecodeGSet(gs.Append(nil, nans), floats)
 	refused("GSet", err)
+
+	rw := NewRWSet[float64]()
+	rw.Add(m, 1)
+	_, err = DecodeRWSet(rw.Append(nil, nans), floats)
+	refused("RWSet", err)
 
 	graph := NewGraph[float64]()
 	graph.AddVertex(m, 1)

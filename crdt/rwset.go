@@ -187,6 +187,7 @@ func markCodec[E comparable](codec Codec[E]) Codec[rwMark[E]] {
 					m.removed = r.bool()
 				case 2:
 					m.e, found = decodeValue(&r, codec), true
+					checkKey(&r, m.e)
 				default:
 					r.unknown()
 				}
@@ -235,11 +236,13 @@ func (op RWSetOp[E]) onMarks() SetOp[rwMark[E]] {
 	out := SetOp[rwMark[E]]{Observed: op.Observed}
 	added := make(map[E]struct{}, len(op.Add))
 	for _, e := range op.Add {
+		mustEqualItself(e)
 		added[e] = struct{}{}
 		out.Add = append(out.Add, rwMark[E]{e, false})
 		out.Remove = append(out.Remove, rwMark[E]{e, true})
 	}
 	for _, e := range op.Remove {
+		mustEqualItself(e)
 		if _, ok := added[e]; !ok {
 			out.Add = append(out.Add, rwMark[E]{e, true})
 			out.Remove = append(out.Remove, rwMark[E]{e, false})

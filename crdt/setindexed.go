@@ -119,14 +119,17 @@ func (x *indexed[E]) lookup(hash uint64, e E) (found *slot, t *table, free int) 
 	}
 	t = x.elements.table(hash)
 	tag := t.tag(hash)
-	mask := len(t.slots) - 1
-	i := t.home(hash)
-	for ; t.slots[i&mask] != 0; i++ {
-		if s := &t.slots[i&mask]; s.tag() == tag && *x.at(s.spot()) == e {
+	slots := t.slots
+	mask := len(slots) - 1
+	for i := t.home(hash); ; i = (i + 1) & mask {
+		s := &slots[i]
+		if *s == 0 {
+			return nil, t, i
+		}
+		if s.tag() == tag && *x.at(s.spot()) == e {
 			return s, t, 0
 		}
 	}
-	return nil, t, i & mask
 }
 
 // slotOf is lookup for those who only read.
@@ -145,28 +148,38 @@ func (x *indexed[E]) dot(p spot) Dot { return x.blocks[p.block()].dot(p.pos()) }
 func (x *indexed[E]) spotOf(d Dot) spot { return spotOf(x.find(d, &x.steps).number, uint8(d.Counter)) }
 
 // insert adds a live dot that is not there.
-func (x *indexed[E]) insert(d Dot, e E) { x.insertInto(x.blockFor(d), d, e) }
+func (x *indexed[E]) insert(d Dot, e E) { x.enter(d, e, x.insertDot(x.blockFor(d), d, e)) }
 
-// insertAll adds live dots that are not there, which are sorted: a block is looked up once.
+// insertAll adds live dots that are not there, which are sorted: those of a block at once.
 func (x *indexed[E]) insertAll(ps []pair[E]) {
-	var b *block[E]
-	for _, p := range ps {
-		if b == nil || b.actor != p.dot.Actor || b.no != p.dot.Counter>>blockBits {
-			b = x.blockFor(p.dot)
+	for len(ps) > 0 {
+		b, n := x.blockFor(ps[0].dot), 1
+		for n < len(ps) && ps[n].dot.Actor == b.actor && ps[n].dot.Counter>>blockBits == b.no {
+			n++
 		}
-		x.insertInto(b, p.dot, p.e)
+		x.insertDots(b, ps[:n])
+		for i := range ps[:n] {
+			p := &ps[i]
+			x.enter(p.dot, p.e, spotOf(b.number, uint8(p.dot.Counter)))
+		}
+		ps = ps[n:]
 	}
 }
 
-// insertInto adds a live dot that is not there to its block.
-func (x *indexed[E]) insertInto(b *block[E], d Dot, e E) {
+// enter puts a live dot that was just inserted at a spot into the index by element.
+func (x *indexed[E]) enter(d Dot, e E, p spot) {
 	hash := x.hash(d, e)
 	x.steps++
 	at, t, free := x.lookup(hash, e)
 	if at == nil {
-		x.elements.putAt(t, free, hash, x.insertDot(b, d, e), x)
+		x.elements.putAt(t, free, hash, p, x)
 		return
 	}
+	x.enterAnother(at, d, e, p)
+}
+
+// enterAnother is enter for an element that other dots support already: the first of them is at the slot.
+func (x *indexed[E]) enterAnother(at *slot, d Dot, e E, p spot) {
 	first := at.spot()
 	if !first.several() {
 		if x.multi == nil {
@@ -174,7 +187,6 @@ func (x *indexed[E]) insertInto(b *block[E], d Dot, e E) {
 		}
 		x.multi[e] = []Dot{x.dot(first)}
 	}
-	p := x.insertDot(b, d, e)
 	dots := x.multi[e]
 	i, _ := slices.BinarySearchFunc(dots, d, Dot.Compare)
 	x.multi[e] = slices.Insert(dots, i, d)
@@ -210,6 +222,25 @@ func (x *indexed[E]) insertDot(b *block[E], d Dot, e E) spot {
 	pos := uint8(d.Counter)
 	b.insert(pos, e)
 	return spotOf(b.number, pos)
+}
+
+// insertDots is insertDot of sorted dots of one block.
+func (x *indexed[E]) insertDots(b *block[E], ps []pair[E]) {
+	if b.live.rank(uint8(ps[0].dot.Counter)) < len(b.es) {
+		for _, p := range ps {
+			x.insertDot(b, p.dot, p.e)
+		}
+		return
+	}
+	es, sum := b.es, x.sum
+	for i := range ps {
+		p := &ps[i]
+		b.live.set(uint8(p.dot.Counter))
+		es = append(es, p.e)
+		sum += p.dot.hash()
+	}
+	b.es, x.sum = es, sum
+	x.n += len(ps)
 }
 
 // blockFor returns the block of a dot that is about to be inserted, a new one when there is none.

@@ -38,11 +38,13 @@ func (s *Set[E]) JoinTrace(delta *Set[E], born, died func(E, Dot)) (novelty *Set
 	s.live.insertAll(births)
 	s.live.worked(steps)
 	novelty = newNovelty(births, fresh)
-	var dead Context
-	for _, p := range killed {
-		dead.push(Run{p.dot.Actor, p.dot.Counter, p.dot.Counter})
+	if len(killed) > 0 {
+		var dead Context
+		for _, p := range killed {
+			dead.push(Run{p.dot.Actor, p.dot.Counter, p.dot.Counter})
+		}
+		novelty.ctx.Join(&dead)
 	}
-	novelty.ctx.Join(&dead)
 
 	if born != nil {
 		for _, p := range births {
@@ -99,7 +101,7 @@ func searchSteps(c *Context) int64 { return int64(1 + bits.Len(uint(len(c.runs))
 
 // Steps returns how many accesses to its indexes the changes of the set have cost since it was made, cloned
 // or decoded: one for each search for an element, for each actor and block of dots looked at, and for each
-// dot passed, and the logarithm of the context's runs for each run looked up in it. It is exact and the same
+// dot passed, and the logarithm of the context's runs for each run of a delta. It is the same
 // for the same changes, so that it can be shown that work does not grow with the set. A set of no more than
 // 16 dots has no index and counts nothing; nor does it count when the index itself grows or shrinks, which
 // moves fewer than 1,024 entries at a time, and on average two for each element added or removed.

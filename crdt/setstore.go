@@ -8,7 +8,9 @@ import (
 // A set's live dots are kept in one of two forms.
 //
 // Flat: a slice sorted by dot. Deltas have this form whatever their size, for a delta is made, encoded,
-// joined somewhere and dropped. A set that is changed while it has no more than flatMax dots stays flat.
+// joined somewhere and dropped. A set that is changed while it has no more than flatMax dots stays flat. What
+// stands in the slice is not written over: a change appends behind it or makes another slice, so that a
+// novelty may have the slice of a delta that was new as a whole.
 //
 // Indexed: the elements by actor and blocks of 256 counters, and a hash table that says where among them an
 // element stands. A block is a bitmap and the elements of its set bits in order, so that the index by dot
@@ -115,7 +117,7 @@ func (s *store[E]) indexed() bool { return s.more != nil && s.more.big != nil }
 // big returns the indexed form; the store must have it.
 func (s *store[E]) big() *indexed[E] { return s.more.big }
 
-// flat returns the live dots of a store that is flat, in order; elements may be set in it.
+// flat returns the live dots of a store that is flat, in order; who makes the store may set elements in it.
 func (s *store[E]) flat() []pair[E] {
 	switch {
 	case s.more != nil:
@@ -218,7 +220,7 @@ func (s *store[E]) reset() {
 // clearIndexed makes the store an indexed one without dots.
 func (s *store[E]) clearIndexed() { *s = store[E]{more: &more[E]{big: newIndexed[E]()}} }
 
-// insert adds a live dot that the store does not hold.
+// insert adds a live dot that the store does not hold. While flat it copies all, unless the dot is the last.
 func (s *store[E]) insert(d Dot, e E) {
 	if s.indexed() {
 		s.big().insert(d, e)
@@ -228,7 +230,7 @@ func (s *store[E]) insert(d Dot, e E) {
 	if i, _ := s.searchFlat(d); i == len(flat) {
 		s.setFlat(append(flat, pair[E]{d, e}))
 	} else {
-		s.setFlat(slices.Insert(flat, i, pair[E]{d, e}))
+		s.setFlat(slices.Concat(flat[:i], []pair[E]{{d, e}}, flat[i:]))
 	}
 }
 
@@ -246,10 +248,11 @@ func (s *store[E]) insertAll(ps []pair[E]) {
 	}
 }
 
-// pairs returns a copy of the live dots, in order.
+// pairs returns the live dots, in order, only to be read and appended to. They stay as they are when the store
+// changes.
 func (s *store[E]) pairs() []pair[E] {
 	if !s.indexed() {
-		return slices.Clone(s.flat())
+		return slices.Clip(s.flat())
 	}
 	ps := make([]pair[E], 0, s.size())
 	s.each(func(d Dot, e E) bool {
@@ -264,7 +267,7 @@ func (s *store[E]) remove(d Dot) {
 	if s.indexed() {
 		s.big().remove(d)
 	} else if i, ok := s.searchFlat(d); ok {
-		s.setFlat(slices.Delete(s.flat(), i, i+1))
+		s.setFlat(slices.Concat(s.flat()[:i], s.flat()[i+1:]))
 	}
 }
 

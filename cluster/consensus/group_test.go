@@ -442,6 +442,7 @@ func TestSubmitKeepsTheOrder(t *testing.T) {
 	big := string(make([]byte, 3000)) // so that more than one batch is in flight
 	ctx := within(t, 3*patienceOfTests)
 	for round, whole := 0, false; !whole; round++ {
+		require.NoError(t, ctx.Err())
 		l := c.leader()
 		var all []*Pending
 		var want []string

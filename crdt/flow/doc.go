@@ -66,7 +66,7 @@
 //
 // Elements says which collection a type of package crdt is, NewFeed and NewFeedBy make the feeds that turn its
 // deltas into batches: sets of all kinds (their elements), counters and registers (one element), maps (entries,
-// or keys). Where there is no cluster, an Input takes them; see the example of NewFeed.
+// or keys). Where there is no cluster, an Input takes them.
 //
 // # Running
 //
@@ -76,6 +76,23 @@
 // grouping: an operator's view depends on the sum of what it was given, not on how that was cut, and
 // weights that are negative for a moment, because a death overtook its birth, come right by themselves.
 // AppendState and Restore save an operator's state and bring it back.
+//
+// By hand, without a cluster and in one place, a graph runs like this, errors left out; the last argument of
+// Bind tells versions of a node's function apart, and may be 0 where all that runs is one program:
+//
+//	stock := flow.Input[E]("stock")
+//	scarce := flow.Filter("scarce", stock, func(e E) bool { return e.Value < 6 })
+//	of := flow.RegisterMapElements(text, number) // what the elements of a delta are; their codec
+//	g, err := flow.Compile([]flow.Bound{flow.Bind(stock, of.Codec(), 0), flow.Bind(scarce, of.Codec(), 0)})
+//	n, err := g.NewNetwork()
+//	feed := flow.NewFeed(of)
+//	for number, delta := range deltas { // in encoded form
+//		batch, err := feed.Join("", delta)
+//		err = n.Push("stock", uint64(number)+1, batch) // numbered from 1, without a gap
+//		fired, err := n.Run()                          // the changes of every node, to be applied to a Materialized
+//	}
+//	view := flow.NewMaterialized(of.Codec())
+//	_, _, err = view.Reset(slices.Collect(n.Node("scarce").Operator().Snapshot(0))) // or all of it at once
 //
 // # Glitches
 //

@@ -171,7 +171,7 @@ func (c *compiler) visit(s *Spec) *vertex {
 	}
 	b, ok := c.bound[s]
 	if !ok {
-		what := "it has no codec; assign it to a package-level variable and run the generator"
+		what := "it has no codec: Bind it, or, where generated code shall do that, assign it to a package-level variable and run the generator"
 		if s.Source != "" {
 			what = "the variable that it reads is no source here: either its type is no collection that graphs read (sets, counters, registers and maps are), or this node was not given the kinds of its package"
 		}

@@ -92,9 +92,9 @@ func has[K comparable, V any](m map[K]V, k K) bool {
 //
 // The set and the record are two variables, and each may reach another silo without the other: a process
 // that moves there must neither leave behind what its predecessor wrote nor write again what somebody
-// removed. So a write is on record before it is made, and what was taken back stays on record as doubtful,
-// to be taken back again when a replica brings another write of it: a record grows with all that the
-// process ever wrote there.
+// removed. So a write is on record before it is made, and what is to be taken back is on record as doubtful
+// before that, and stays so, to be taken back again when a replica brings another write of it: a record grows
+// with all that the process ever wrote there.
 func (s *SetHandle[E]) assignByDifference(ctx context.Context, l *setLattice[E], r wire.Recorder, next map[string]E) error {
 	written, doubtful, err := r.Outputs(ctx, s.id)
 	if err != nil {

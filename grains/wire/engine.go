@@ -37,7 +37,7 @@ type Engine interface {
 // write by difference to that. Elements are in the encoding of the variable's type.
 type Recorder interface {
 	// Outputs returns the elements that the process has written to the variable, and those that it may
-	// have written and does not put out any more: a write was begun, or was taken back.
+	// have written and does not put out any more: a write was begun, or is taken back.
 	Outputs(ctx context.Context, variable ID) (written, doubtful map[string]struct{}, err error)
 	// RecordOutputs changes that record.
 	RecordOutputs(ctx context.Context, variable ID, c OutputChange) error

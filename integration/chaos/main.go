@@ -199,7 +199,7 @@ func parse(args []string, stderr io.Writer) (*options, int) {
 
 // complete reads the flags that name something.
 func (o *options) complete(only string) (err error) {
-	if err := faults.Set(faults.Fault(o.mutate)); err != nil {
+	if err := switchOff(o.mutate); err != nil {
 		return fmt.Errorf("--mutate: %w", err)
 	}
 	if o.short {

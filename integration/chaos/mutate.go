@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -220,4 +221,14 @@ func (r *run) overtaken(ctx context.Context) error {
 	r.fabric.mend(pair{leader, old}, true)
 	_, err = r.settled(ctx, spreadOver)
 	return err
+}
+
+// switchOff switches a check off in this process, which is there for that; "" none.
+func switchOff(fault string) error {
+	if fault != "" {
+		if err := os.Setenv(faults.Variable, faults.Consent); err != nil {
+			return err
+		}
+	}
+	return faults.Set(faults.Fault(fault))
 }

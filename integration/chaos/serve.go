@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/martinelli-go/martinelli/cluster/machine/faults"
 	"github.com/martinelli-go/martinelli/cluster/silo"
 	"github.com/martinelli-go/martinelli/grains"
 	"github.com/martinelli-go/martinelli/integration/bank"
@@ -43,7 +42,7 @@ func serve(ctx context.Context, args []string, stdin io.Reader, stdout, stderr i
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if err := faults.Set(faults.Fault(*fault)); err != nil {
+	if err := switchOff(*fault); err != nil {
 		return err
 	}
 	net.DefaultResolver = resolver(*number)

@@ -1,11 +1,13 @@
 // Package faults switches safety checks off, in whole programs, to prove that somebody notices. The tests
 // of a package have switches of their own; these are for silos that run as processes of their own, which
-// only the program chaos starts in this way. Engines ask it, and nothing else may import it: a test of the
-// house sees to that.
+// only the program chaos starts in this way. Engines ask it, and nothing else in this module may import it: a
+// test of the house sees to that. It is not for other programs, and Set refuses them: it asks for Variable in
+// the environment.
 package faults
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"sync/atomic"
 )
@@ -29,9 +31,18 @@ var All = []Fault{Lease, Epoch, Ownership, Wait, Reads, Outcome}
 
 var on atomic.Value // Fault
 
+// Variable is the environment variable that must say Consent where a check is to be switched off.
+const (
+	Variable = "MARTINELLI_FAULTS"
+	Consent  = "data may be lost"
+)
+
 // Set switches a check off for the rest of the process's life, None none. Silos and clients that have been
 // started before may go on with it.
 func Set(f Fault) error {
+	if f != None && os.Getenv(Variable) != Consent {
+		return fmt.Errorf("fault %q: it makes a silo lose data: set %s to %q in the environment of a program that looks for that", f, Variable, Consent)
+	}
 	if f != None && !slices.Contains(All, f) {
 		return fmt.Errorf("no fault %q: there are %v", f, All)
 	}

@@ -10,6 +10,9 @@ import (
 
 func TestOneCheckIsOff(t *testing.T) {
 	require.False(t, faults.Is(faults.Reads), "nothing is off by itself")
+	require.ErrorContains(t, faults.Set(faults.Reads), faults.Variable, "nor without consent")
+	require.False(t, faults.Is(faults.Reads))
+	t.Setenv(faults.Variable, faults.Consent)
 	require.Error(t, faults.Set("everything"))
 	for _, f := range faults.All {
 		require.NoError(t, faults.Set(f))

@@ -79,7 +79,7 @@ func TestDirectoryNotThere(t *testing.T) {
 	require.ErrorAs(t, err, &dirErr)
 	require.ErrorIs(t, err, os.ErrNotExist)
 	require.ErrorContains(t, err, "wines.csv, ratings.csv.gz and photos/")
-	require.ErrorContains(t, err, "leave --data out to run with the built-in catalogue")
+	require.ErrorContains(t, err, "run with the built-in catalogue: --data builtin")
 
 	for _, name := range []string{"wines.csv", "ratings.csv.gz", "photos"} {
 		dir := write(t, goodWines, zip(t, goodRatings))

@@ -32,7 +32,7 @@ func (e *DirError) Error() string {
 	}
 	return fmt.Sprintf("%s: %v; it should hold wines.csv, ratings.csv.gz and photos/<WineID>.jpg "+
 		"in the format of X-Wines (https://doi.org/10.3390/bdcc7010020); "+
-		"give another with --data DIR, or leave --data out to run with the built-in catalogue", what, e.Err)
+		"give another with --data DIR, or run with the built-in catalogue: --data builtin", what, e.Err)
 }
 
 func (e *DirError) Unwrap() error { return e.Err }
