@@ -77,7 +77,7 @@ func (r *Router) Call(ctx context.Context, self view.SiloID, to wire.ID, inv wir
 		req.Block, req.Coordinator = c.In.Holder, c.In.Coordinator
 	}
 	j := &journey{Router: r, to: to, inv: inv, c: c, payload: req.Append(nil)}
-	refused := errors.New("no silo is up")
+	var refused error
 	var newest uint64      // of the views that refusals named
 	var straight string    // where the newest of them says that the grain is
 	var hopeless time.Time // since when there is no lease wherever the call comes

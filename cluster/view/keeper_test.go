@@ -70,6 +70,8 @@ func TestAsksAreRepeated(t *testing.T) {
 	asked := k.asks()
 	require.Equal(t, []Command{Renew{[]Renewal{{k.run, uint64(k.now)}}}}, asked, "not ready before it has started")
 	k.step(Started{})
+	require.Empty(t, k.asks(), "nor before it has a lease: it could serve nothing of what it is given")
+	k.step(k.put(asked[0]))
 	require.Equal(t, []Command{Ready{k.run}}, k.asks())
 	k.now += 500 * ms
 	require.Len(t, k.asks(), 2, "ready, and a renewal")

@@ -147,7 +147,7 @@ func (k *kept) key(i, n int) string {
 // told that it went well. The activation serves again when the lease is back.
 func TestLeaseThatRunsOutInATurn(t *testing.T) {
 	t.Parallel()
-	turns := func(faults ...host.Fault) (err error, after *node, ranAfter int, committed int64) {
+	turns := func(faults ...host.Fault) (after *node, ranAfter int, committed int64, err error) {
 		k := keep(t, 2, 2, faults...)
 		ctx := within(t, 20*time.Second)
 		a, b, c := k.key(0, 0), k.key(1, 0), k.key(1, 1)
@@ -187,14 +187,14 @@ func TestLeaseThatRunsOutInATurn(t *testing.T) {
 			return nil
 		}))
 		require.EqualValues(t, 1, activated.Load(), "a lease that comes back ends no activation")
-		return err, k.silos[1], k.ran(k.silos[1]), k.value(a)
+		return k.silos[1], k.ran(k.silos[1]), k.value(a), err
 	}
-	err, _, ran, committed := turns()
+	_, ran, committed, err := turns()
 	require.ErrorIs(t, err, grains.ErrUnknown)
 	require.NotErrorIs(t, err, grains.ErrNotExecuted)
 	require.Equal(t, 1, ran, "a call was made after the lease had run out")
 	require.Zero(t, committed)
-	err, _, _, committed = turns(host.OutliveLeases)
+	_, _, committed, err = turns(host.OutliveLeases)
 	require.NoError(t, err, "nothing notices that a turn outlives its lease")
 	require.EqualValues(t, 1, committed)
 }
