@@ -247,8 +247,8 @@ func (n *Node) peer(addr string) *peer {
 // Stop drains the node: new requests from others are refused as not executed,
 // those being served are finished and answered while ctx lasts and cancelled
 // then, and the node leaves. Requests that this node still waits for end as
-// [ErrUnknown]. Afterwards the port is free, unless ctx ended first. Stopping twice is harmless. The error is ctx's, when handlers
-// had to be cut short.
+// [ErrUnknown]. Afterwards the port is free, unless ctx ended first. Stopping
+// twice is harmless. The error is ctx's, when handlers had to be cut short.
 func (n *Node) Stop(ctx context.Context) error {
 	if !n.work.stop() {
 		return nil
