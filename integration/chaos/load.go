@@ -92,8 +92,12 @@ func (l *load) close() {
 	}
 }
 
-// open fills the accounts and wakes every grain.
-func (l *load) open(ctx context.Context) error {
+// open fills the accounts and wakes every grain, once n silos share the slots and everybody knows: while slots
+// move, silos that run without a check get it wrong already, and nobody looks.
+func (l *load) open(ctx context.Context, n int) error {
+	if err := l.shared(ctx, n); err != nil {
+		return err
+	}
 	c := l.clients[0]
 	for i := range accounts {
 		if _, err := bank.GetAccount(c, accountKey(i)).Deposit(ctx, deposit); err != nil {
@@ -106,6 +110,27 @@ func (l *load) open(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// shared waits until n silos have each slot where it belongs, in a view that all of them and all clients have.
+func (l *load) shared(ctx context.Context, n int) error {
+	for {
+		newest := l.clients[0].View()
+		same := newest.Settled() && len(newest.Members) == n
+		for _, c := range l.clients {
+			same = same && c.View().Number == newest.Number
+		}
+		if same {
+			report, err := l.clients[0].Inspect(ctx, cluster.Inspection{})
+			if err == nil && report.Healthy() && report.View == newest.Number {
+				return nil
+			}
+		}
+		hold(ctx, 20*time.Millisecond)
+		if ctx.Err() != nil {
+			return fmt.Errorf("%d silos do not share the slots, in view %d: %w", n, newest.Number, context.Cause(ctx))
+		}
+	}
 }
 
 // begin lets the callers call.

@@ -170,7 +170,7 @@ func (r *run) start(ctx context.Context) error {
 	if r.load, err = connect(bounded, r.join(), r.history); err != nil {
 		return err
 	}
-	return r.load.open(bounded)
+	return r.load.open(bounded, silos)
 }
 
 // join is the list of those who found the cluster. One that comes later is not in it.
