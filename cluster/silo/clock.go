@@ -1,6 +1,7 @@
 package silo
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -41,28 +42,44 @@ func leaseClock(inMemory bool) func() time.Duration {
 
 func newClock(now func() time.Time, boot func() (time.Duration, bool)) *clock {
 	c := &clock{start: now(), now: now, boot: boot}
-	c.look(c.start)
+	c.look()
 	return c
 }
 
-// look takes a new reading at t.
-func (c *clock) look(t time.Time) *reading {
-	passed := t.Sub(c.start)
-	r := &reading{wall: time.Duration(t.UnixNano()) - passed}
-	if boot, ok := c.boot(); ok {
-		r.boot = boot - passed
+// look takes a new reading. Both clocks have to be read in one moment: what passes between the two would count
+// twice until the next look, and make the clock go back then, so that a lease of before ran for longer.
+func (c *clock) look() *reading {
+	var r *reading
+	for least, tries := time.Duration(math.MaxInt64), 0; least > together && tries < lookTries; tries++ {
+		t := c.now()
+		boot, ok := c.boot()
+		took := c.now().Sub(t)
+		if took >= least {
+			continue
+		}
+		least = took
+		passed := t.Sub(c.start)
+		r = &reading{wall: time.Duration(t.UnixNano()) - passed}
+		if ok {
+			r.boot = boot - passed
+		}
 	}
-	// Who looks at the same time finds the same, up to how long it takes.
+	// Who looks at the same time finds the same, up to together.
 	c.last.Store(r)
 	return r
 }
+
+const (
+	together  = time.Millisecond
+	lookTries = 100 // as many interruptions in a row, each within some microseconds, are not met
+)
 
 func (c *clock) read() time.Duration {
 	t := c.now()
 	passed := t.Sub(c.start)
 	r := c.last.Load()
 	if moved := time.Duration(t.UnixNano()) - passed - r.wall; moved > jump || moved < -jump {
-		r = c.look(t)
+		r = c.look()
 	}
 	return passed + r.boot
 }

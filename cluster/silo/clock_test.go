@@ -56,6 +56,28 @@ func TestSuspensionCounts(t *testing.T) {
 	require.Equal(t, 3, m.looks)
 }
 
+// A process that stands still between the readings of the two clocks reads both again: the time would count
+// twice, and be taken back at the next look.
+func TestStandingStillInALook(t *testing.T) {
+	t.Parallel()
+	start := time.Now().Round(0)
+	m := &machine{}
+	stop := time.Duration(0)
+	c := newClock(func() time.Time { return start.Add(m.ran) }, func() (time.Duration, bool) {
+		m.ran += stop
+		stop = 0
+		return m.boot()
+	})
+	first := c.read()
+	r := *c.last.Load()
+	r.wall -= 10 * time.Second
+	c.last.Store(&r)
+	stop = 5 * time.Second
+	c.read()
+	require.Equal(t, 5*time.Second, m.ran)
+	require.Equal(t, first+m.ran, c.read())
+}
+
 func BenchmarkLeaseClock(b *testing.B) {
 	now := leaseClock(false)
 	for b.Loop() {
