@@ -48,11 +48,13 @@ type membership struct {
 	detector *view.Detector
 	lead     *view.Lead           // nil while this silo does not lead
 	term     uint64               // of lead
-	since    time.Time            // when it began
+	added    map[string]time.Time // when this leader saw each store in the log first
 	expelled map[view.SiloID]bool // by somebody in charge, as far as this leader was told
 	effects  []view.Effect
 	pending  []view.Effect
 	wake     chan struct{} // one: there is something pending
+
+	absent map[string]time.Duration // of govern's goroutine: see goneFromData
 
 	serving chan struct{} // closed when the silo is active
 	left    chan struct{} // closed when the silo has left as it wanted to
@@ -235,7 +237,7 @@ func (m *membership) leading(ctx context.Context) {
 		case !state.Self:
 			m.lead = nil
 		case m.lead == nil || m.term != state.Term:
-			m.lead, m.term, m.since = view.NewLead(view.LeadConfig{Times: m.times}, m.now(), m.registry.Current()), state.Term, time.Now()
+			m.lead, m.term, m.added = view.NewLead(view.LeadConfig{Times: m.times}, m.now(), m.registry.Current()), state.Term, nil
 		}
 		m.mu.Unlock()
 		select {
@@ -400,18 +402,27 @@ func (m *membership) suspects() []view.Suspect {
 }
 
 // gone says of each store whether it has not been heard of for so long, or was expelled, that it will not come
-// back.
+// back. One that was let in a moment ago has not had the time to be heard of.
 func (m *membership) gone(members consensus.Members) map[view.SiloID]bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	gone := map[view.SiloID]bool{}
+	if m.lead == nil {
+		return gone // it does not lead, or does not know yet that it leads again
+	}
+	added := make(map[string]time.Time, len(members.List))
 	for _, s := range members.List {
-		heard := s.LastContact
-		if heard.Before(m.since) {
-			heard = m.since
+		heard, known := m.added[s.ID]
+		if !known {
+			heard = time.Now()
+		}
+		added[s.ID] = heard
+		if s.LastContact.After(heard) {
+			heard = s.LastContact
 		}
 		gone[view.SiloID(s.ID)] = m.expelled[view.SiloID(s.ID)] || time.Since(heard) > m.forget
 	}
+	m.added = added
 	return gone
 }
 
@@ -433,7 +444,10 @@ func (m *membership) govern(ctx context.Context) {
 		if m.data.IsLeader() {
 			members, _ := m.data.Members()
 			m.bidFarewell(members)
-			m.governOnce(ctx, m.data, members, m.goneFromData(members))
+			m.governOnce(ctx, m.data, members, m.goneFromData(members, func() consensus.Members {
+				views, _ := m.group.Members()
+				return views
+			}))
 		}
 	}
 }
@@ -441,14 +455,27 @@ func (m *membership) govern(ctx context.Context) {
 // governEvery is how often the leader looks at who votes.
 const governEvery = 250 * time.Millisecond
 
-// goneFromData says of each store whether it has no part in the views any more: the ledger follows.
-func (m *membership) goneFromData(data consensus.Members) map[view.SiloID]bool {
-	members, _ := m.group.Members()
-	gone := map[view.SiloID]bool{}
+// goneFromData says of each store of the ledger whether it has no part in the views any more: the ledger follows.
+//
+// A store is let into the views first. Where this silo's copy of them lags, it does not know one yet that the
+// ledger has, and would remove it for good. So a store is gone only if the views lack it when they hold a renewal
+// that this silo asked for after it had seen the store in the ledger.
+func (m *membership) goneFromData(data consensus.Members, views func() consensus.Members) map[view.SiloID]bool {
+	now, standing := m.now(), m.Standing()
+	members := views() // not before the standing: what that has applied is in them
+	absent, gone := map[string]time.Duration{}, map[view.SiloID]bool{}
 	for _, s := range data.List {
-		_, member := members.Find(s.ID)
-		gone[view.SiloID(s.ID)] = members.Version > 0 && !member
+		if _, member := members.Find(s.ID); member || members.Version == 0 {
+			continue
+		}
+		since, known := m.absent[s.ID]
+		if !known {
+			since = now
+		}
+		absent[s.ID] = since
+		gone[view.SiloID(s.ID)] = standing.Leased(since + m.times.Lease)
 	}
+	m.absent = absent
 	return gone
 }
 
