@@ -395,7 +395,7 @@ func (s *run) serve(ctx context.Context) error {
 	case <-s.dismissed:
 		return fmt.Errorf("silo: %w", s.dismissal())
 	case <-s.membership.removed:
-		return errors.New("silo: the others have removed this run while it joined: it was not heard of for longer than a lease")
+		return errRemoved
 	case <-ctx.Done():
 		return fmt.Errorf("silo: waiting for most of the silos to let this one in (%s): %w", s.views.Current(), context.Cause(ctx))
 	}
@@ -405,6 +405,9 @@ func (s *run) serve(ctx context.Context) error {
 	s.announce()
 	return nil
 }
+
+// errRemoved ends a run before it has served. Another one may fare better.
+var errRemoved = errors.New("silo: the others have removed this run while it joined: it was not heard of for longer than a lease")
 
 // linger refuses, or passes on, what clients still send here, until they have heard where things are now: what
 // arrives while a connection ends may be lost, and nobody knows then whether it ran.

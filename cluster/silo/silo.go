@@ -146,17 +146,20 @@ func (s *Silo) again() error {
 			s.door.Open(&r.engine)
 			return nil
 		}
-		if !errors.As(err, new(*actor.PortInUse)) && !errors.As(err, new(*consensus.InUse)) || s.life.Err() != nil {
+		// What was closed may be held for a moment, and a silo that stands still as it joins is removed again.
+		passing := errors.As(err, new(*actor.PortInUse)) || errors.As(err, new(*consensus.InUse)) || errors.Is(err, errRemoved)
+		if !passing || s.life.Err() != nil {
 			return err
 		}
-		select { // what was closed may be held for a moment
-		case <-time.After(portPause):
+		select {
+		case <-time.After(againPause):
 		case <-s.life.Done():
 		}
 	}
 }
 
-const portPause = 100 * time.Millisecond
+// againPause is the time between two tries to begin a run.
+const againPause = 100 * time.Millisecond
 
 // kindsOf checks what the silo was given to host.
 func kindsOf(list []wire.Kind) (map[string]wire.Kind, error) {
