@@ -17,7 +17,7 @@ const sealTime = 2 * time.Second
 //
 // The standing in which these rows are sealed must have been published before.
 func (h *Host) Seal(rows []view.Row, drained func([]view.Row)) {
-	left, ended := h.scheduler.seal(rows, h.config.Views.Current())
+	left, ended := h.scheduler.seal(rows, h.config.Standing().Table()) // the holder of views may have an older one still
 	h.work.Go(func() {
 		var empty []view.Row
 		for i, n := range left {
