@@ -72,7 +72,7 @@ func Bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 func (r *Router) Call(ctx context.Context, self view.SiloID, to wire.ID, inv wire.Invocation, c Calling) error {
 	ctx, cancel := Bounded(ctx)
 	defer cancel()
-	req := &CallRequest{To: to, Method: inv.Method().Number, Args: inv.AppendArgs(nil), Root: c.Root, Retry: c.Retry, Chain: c.Chain, By: c.By}
+	req := &CallRequest{To: to, Method: inv.Method().Info().Number, Args: inv.AppendArgs(nil), Root: c.Root, Retry: c.Retry, Chain: c.Chain, By: c.By}
 	if c.In != nil {
 		req.Block, req.Coordinator = c.In.Holder, c.In.Coordinator
 	}
@@ -193,7 +193,7 @@ type refusal struct {
 }
 
 func (j *journey) fail(cause error, detail string) error {
-	e := &wire.CallError{To: j.to, Method: j.inv.Method().Name, Cause: cause, Detail: detail}
+	e := &wire.CallError{To: j.to, Method: j.inv.Method().Info().Name, Cause: cause, Detail: detail}
 	if cause == wire.ErrUnknown {
 		e.Call = j.c.Root
 	}
@@ -281,7 +281,7 @@ func (j *journey) answered(addr string, reply *CallReply) refusal {
 	case StatusRefused:
 		return refusal{why: errors.New(reply.Detail)}
 	case StatusStale:
-		stale := &Stale{wire.CallError{To: j.to, Method: j.inv.Method().Name, Cause: wire.ErrFenced, Detail: "silo " + addr + ": " + reply.Detail}}
+		stale := &Stale{wire.CallError{To: j.to, Method: j.inv.Method().Info().Name, Cause: wire.ErrFenced, Detail: "silo " + addr + ": " + reply.Detail}}
 		return refusal{done: true, why: stale}
 	case StatusNoKind:
 		return j.failed(wire.ErrNoSuchKind, reply.Detail)

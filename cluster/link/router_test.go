@@ -18,7 +18,9 @@ import (
 // invocation is a call without arguments.
 type invocation struct{ wire.Invocation }
 
-func (invocation) Method() wire.MethodInfo     { return wire.MethodInfo{Number: 1, Name: "Run"} }
+func (invocation) Method() wire.Handler {
+	return &wire.Method[struct{}, struct{}]{Number: 1, Name: "Run"}
+}
 func (invocation) AppendArgs(b []byte) []byte  { return b }
 func (invocation) DecodeResult(b []byte) error { return nil }
 func (invocation) DecodeError(b []byte) error  { return wire.DecodeError(b, nil) }

@@ -35,7 +35,7 @@ func newEngine(remote bool, kinds []grains.Kind) *engine {
 func (e *engine) Call(ctx context.Context, to wire.ID, c wire.Invocation) error {
 	kind, ok := e.kinds[to.Kind()]
 	if !ok {
-		return &wire.CallError{To: to, Method: c.Method().Name, Cause: wire.ErrNoSuchKind}
+		return &wire.CallError{To: to, Method: c.Method().Info().Name, Cause: wire.ErrNoSuchKind}
 	}
 	impl := e.active[to]
 	if impl == nil {
@@ -45,7 +45,7 @@ func (e *engine) Call(ctx context.Context, to wire.ID, c wire.Invocation) error 
 	if !e.remote {
 		return c.Run(ctx, impl)
 	}
-	m := kind.Grain().Method(c.Method().Number)
+	m := kind.Grain().Method(c.Method().Info().Number)
 	reply, err := m.Serve(ctx, impl, c.AppendArgs(nil), nil)
 	if err != nil {
 		return c.DecodeError(wire.AppendError(nil, err, m.ErrorTable()))

@@ -78,9 +78,14 @@ type running struct {
 	by     *view.Grant // of the grain that calls; nil: none does
 	root   wire.BlockID
 	after  uint32
-	result any
+	method wire.Handler
 	name   string
-	method func(ctx context.Context, impl any) error
+	what   runner
+}
+
+// runner calls a method; a wire.Invocation is one.
+type runner interface {
+	Run(ctx context.Context, impl any) error
 }
 
 // verdict is what became of a call at an activation.
@@ -97,7 +102,7 @@ const (
 func (a *activation) run(ctx context.Context, r running) (verdict, error) {
 	t := &turn{
 		Context: ctx, activation: a, call: commit.CallID(a.host.calls.Add(1)),
-		from: r.from, chain: r.chain, in: r.in, root: r.root, after: r.after, result: r.result,
+		from: r.from, chain: r.chain, in: r.in, root: r.root, after: r.after, method: r.method,
 	}
 	within, err := a.within(t, r.name)
 	if err != nil {
@@ -115,7 +120,7 @@ func (a *activation) run(ctx context.Context, r running) (verdict, error) {
 	}
 	impl, err := a.ready(t)
 	if err == nil {
-		err = a.guard(r.name, func() error { return r.method(t, impl) })
+		err = a.guard(r.name, func() error { return r.what.Run(t, impl) })
 	}
 	if r.in != nil {
 		a.report(r.in)

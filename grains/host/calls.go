@@ -31,7 +31,7 @@ func (h *Host) Call(ctx context.Context, to wire.ID, inv wire.Invocation, root w
 // call makes a call, which the grain of by makes if by is not nil.
 func (h *Host) call(ctx context.Context, by *activation, to wire.ID, inv wire.Invocation, root wire.BlockID, retry bool) error {
 	if ctx.Err() != nil {
-		return &wire.CallError{To: to, Method: inv.Method().Name, Cause: wire.ErrNotExecuted,
+		return &wire.CallError{To: to, Method: inv.Method().Info().Name, Cause: wire.ErrNotExecuted,
 			Detail: "the context had ended before the call was made: " + context.Cause(ctx).Error()}
 	}
 	done, _, err := h.here(ctx, by, to, inv, root, retry)
@@ -63,7 +63,7 @@ func (h *Host) elsewhere(ctx context.Context, by *activation, to wire.ID, inv wi
 // here makes a call here, if this silo holds the grain. Done is false where it was not executed and may be
 // made again, here or elsewhere; refused then says why.
 func (h *Host) here(ctx context.Context, by *activation, to wire.ID, inv wire.Invocation, root wire.BlockID, retry bool) (done bool, refused, err error) {
-	name := inv.Method().Name
+	name := inv.Method().Info().Name
 	kind, ok := h.Kinds[to.Kind()]
 	if !ok || kind.Grain() == nil {
 		if h.holds(to) {
@@ -73,8 +73,7 @@ func (h *Host) here(ctx context.Context, by *activation, to wire.ID, inv wire.In
 		return false, errNotHosted, nil
 	}
 	r := running{
-		from: turnOf(ctx), in: link.BranchOf(wire.BlockOf(ctx)), root: root, result: inv.Method().Result, name: name,
-		method: func(ctx context.Context, impl any) error { return inv.Run(ctx, impl) },
+		from: turnOf(ctx), in: link.BranchOf(wire.BlockOf(ctx)), root: root, method: inv.Method(), name: name, what: inv,
 	}
 	if by != nil {
 		r.by = &by.grant
@@ -267,6 +266,18 @@ func refusal(err error) *link.CallReply {
 	return reply
 }
 
+// served is a call that came encoded.
+type served struct {
+	method       wire.Handler
+	args, result []byte
+}
+
+// Run implements runner.
+func (s *served) Run(ctx context.Context, impl any) (err error) {
+	s.result, err = s.method.Serve(ctx, impl, s.args, nil)
+	return err
+}
+
 // serve runs a call. Refused is not nil where it was not executed because of who holds what: a
 // *view.Refusal or a *view.StaleToken.
 func (h *Host) serve(ctx context.Context, req *link.CallRequest) (_ *link.CallReply, refused error) {
@@ -286,7 +297,8 @@ func (h *Host) serve(ctx context.Context, req *link.CallRequest) (_ *link.CallRe
 	if refused != nil {
 		return nil, refused
 	}
-	r := running{chain: req.Chain, root: req.Root, result: method.Info().Result, name: method.Info().Name}
+	served := &served{method: method, args: req.Args}
+	r := running{chain: req.Chain, root: req.Root, method: method, name: method.Info().Name, what: served}
 	if req.Retry {
 		reply, tried, done, err := h.Blocks.Resume(ctx, req.Root)
 		switch {
@@ -306,11 +318,6 @@ func (h *Host) serve(ctx context.Context, req *link.CallRequest) (_ *link.CallRe
 	if req.By.Kind != "" {
 		r.by = &req.By
 	}
-	var result []byte
-	r.method = func(ctx context.Context, impl any) (err error) {
-		result, err = method.Serve(ctx, impl, req.Args, nil)
-		return err
-	}
 	verdict, err := a.run(ctx, r)
 	if verdict == notRun {
 		if refused := h.notRun(a, err); refused == nil {
@@ -321,7 +328,7 @@ func (h *Host) serve(ctx context.Context, req *link.CallRequest) (_ *link.CallRe
 			return nil, refused
 		}
 	}
-	reply := &link.CallReply{Status: link.StatusOK, Result: result}
+	reply := &link.CallReply{Status: link.StatusOK, Result: served.result}
 	var call *wire.CallError
 	switch {
 	case verdict == unproven:

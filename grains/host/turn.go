@@ -22,7 +22,7 @@ type turn struct {
 	root       wire.BlockID
 	after      uint32      // attempts of root that were made before
 	rooted     atomic.Bool // a block has taken root
-	result     any
+	method     wire.Handler
 	opened     atomic.Pointer[link.Branch] // the block that is open in this turn
 
 	own  atomic.Pointer[cancellable] // made when somebody asks for Done
@@ -161,7 +161,7 @@ func (t *turn) Root() (id wire.BlockID, after uint32) {
 }
 
 // Result implements Opener.
-func (t *turn) Result() any { return t.result }
+func (t *turn) Result() any { return t.method.ResultCodec() }
 
 // Open implements Opener.
 func (t *turn) Open(b *link.Branch) {

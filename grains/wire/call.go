@@ -8,7 +8,7 @@ import (
 // Invocation is one call as an engine sees it, whatever its types.
 type Invocation interface {
 	// Method is the called method.
-	Method() MethodInfo
+	Method() Handler
 	// Run calls impl, which implements the grain's interface, with clones of the arguments, and keeps a
 	// clone of the result. The error is the method's own.
 	Run(ctx context.Context, impl any) error
@@ -25,13 +25,13 @@ type MethodInfo struct {
 	Number   uint32
 	Name     string
 	ReadOnly bool
-	// Result is the Codec of the method's result; EmptyCodec for a method that returns an error alone.
-	Result any
 }
 
-// Handler is a method as the hosting side sees it; *Method implements it.
+// Handler is a method of a grain interface as engines see it, whatever its types; *Method implements it.
 type Handler interface {
 	Info() MethodInfo
+	// ResultCodec is the Codec of the method's result; EmptyCodec for a method that returns an error alone.
+	ResultCodec() any
 	// Serve decodes the arguments, calls impl and appends the encoding of the result to b.
 	Serve(ctx context.Context, impl any, args, b []byte) ([]byte, error)
 	ErrorTable() *ErrorTable
@@ -52,8 +52,11 @@ type Method[A, R any] struct {
 
 // Info describes the method.
 func (m *Method[A, R]) Info() MethodInfo {
-	return MethodInfo{Number: m.Number, Name: m.Name, ReadOnly: m.ReadOnly, Result: m.Result}
+	return MethodInfo{Number: m.Number, Name: m.Name, ReadOnly: m.ReadOnly}
 }
+
+// ResultCodec is the codec of the method's result.
+func (m *Method[A, R]) ResultCodec() any { return m.Result }
 
 // ErrorTable is the table by which errors of the method travel.
 func (m *Method[A, R]) ErrorTable() *ErrorTable { return m.Errors }
@@ -91,7 +94,7 @@ type call[A, R any] struct {
 	result R
 }
 
-func (c *call[A, R]) Method() MethodInfo         { return c.m.Info() }
+func (c *call[A, R]) Method() Handler            { return c.m }
 func (c *call[A, R]) AppendArgs(b []byte) []byte { return c.m.Args.Append(b, c.args) }
 func (c *call[A, R]) DecodeError(b []byte) error { return DecodeError(b, c.m.Errors) }
 func (c *call[A, R]) DecodeResult(b []byte) (err error) {

@@ -40,9 +40,9 @@ type strayEngine struct {
 
 // Call implements wire.Engine.
 func (s *strayEngine) Call(ctx context.Context, to wire.ID, inv wire.Invocation) error {
-	req := link.CallRequest{To: to, Method: inv.Method().Number, Args: inv.AppendArgs(nil)}
+	req := link.CallRequest{To: to, Method: inv.Method().Info().Number, Args: inv.AppendArgs(nil)}
 	refuse := func(cause error, detail string) error {
-		return &wire.CallError{To: to, Method: inv.Method().Name, Cause: cause, Detail: detail}
+		return &wire.CallError{To: to, Method: inv.Method().Info().Name, Cause: cause, Detail: detail}
 	}
 	b, err := s.node.RequestPeer(ctx, actor.Peer{Addr: s.addr, Silo: true}, link.ServiceCalls, req.Append(nil))
 	if err != nil {

@@ -122,7 +122,7 @@ func (d *Door) enter() (*Engine, error) {
 func (d *Door) Call(ctx context.Context, to wire.ID, c wire.Invocation) error {
 	e := d.engine.Load()
 	if d.closed.Load() || e == nil {
-		return &wire.CallError{To: to, Method: c.Method().Name, Cause: wire.ErrNotExecuted, Detail: d.Node + " has been stopped"}
+		return &wire.CallError{To: to, Method: c.Method().Info().Name, Cause: wire.ErrNotExecuted, Detail: d.Node + " has been stopped"}
 	}
 	return e.Call(ctx, to, c)
 }
