@@ -1,20 +1,12 @@
 package actor
 
 import (
-	"bytes"
 	"context"
-	"net"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/asynkron/protoactor-go/remote"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 )
 
@@ -164,81 +156,10 @@ func TestHostileEnvelopes(t *testing.T) {
 			Text:              rapid.String().Draw(t, "text"),
 			Size:              rapid.Uint64().Draw(t, "size"),
 			Limit:             rapid.Uint64().Draw(t, "limit"),
-		}, origin{identity{silo: rapid.Bool().Draw(t, "silo")}, Channel(rapid.IntRange(0, int(channels)-1).Draw(t, "channel"))})
+		}, origin{identity: identity{silo: rapid.Bool().Draw(t, "silo")}, channel: Channel(rapid.IntRange(0, int(channels)-1).Draw(t, "channel"))})
 	})
 	require.Eventually(t, func() bool {
 		_, err := a.Request(t.Context(), "b", echo, nil)
 		return err == nil
 	}, time.Second, time.Millisecond)
-}
-
-// A stranger speaks remote's protocol to a node.
-func TestGarbageOverTCPHarmsNobody(t *testing.T) {
-	t.Parallel()
-	n := local(t)
-	peer := spawn(t, "127.0.0.1:0").addr
-	guard, err := newGuard(Config{}.withDefaults())
-	require.NoError(t, err)
-	cc, err := grpc.NewClient(peer, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(_ context.Context, addr string) (net.Conn, error) {
-			conn, err := net.Dial("tcp", addr)
-			if err != nil {
-				return nil, err
-			}
-			conn, _, err = guard.dial(conn, byte(Calls), time.Now().Add(time.Second))
-			return conn, err
-		}))
-	require.NoError(t, err)
-	defer cc.Close()
-	client := remote.NewRemotingClient(cc)
-	_, err = client.ListProcesses(t.Context(), &remote.ListProcessesRequest{})
-	require.Equal(t, codes.PermissionDenied, status.Code(err))
-	_, err = client.GetProcessDiagnostics(t.Context(), &remote.GetProcessDiagnosticsRequest{})
-	require.Equal(t, codes.PermissionDenied, status.Code(err))
-
-	good, err := proto.Marshal(&Envelope{Codec: 1, Kind: Kind_KIND_NOTIFY, Service: uint32(ordered), Sender: "stranger", Payload: number(0)})
-	require.NoError(t, err)
-	envelope := func(change func(*remote.MessageBatch)) *remote.RemoteMessage {
-		b := &remote.MessageBatch{TypeNames: []string{envelopeName}, Targets: []string{gateway}, Envelopes: []*remote.MessageEnvelope{{MessageData: good}}}
-		change(b)
-		return &remote.RemoteMessage{MessageType: &remote.RemoteMessage_MessageBatch{MessageBatch: b}}
-	}
-	// On one stream: all of these are skipped, the last gets through.
-	stream, err := client.Receive(t.Context())
-	require.NoError(t, err)
-	for _, change := range []func(*remote.MessageBatch){
-		func(b *remote.MessageBatch) { b.Envelopes[0].TypeId = 9 },
-		func(b *remote.MessageBatch) { b.Envelopes[0].TypeId = -9 },
-		func(b *remote.MessageBatch) { b.Envelopes[0].Target = 1 << 30 },
-		func(b *remote.MessageBatch) { b.Envelopes[0].Sender = 5 },
-		func(b *remote.MessageBatch) { b.Envelopes[0].SerializerId = 77 },
-		func(b *remote.MessageBatch) { b.Envelopes[0].MessageData = []byte{0xff, 0xff} },
-		func(b *remote.MessageBatch) { b.TypeNames[0] = "no.such.Type" },
-		func(b *remote.MessageBatch) { b.Targets[0] = "activator" },
-		func(b *remote.MessageBatch) { b.TypeNames[0], b.Targets[0] = "actor.Stop", "EndpointSupervisor" },
-		func(b *remote.MessageBatch) { b.Envelopes = []*remote.MessageEnvelope{nil} },
-		func(*remote.MessageBatch) {},
-	} {
-		require.NoError(t, stream.Send(envelope(change)))
-	}
-	require.NoError(t, stream.CloseSend())
-	// remote takes these to panic or to a lost stream.
-	for _, m := range []*remote.RemoteMessage{
-		{},
-		{MessageType: &remote.RemoteMessage_ConnectRequest{ConnectRequest: &remote.ConnectRequest{ConnectionType: &remote.ConnectRequest_ServerConnection{}}}},
-		{MessageType: &remote.RemoteMessage_ConnectRequest{}},
-		{MessageType: &remote.RemoteMessage_DisconnectRequest{}},
-		envelope(func(b *remote.MessageBatch) { b.Envelopes[0].MessageData = bytes.Repeat([]byte{1}, 8<<20) }),
-	} {
-		stream, err := client.Receive(t.Context())
-		require.NoError(t, err)
-		_ = stream.Send(m)
-		_ = stream.CloseSend()
-		for err == nil {
-			_, err = stream.Recv()
-		}
-	}
-	re, err := n.Request(t.Context(), peer, ordered, number(1))
-	require.NoError(t, err)
-	require.Equal(t, number(0), re)
 }

@@ -199,7 +199,7 @@ func TestBulkTransferIsGivenUp(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 	}
 	require.Eventually(t, func() bool {
-		l := n.transport.(*tcp).bulk(peer)
+		l := n.transport.(*tcp).link(peer, Bulk)
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return l.bytes == 0

@@ -24,8 +24,7 @@ type Peer struct {
 // Network.
 type Config struct {
 	// Listener is taken by the caller, which thereby knows that the port is
-	// free. Start takes it over: it is closed and its address listened on
-	// again, because the transport insists on its own.
+	// free. It must be TCP's. Start takes it over, and closes it on errors.
 	Listener net.Listener
 	// Addr is listened on when there is no Listener, for example
 	// "127.0.0.1:0". It must name a TCP port. With a Network it is the node's
@@ -64,7 +63,7 @@ type Config struct {
 	// Limit bounds one payload in bytes; all nodes should have the same.
 	// Default 1 MiB. Memory per connection is a few times this.
 	Limit int
-	// InFlight bounds the requests being served at a time, each of which is a
+	// InFlight bounds the requests being served at a time, each of which has a
 	// goroutine. Default 16,384.
 	InFlight int
 	// InFlightBytes bounds their payloads together. Default 256 MiB; on the bulk

@@ -38,14 +38,11 @@
 //
 // # Transports
 //
-// Between processes the envelopes ride on protoactor-go's remote, guarded, but
-// for those on Bulk, which have a stream of their own: remote's calls other than
-// the stream are refused, what arrives for any process but ours is dropped
-// before it is decoded, batches are split below gRPC's limit, queues are bounded
-// and connections are dialled here, so that a refused address costs a round trip
-// and not ten seconds. For tests [Network] joins nodes of one process and can
-// cut, drop, delay and kill.
-//
-// remote sets gRPC's process-wide logger when it starts: a process should
-// start one node over TCP.
+// Between processes each connection carries frames: one for each envelope, or,
+// on Bulk, chunks of several transfers in turns. All that waits for a connection
+// is written at once; nothing waits for more to come. The length of a frame is
+// checked before memory is made for it, queues are bounded, a refused address
+// costs a round trip, and an end that does not answer a ping for five seconds is
+// gone. For tests [Network] joins nodes of one process and can cut, drop, delay
+// and kill.
 package actor

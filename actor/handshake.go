@@ -31,7 +31,7 @@ import (
 // secret, proves nothing and can check nothing. Without a secret the key is
 // empty.
 const (
-	greeting      = "martinelli\x01"
+	greeting      = "martinelli\x02" // and the version of what follows
 	nonceSize     = 16
 	handshakeTime = 5 * time.Second
 )

@@ -2,373 +2,326 @@ package actor
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	protoactor "github.com/asynkron/protoactor-go/actor"
-	"google.golang.org/protobuf/proto"
 )
 
+// A connection carries frames: kind (1 byte), number (4), length (4), bytes. On
+// channels other than Bulk each envelope is one frame; bulk.go says how those of
+// Bulk are cut. A ping is answered by a pong, the only frame that goes the other
+// way: answers to requests come on a connection that the other node has opened.
 const (
-	// patience bounds the wait for remote to let go of a lost connection
-	// before what waits is refused. It usually takes a millisecond.
-	patience = 150 * time.Millisecond
-	// oblivion is when a link stops waiting for it at all: longer than the two
-	// seconds for which remote sleeps after a failed attempt.
-	oblivion = 5 * time.Second
+	frameBegin byte = iota + 1
+	frameData
+	frameAbort
+	framePing
+	framePong
+	frameWhole
+
+	frameHead = 9
+
+	beatEvery = 2 * time.Second // between pings
+	silence   = 5 * time.Second // without a word from the other end, the connection is lost
+
 	// queueOverhead is what an envelope costs in a queue beyond its payload.
 	queueOverhead = 256
+	// envelopeOverhead bounds what an envelope adds to its payload: an error's
+	// text, an address, and what is of fixed size.
+	envelopeOverhead = maxText + maxAddr + 512
 )
 
-// tcpLink is what a node has to one address on one channel other than Bulk.
-// remote makes its endpoint for an
-// address on the first message and drops it when it says so by an event; the
-// link dials, hands the open connection to it, and keeps messages back while
-// an earlier endpoint is still there, since that would lose them.
-type tcpLink struct {
+func appendHead(b []byte, kind byte, number, length uint32) []byte {
+	b = binary.BigEndian.AppendUint32(append(b, kind), number)
+	return binary.BigEndian.AppendUint32(b, length)
+}
+
+// link is what a node has to one address on one channel. One goroutine dials
+// and writes; it runs while there is something to write or a connection, and
+// ends with the link.
+type link struct {
 	tcp     *tcp
 	addr    string
 	channel Channel
-	name    string // of addr and channel, to remote
-	pid     *protoactor.PID
+	wake    chan struct{} // capacity 1: there is something to write
+	over    chan struct{} // closed by close
 
-	mu      sync.RWMutex // taken before the shards of Node.calls, after nothing
-	state   linkState
-	gen     *generation // while up or broken
-	waiting []outgoing  // in order, while dialing or broken
-	bytes   int         // of waiting
+	mu      sync.Mutex // taken before the shards of Node.calls, after nothing
+	running bool
+	closed  bool
+	waiting []outgoing // in order
+	bytes   int        // of waiting and of what is being written
+	conn    *watched   // nil while there is none
+	pings   uint32     // pings asked for by flush
+	ponged  uint32     // pings answered
+	changed chan struct{}
 }
 
-type linkState uint8
-
-const (
-	linkIdle    linkState = iota // nothing is connected
-	linkDialing                  // a goroutine runs dial
-	linkUp                       // remote has the connection
-	linkBroken                   // the connection is lost, remote has not said so yet
-	linkClosed
-)
-
-// generation is one connection of a link.
-type generation struct {
-	link   *tcpLink
-	conn   *watched
-	who    identity
-	queued atomic.Int64 // bytes given to remote and not yet to the connection
-	wrote  atomic.Bool  // an envelope may have been written
-	stream atomic.Pointer[outStream]
-	ended  bool          // remote has said so; guarded by link.mu
-	over   chan struct{} // closed when the connection is
+// writer is what writes to one connection of a link.
+type writer interface {
+	// write writes a part of what waits. More says that there is some left.
+	write() (more bool, err error)
+	// pending is how many bytes of the link's queue it holds when it has ended.
+	pending() int
 }
 
-var (
-	errQueueFull = errors.New("overloaded: too many answers wait for the connection to this peer")
-	errBroken    = errors.New("the connection was just lost, try again")
-)
+var errQueueFull = errors.New("overloaded: too many answers wait for the connection to this peer")
 
-func (l *tcpLink) send(o outgoing) error {
-	l.mu.RLock()
-	if l.state == linkUp {
-		defer l.mu.RUnlock()
-		return l.pass(o)
-	}
-	l.mu.RUnlock()
-
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch l.state {
-	case linkUp:
-		return l.pass(o)
-	case linkClosed:
-		return errStopped
-	}
-	size := len(o.env.Payload) + queueOverhead
-	if room := l.tcp.node.cfg.PeerQueueBytes; l.bytes+size > room {
-		return l.full(room)
-	}
-	l.waiting, l.bytes = append(l.waiting, o), l.bytes+size
-	if l.state == linkIdle {
-		l.state = linkDialing
-		go l.dial()
-	}
-	return nil
+func newLink(t *tcp, addr string, ch Channel) *link {
+	return &link{tcp: t, addr: addr, channel: ch, wake: make(chan struct{}, 1), over: make(chan struct{}), changed: make(chan struct{})}
 }
 
-func (l *tcpLink) full(room int) error {
-	return &LimitReached{What: "bytes that wait for the connection to " + l.addr, Limit: room}
-}
-
-// pass gives o to remote. l.mu is held, for reading at least, and l is up.
-// Replies have twice the room, so that requests cannot starve them; a peer
-// that takes nothing in loses its connection then, which tells it that answers
-// are missing.
-func (l *tcpLink) pass(o outgoing) error {
-	size, room := int64(proto.Size(o.env)+queueOverhead), int64(l.tcp.node.cfg.PeerQueueBytes)
+// send queues o. Replies have twice the room, so that requests cannot starve
+// them; a peer that takes nothing in loses its connection then, which tells it
+// that answers are missing.
+func (l *link) send(o outgoing) error {
+	size, room := o.queued(), l.tcp.node.cfg.queueBytes(l.channel)
 	reply := o.env.Kind == Kind_KIND_REPLY
 	if reply {
 		room *= 2
 	}
-	if o.silo && !l.gen.who.silo {
-		return notASilo(l.addr)
-	}
-	if l.gen.queued.Add(size) > room {
-		l.gen.queued.Add(-size)
-		if reply {
-			go l.gen.conn.end()
-			return errQueueFull
+	l.mu.Lock()
+	switch {
+	case l.closed:
+		l.mu.Unlock()
+		return errStopped
+	case l.bytes+size > room && reply:
+		conn := l.conn
+		l.mu.Unlock()
+		if conn != nil {
+			go conn.end() // inside TLS it may take a while
 		}
-		return l.full(int(room))
+		return errQueueFull
+	case l.bytes+size > room:
+		l.mu.Unlock()
+		return &LimitReached{What: "bytes that wait for the connection to " + l.addr + " on " + l.channel.String(), Limit: room}
 	}
-	if !o.begin() {
-		l.gen.queued.Add(-size)
-		return nil
+	l.waiting, l.bytes = append(l.waiting, o), l.bytes+size
+	first := len(l.waiting) == 1 // else it has been woken, and takes this too
+	if !l.running {
+		l.running = true
+		go l.run()
 	}
-	l.tcp.system.Root.Send(l.pid, o.env)
+	l.mu.Unlock()
+	if first {
+		l.rouse()
+	}
 	return nil
 }
 
-// dial connects and sends what waits, or refuses it.
-func (l *tcpLink) dial() {
-	conn, who, err := l.tcp.open(l.addr, l.channel)
-	g := &generation{link: l, who: who, over: make(chan struct{})}
-	l.mu.Lock()
-	if l.state != linkDialing { // closed meanwhile
-		l.mu.Unlock()
-		if err == nil {
-			_ = conn.Close()
-		}
-		return
+// queued is what o counts in a queue.
+func (o outgoing) queued() int { return len(o.env.Payload) + queueOverhead }
+
+func (l *link) rouse() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
 	}
+}
+
+// run connects and writes, anew while something waits.
+func (l *link) run() {
+	for {
+		conn, who, err := l.tcp.open(l.addr, l.channel)
+		l.mu.Lock()
+		switch {
+		case err != nil:
+			waiting := l.takeWaiting()
+			l.mu.Unlock()
+			l.refuse(waiting, err)
+			l.mu.Lock()
+		case l.closed:
+			conn.end()
+		default:
+			l.conn = conn
+			l.mu.Unlock()
+			l.use(conn, who)
+			l.mu.Lock()
+			l.conn = nil
+		}
+		if l.closed || len(l.waiting) == 0 {
+			l.running = false
+			waiting := l.takeWaiting()
+			l.mu.Unlock()
+			l.refuse(waiting, errStopped)
+			return
+		}
+		l.mu.Unlock()
+	}
+}
+
+// takeWaiting empties the queue. l.mu is held.
+func (l *link) takeWaiting() []outgoing {
 	waiting := l.waiting
-	l.waiting, l.bytes = nil, 0
-	if err != nil {
-		l.state = linkIdle
-		l.mu.Unlock()
-		l.refuse(waiting, err)
-		return
-	}
-	conn.ended, g.conn, l.gen = g.lost, conn, g
-	l.tcp.tickets.put(l.name, conn)
-	l.state = linkUp
-	n := l.tcp.node
-	n.reached(l.addr, l.channel, who)
-	_ = l.pass(outgoing{to: l.addr, env: n.hello(Service(l.channel) << channelShift)})
-	refused := map[error][]outgoing{}
+	l.waiting = nil
 	for _, o := range waiting {
-		if err := l.pass(o); err != nil {
-			refused[err] = append(refused[err], o)
-		}
+		l.bytes -= o.queued()
 	}
-	l.mu.Unlock()
-	for err, some := range refused {
-		l.refuse(some, err)
-	}
+	return waiting
 }
 
-// open dials and shakes hands. A kernel also accepts connections for a process
-// that is stopped or dying, and remote would spend two seconds on finding out.
-func (t *tcp) open(addr string, ch Channel) (*watched, identity, error) {
-	timeout := t.node.cfg.DialTimeout
-	until := time.Now().Add(timeout)
-	conn, err := net.DialTimeout("tcp", addr, timeout)
-	if err != nil {
-		return nil, identity{}, err
-	}
-	secure, who, err := t.node.guard.dial(conn, byte(ch), until)
-	if err != nil {
-		_ = conn.Close()
-		return nil, identity{}, err
-	}
-	return &watched{Conn: secure, ended: func() {}}, who, nil
-}
-
-func (l *tcpLink) refuse(waiting []outgoing, why error) {
+func (l *link) refuse(waiting []outgoing, why error) {
 	for _, o := range waiting {
 		l.tcp.node.refuse(o, why)
 	}
 }
 
-// lost is told once by the connection that it is closed.
-func (g *generation) lost() {
-	l := g.link
-	close(g.over)
-	l.tcp.tickets.drop(l.name, g.conn)
+// written says that so many bytes of the queue are no more.
+func (l *link) written(bytes int) {
 	l.mu.Lock()
-	if l.gen != g || l.state != linkUp {
-		l.mu.Unlock()
-		return
-	}
-	l.state = linkBroken
-	if g.ended {
-		l.state, l.gen = linkIdle, nil
-	} else {
-		time.AfterFunc(patience, func() { l.giveUp(g, false) })
-		time.AfterFunc(oblivion, func() { l.giveUp(g, true) })
-	}
-	// Under the lock, so that no request on a later connection is among them.
-	// The connection is closed: what is not written by now never will be.
-	l.tcp.node.failCalls(l.addr, l.channel, g.wrote.Load())
+	l.bytes -= bytes
 	l.mu.Unlock()
-	l.tcp.node.peerGone(l.addr)
 }
 
-// terminated is told by remote, by an event, that it has dropped its endpoint.
-func (l *tcpLink) terminated() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch l.state {
-	case linkUp: // the stream ended before its connection
-		l.gen.ended = true
-		go l.gen.conn.end()
-	case linkBroken:
-		l.renew()
-	}
-}
-
-// renew dials for what waits. l.mu is held, l is broken and remote's endpoint
-// is no more.
-func (l *tcpLink) renew() {
-	l.state, l.gen = linkIdle, nil
-	if len(l.waiting) > 0 {
-		l.state = linkDialing
-		go l.dial()
-	}
-}
-
-// giveUp refuses what waits behind a connection that remote holds on to.
-func (l *tcpLink) giveUp(g *generation, forget bool) {
-	l.mu.Lock()
-	if l.gen != g || l.state != linkBroken {
-		l.mu.Unlock()
-		return
-	}
-	waiting := l.waiting
-	l.waiting, l.bytes = nil, 0
-	if forget {
-		l.renew()
+// use writes to one connection until it is lost.
+func (l *link) use(conn *watched, who identity) {
+	n := l.tcp.node
+	n.reached(l.addr, l.channel, who)
+	go l.readPongs(conn)
+	var wrote atomic.Bool
+	hello := outgoing{to: l.addr, env: n.hello(Service(l.channel) << channelShift)}
+	var w writer
+	if l.channel == Bulk {
+		w = newBulkWriter(l, conn, who, &wrote, hello)
 	} else {
-		time.AfterFunc(patience, func() { l.giveUp(g, false) })
+		w = newStreamWriter(l, conn, who, &wrote, hello)
 	}
+	l.write(conn, w)
+	conn.end()
+	l.mu.Lock()
+	l.bytes -= w.pending()
+	// Nothing of a later connection can be among them: this goroutine makes it.
+	n.failCalls(l.addr, l.channel, wrote.Load())
 	l.mu.Unlock()
-	l.refuse(waiting, errBroken)
+	n.peerGone(l.addr)
 }
 
-// reset ends the connection, if there is one.
-func (l *tcpLink) reset() {
-	l.mu.RLock()
-	g := l.gen
-	l.mu.RUnlock()
-	if g != nil {
-		g.conn.end()
-	}
-}
-
-func (l *tcpLink) flush(ctx context.Context) {
-	l.mu.RLock()
-	g, up := l.gen, l.state == linkUp
-	l.mu.RUnlock()
-	if !up {
-		return
-	}
-	poll := time.NewTicker(time.Millisecond)
-	defer poll.Stop()
-	for g.queued.Load() > 0 || g.stream.Load() == nil {
-		select {
-		case <-poll.C:
-		case <-g.over:
+// write writes until the connection or the link ends.
+func (l *link) write(conn *watched, w writer) {
+	beat := time.NewTicker(beatEvery)
+	defer beat.Stop()
+	var pinged uint32
+	for {
+		more, err := w.write()
+		if err != nil {
 			return
-		case <-ctx.Done():
+		}
+		if !more {
+			// What a flush waits for comes behind all that was sent before it.
+			l.mu.Lock()
+			wanted := l.pings
+			l.mu.Unlock()
+			if wanted != pinged {
+				pinged = wanted
+				if ping(conn, pinged) != nil {
+					return
+				}
+				continue
+			}
+			select {
+			case <-l.wake:
+				continue
+			case <-beat.C:
+			case <-conn.over:
+				return
+			case <-l.over:
+				return
+			}
+		} else {
+			select {
+			case <-beat.C:
+			case <-conn.over:
+				return
+			case <-l.over:
+				return
+			default:
+				continue
+			}
+		}
+		if ping(conn, pinged) != nil {
 			return
 		}
 	}
-	s := g.stream.Load()
-	if s.CloseSend() != nil {
-		return
-	}
-	select {
-	case <-s.ended:
-	case <-g.over:
-	case <-ctx.Done():
-	}
 }
 
-func (l *tcpLink) close() {
-	l.mu.Lock()
-	g, waiting := l.gen, l.waiting
-	l.state, l.gen, l.waiting, l.bytes = linkClosed, nil, nil, 0
-	l.mu.Unlock()
-	if g != nil {
-		g.conn.end()
-	}
-	l.refuse(waiting, errStopped)
-}
-
-// watched is a connection that tells when it ends, however it does.
-type watched struct {
-	net.Conn
-	once  sync.Once
-	ended func()
-}
-
-func (w *watched) Read(b []byte) (int, error) {
-	n, err := w.Conn.Read(b)
-	if err != nil {
-		var timeout net.Error
-		if !errors.As(err, &timeout) || !timeout.Timeout() {
-			w.end()
-		}
-	}
-	return n, err
-}
-
-func (w *watched) Close() error {
-	err := w.Conn.Close()
-	w.end()
+func ping(conn net.Conn, number uint32) error {
+	_, err := conn.Write(appendHead(nil, framePing, number, 0))
 	return err
 }
 
-// end closes first, so that nothing can be written once ended is told.
-func (w *watched) end() {
-	w.once.Do(func() {
-		_ = w.Conn.Close()
-		w.ended()
-	})
-}
-
-// tickets hold open connections until gRPC asks for them, by the link's name.
-// It never dials by itself.
-type tickets struct {
-	mu    sync.Mutex
-	conns map[string]*watched
-}
-
-func (t *tickets) put(name string, c *watched) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.conns == nil {
-		t.conns = map[string]*watched{}
-	}
-	t.conns[name] = c
-}
-
-func (t *tickets) drop(name string, c *watched) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.conns[name] == c {
-		delete(t.conns, name)
+// readPongs reads the little that comes back.
+func (l *link) readPongs(conn *watched) {
+	var head [frameHead]byte
+	for {
+		_ = conn.SetReadDeadline(time.Now().Add(silence))
+		if _, err := io.ReadFull(conn, head[:]); err != nil || head[0] != framePong || binary.BigEndian.Uint32(head[5:]) != 0 {
+			conn.end()
+			return
+		}
+		l.mu.Lock()
+		l.ponged = binary.BigEndian.Uint32(head[1:])
+		close(l.changed)
+		l.changed = make(chan struct{})
+		l.mu.Unlock()
 	}
 }
 
-func (t *tickets) take(_ context.Context, name string) (net.Conn, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	c := t.conns[name]
-	if c == nil {
-		return nil, errors.New("no open connection: the link dials")
+// flush returns when the other end has taken in all that was sent before.
+func (l *link) flush(ctx context.Context) {
+	l.mu.Lock()
+	if l.conn == nil && len(l.waiting) == 0 {
+		l.mu.Unlock()
+		return
 	}
-	delete(t.conns, name)
-	return c, nil
+	l.pings++
+	l.mu.Unlock()
+	l.rouse()
+	for {
+		l.mu.Lock()
+		done := l.bytes == 0 && int32(l.ponged-l.pings) >= 0 || !l.running
+		changed := l.changed
+		l.mu.Unlock()
+		if done {
+			return
+		}
+		poll := time.NewTimer(10 * time.Millisecond)
+		select {
+		case <-changed:
+		case <-poll.C:
+			l.rouse()
+		case <-ctx.Done():
+			poll.Stop()
+			return
+		}
+		poll.Stop()
+	}
+}
+
+func (l *link) reset() {
+	l.mu.Lock()
+	conn := l.conn
+	l.mu.Unlock()
+	if conn != nil {
+		conn.end()
+	}
+}
+
+func (l *link) close() {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return
+	}
+	l.closed = true
+	close(l.over)
+	conn, waiting := l.conn, l.takeWaiting()
+	l.mu.Unlock()
+	if conn != nil {
+		conn.end()
+	}
+	l.refuse(waiting, errStopped)
 }

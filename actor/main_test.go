@@ -19,9 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// remote sets gRPC's global logger when it starts, which the race detector
-// reports for two nodes in one process. So under it this process has one node over
-// TCP, and its peers are children: this test binary, run with childEnv.
+// Peers that are killed, or whose memory is counted, are children: this test
+// binary, run with childEnv.
 const childEnv = "MARTINELLI_ACTOR_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -107,7 +106,7 @@ func spawnWith(t testing.TB, addr string, cfg childConfig) *process {
 	return &process{cmd, rest, stdin}
 }
 
-// here is this process's only node over TCP.
+// here is the node over TCP that most tests share.
 var here = sync.OnceValues(func() (*Node, error) {
 	n, err := Start(Config{Addr: "127.0.0.1:0", Limit: testLimit})
 	if err == nil {

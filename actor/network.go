@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"google.golang.org/protobuf/proto"
 )
 
 // Network joins nodes of one process in memory, for tests. What is sent is
@@ -17,18 +15,18 @@ type Network struct {
 	mu     sync.RWMutex
 	nodes  map[string]*Node
 	names  int
-	cut    map[link]bool
-	rules  map[link]rule
+	cut    map[direction]bool
+	rules  map[direction]rule
 	tamper func(from, to string, s Service) (drop bool, delay time.Duration)
 	lines  map[lane]*line
 }
 
-// link is a direction between two addresses.
-type link struct{ from, to string }
+// direction is from one address to another.
+type direction struct{ from, to string }
 
 // lane is one channel of a direction: each has its own order.
 type lane struct {
-	link
+	direction
 	channel Channel
 }
 
@@ -86,9 +84,9 @@ func (w *Network) setCut(a, b string, cut bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.cut == nil {
-		w.cut = map[link]bool{}
+		w.cut = map[direction]bool{}
 	}
-	w.cut[link{a, b}], w.cut[link{b, a}] = cut, cut
+	w.cut[direction{a, b}], w.cut[direction{b, a}] = cut, cut
 }
 
 // Drop loses everything from one address to another, or stops doing so.
@@ -105,11 +103,11 @@ func (w *Network) setRule(from, to string, set func(*rule)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.rules == nil {
-		w.rules = map[link]rule{}
+		w.rules = map[direction]rule{}
 	}
-	r := w.rules[link{from, to}]
+	r := w.rules[direction{from, to}]
 	set(&r)
-	w.rules[link{from, to}] = r
+	w.rules[direction{from, to}] = r
 }
 
 // Tamper sets a function that is asked about each message, replies and
@@ -166,7 +164,7 @@ type memory struct {
 }
 
 func (m *memory) send(o outgoing) error {
-	w, l := m.network, link{m.node.addr, o.to}
+	w, l := m.network, direction{m.node.addr, o.to}
 	w.mu.RLock()
 	member := w.nodes[l.from] == m.node
 	target, lost, r, tamper := w.nodes[l.to], w.cut[l], w.rules[l], w.tamper
@@ -184,11 +182,9 @@ func (m *memory) send(o outgoing) error {
 		r.drop = r.drop || drop
 		r.delay = max(r.delay, delay)
 	}
-	encoded, err := proto.Marshal(o.env)
-	if err != nil {
-		return err
-	}
+	encoded := appendEnvelope(nil, o.env)
 	o.begin()
+	o.sent()
 	if lost || r.drop {
 		return nil
 	}
@@ -265,17 +261,17 @@ func (q *line) run(w *Network, l lane) {
 // was sent still loses it, and so does its sender's end.
 func (w *Network) deliver(l lane, d delayed) {
 	w.mu.RLock()
-	target, lost := w.nodes[l.to], w.cut[l.link] || w.nodes[l.from] != d.from
+	target, lost := w.nodes[l.to], w.cut[l.direction] || w.nodes[l.from] != d.from
 	w.mu.RUnlock()
 	if target == nil || lost {
 		return
 	}
 	env := new(Envelope)
-	if err := proto.Unmarshal(d.env, env); err != nil {
+	if err := decodeEnvelope(env, d.env, ""); err != nil {
 		target.garbage("an envelope that does not decode", nil)
 		return
 	}
-	target.receive(env, origin{identity{silo: d.from.cfg.Silo}, l.channel})
+	target.receive(env, origin{identity: identity{silo: d.from.cfg.Silo}, channel: l.channel})
 }
 
 func (m *memory) reset(string, Channel) {}

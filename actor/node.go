@@ -33,12 +33,14 @@ type Node struct {
 
 	ids     atomic.Uint64
 	calls   callTable
+	idle    sync.Pool // of *call, to be used again
 	served  servedTable
 	inboxes inboxes
 	peers   sync.Map // address → *peer
 
 	guard   *Guard
 	work    work
+	crew    crew
 	arrives arrivals
 	left    atomic.Bool // Stop has come to its end
 	dropped atomic.Uint64
@@ -80,6 +82,7 @@ func (o outgoing) channel() Channel { return Service(o.env.Service).Channel() }
 type origin struct {
 	identity
 	channel Channel
+	peer    *peer // what this node knows of who speaks there, if that was looked up
 }
 
 // peer is what a node knows of one address.
@@ -114,7 +117,7 @@ func Start(cfg Config) (*Node, error) {
 	if cfg.Network != nil {
 		err = cfg.Network.join(n)
 	} else {
-		err = startRemote(n)
+		err = startTCP(n)
 	}
 	if err != nil {
 		return nil, err
@@ -196,7 +199,7 @@ func (n *Node) Fail(addr string) {
 	for ch := range channels {
 		n.transport.reset(addr, ch)
 		n.calls.fail(addr, ch, "the peer is gone", true)
-		n.served.cancelFrom(addr, ch)
+		n.served.cancelFrom(n.peer(addr), ch)
 	}
 }
 
@@ -218,7 +221,7 @@ func (n *Node) peerGone(addr string) {
 // callerLost is told by the transport that what comes from addr has ended: its
 // answers to us are lost, and nobody waits for ours.
 func (n *Node) callerLost(addr string, ch Channel) {
-	n.served.cancelFrom(addr, ch)
+	n.served.cancelFrom(n.peer(addr), ch)
 	n.failCalls(addr, ch, true)
 	n.peerGone(addr)
 }
@@ -263,6 +266,7 @@ func (n *Node) Stop(ctx context.Context) error {
 	n.left.Store(true)
 	n.transport.close()
 	n.served.cancelAll()
+	n.crew.stop()
 	n.calls.failAll("this node has stopped")
 	n.inboxes.close()
 	n.transport.release(ctx)

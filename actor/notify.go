@@ -46,18 +46,19 @@ func (b *inboxes) init(n *Node) {
 	}
 }
 
-func (b *inboxes) put(env *Envelope, from origin) {
+// put reports whether it keeps env.
+func (b *inboxes) put(env *Envelope, from origin) (kept bool) {
 	n := b.node
 	h, ok := lookup(&n.notified, Service(env.Service))
 	size := int64(len(env.Payload) + notifyOverhead)
 	if !ok || len(env.Payload) > n.cfg.limit(from.channel) {
 		n.garbage("a notification that nobody handles or over the limit", env)
-		return
+		return false
 	}
 	if b.bytes.Add(size) > int64(n.cfg.NotifyQueueBytes) {
 		b.bytes.Add(-size)
 		n.garbage("a notification: too many bytes wait", env)
-		return
+		return false
 	}
 	key := inboxKey{env.Sender, Service(env.Service)}
 	s := &b.shard[maphash.Comparable(b.seed, key)%uint64(len(b.shard))]
@@ -72,11 +73,12 @@ func (b *inboxes) put(env *Envelope, from origin) {
 		b.bytes.Add(-size)
 		s.Unlock()
 		n.garbage("a notification: its handler is too slow", env)
-		return
+		return false
 	default:
 		box.waiting = append(box.waiting, notification{env, from})
 	}
 	s.Unlock()
+	return true
 }
 
 // drain hands an inbox to its handler until it is empty.
@@ -107,7 +109,7 @@ func (b *inboxes) deliver(h func(Peer, []byte), env notification) {
 				slog.Uint64("service", uint64(env.Service)), slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
 		}
 	}()
-	h(env.from.peer(env.Envelope), env.Payload)
+	h(env.from.sender(env.Envelope), env.Payload)
 }
 
 // close drops what waits; a handler that is running finishes.

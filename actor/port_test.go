@@ -1,5 +1,3 @@
-//go:build !race
-
 package actor
 
 import (
@@ -9,9 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Who has stopped a node can start the next one at its address, however early that was: remote begins to serve
-// some time after it has started, and gives the port back only then. (Not under the race detector: see
-// TestMain.)
+// Who has stopped a node can start the next one at its address, however early that was.
 func TestStoppedNodeLeavesItsPort(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.77:0") // where no other test takes the port meanwhile

@@ -109,8 +109,8 @@ func TestPortInUse(t *testing.T) {
 	require.ErrorContains(t, err, "listen on another port")
 }
 
-// Together these are many times gRPC's limit for one message.
-func TestBatchesAreSplit(t *testing.T) {
+// Together these are many times what is written at a time.
+func TestMuchIsSentInOrder(t *testing.T) {
 	t.Parallel()
 	n := local(t)
 	peer := spawn(t, "127.0.0.1:0").addr

@@ -12,8 +12,9 @@ import (
 const codec = 1
 
 // call is a request that waits for its end. Whoever takes it out of the table
-// answers it, exactly once.
+// answers it, exactly once, and does not touch it again.
 type call struct {
+	env     Envelope // the request
 	to      Peer
 	service Service
 	size    int
@@ -22,13 +23,45 @@ type call struct {
 	// may leave this process, and a caller that gives up: only a request that
 	// never begins is surely not executed.
 	begun atomic.Bool
+	// sent is set by the transport when it has no use for the call any more. It
+	// need not be.
+	sent atomic.Bool
 	// over is set when it is out of the table: nobody waits for it any more.
-	over atomic.Bool
+	over  atomic.Bool
+	timer *time.Timer // of a request whose context has no deadline; nil until there was one
+}
+
+// newCall makes a request, of the memory of one that has had its answer.
+func (n *Node) newCall(to Peer, s Service, size int) *call {
+	c, ok := n.idle.Get().(*call)
+	if !ok {
+		c = &call{answer: make(chan answer, 1)}
+	}
+	c.to, c.service, c.size = to, s, size
+	return c
+}
+
+// answered ends a request whose answer has been received. If that has come from
+// the other end nobody else knows c, which has left the table and the transport,
+// and it may be used again.
+func (n *Node) answered(c *call, a answer) ([]byte, error) {
+	if a.replied && c.sent.Load() {
+		if c.timer != nil {
+			c.timer.Stop()
+		}
+		c.begun.Store(false)
+		c.sent.Store(false)
+		c.over.Store(false)
+		c.env.Payload, c.to = nil, Peer{}
+		n.idle.Put(c)
+	}
+	return a.payload, a.err
 }
 
 type answer struct {
 	payload []byte
 	err     error
+	replied bool // by the other end
 }
 
 func (c *call) error(fate error, reason string, cause error) error {
@@ -51,7 +84,7 @@ func (n *Node) Request(ctx context.Context, to string, s Service, payload []byte
 // the address refuses it as not executed. With to.Silo it is refused, as a
 // [*Foreign], where the other end has not shown to be a silo.
 func (n *Node) RequestPeer(ctx context.Context, to Peer, s Service, payload []byte) ([]byte, error) {
-	c := &call{to: to, service: s, size: len(payload)}
+	c := n.newCall(to, s, len(payload))
 	if err := ctx.Err(); err != nil {
 		return nil, c.error(ErrNotExecuted, "the context had ended before the request was sent", err)
 	}
@@ -76,17 +109,16 @@ func (n *Node) RequestPeer(ctx context.Context, to Peer, s Service, payload []by
 		remaining = max(time.Until(deadline), 1)
 	}
 	id := n.ids.Add(1)
-	c.answer = make(chan answer, 1)
+	env := &c.env
+	env.Codec, env.Kind, env.Id, env.Service = codec, Kind_KIND_REQUEST, id, uint32(s)
+	env.Sender, env.SenderIncarnation, env.TargetIncarnation = n.addr, n.cfg.Incarnation, to.Incarnation
+	env.Remaining, env.Payload = int64(remaining), payload
 	n.calls.add(id, c)
 	if n.left.Load() {
 		n.calls.take(id)
 		return nil, c.error(ErrNotExecuted, "this node has stopped", nil)
 	}
-	err := n.transport.send(outgoing{to: to.Addr, call: c, silo: to.Silo || n.cfg.SilosOnly, env: &Envelope{
-		Codec: codec, Kind: Kind_KIND_REQUEST, Id: id, Service: uint32(s),
-		Sender: n.addr, SenderIncarnation: n.cfg.Incarnation, TargetIncarnation: to.Incarnation,
-		Remaining: int64(remaining), Payload: payload,
-	}})
+	err := n.transport.send(outgoing{to: to.Addr, call: c, silo: to.Silo || n.cfg.SilosOnly, env: env})
 	if err != nil {
 		n.calls.take(id)
 		return nil, c.error(ErrNotExecuted, "not sent", err)
@@ -94,24 +126,26 @@ func (n *Node) RequestPeer(ctx context.Context, to Peer, s Service, payload []by
 
 	var timeout <-chan time.Time
 	if !bounded {
-		timer := time.NewTimer(remaining)
-		defer timer.Stop()
-		timeout = timer.C
+		if c.timer == nil {
+			c.timer = time.NewTimer(remaining)
+		} else {
+			c.timer.Reset(remaining)
+		}
+		timeout = c.timer.C
 	}
 	select {
 	case a := <-c.answer:
-		return a.payload, a.err
+		return n.answered(c, a)
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-timeout:
 		err = context.DeadlineExceeded
 	}
 	if n.calls.take(id) == nil { // the answer is being given
-		a := <-c.answer
-		return a.payload, a.err
+		return n.answered(c, <-c.answer)
 	}
 	if !c.begun.Swap(true) {
-		return nil, c.error(ErrNotExecuted, "gave up while connecting", err)
+		return nil, c.error(ErrNotExecuted, "gave up before it was sent", err)
 	}
 	_ = n.transport.send(outgoing{to: to.Addr, env: &Envelope{
 		Codec: codec, Kind: Kind_KIND_CANCEL, Id: id, Service: uint32(s),
@@ -157,6 +191,14 @@ func (n *Node) refuse(o outgoing, cause error) {
 // false when its caller has given up meanwhile: o must then be dropped.
 func (o outgoing) begin() bool { return o.call == nil || !o.call.begun.Swap(true) }
 
+// sent is called by the transport, if at all, when it has looked at o for the
+// last time.
+func (o outgoing) sent() {
+	if o.call != nil {
+		o.call.sent.Store(true)
+	}
+}
+
 // reply ends the request that env answers.
 func (n *Node) reply(env *Envelope, from origin) {
 	c := n.calls.takeIf(env.Id, func(c *call) bool {
@@ -166,7 +208,7 @@ func (n *Node) reply(env *Envelope, from origin) {
 	if c == nil {
 		return // it was given up
 	}
-	var a answer
+	a := answer{replied: true}
 	switch env.Status {
 	case Status_STATUS_OK:
 		a.payload = env.Payload

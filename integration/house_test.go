@@ -80,7 +80,8 @@ var house = []struct {
 
 // soleImporters names the packages that alone may import a library, tests and benchmarks apart.
 var soleImporters = map[string][]string{
-	"github.com/asynkron/protoactor-go": {"actor", "integration/bench"},
+	"github.com/asynkron/protoactor-go": {"integration/bench"},
+	"google.golang.org/grpc":            {"integration/bench"},
 	"github.com/hashicorp/raft":         {"cluster/consensus"},
 	"github.com/hashicorp/raft-wal":     {"cluster/consensus"},
 	"github.com/cockroachdb/pebble/v2":  {"grains/variable/host", "cluster/silo"},
