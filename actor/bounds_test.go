@@ -142,7 +142,7 @@ func TestHostileEnvelopes(t *testing.T) {
 	_, a, b := pair(t, Config{Limit: 1000}, Config{Limit: 1000})
 	testServices(b)
 	rapid.Check(t, func(t *rapid.T) {
-		b.receive(&Envelope{
+		b.receive(&arrival{env: Envelope{
 			Codec:             rapid.SampledFrom([]uint32{0, 1, 1, 1, 2}).Draw(t, "codec"),
 			Kind:              Kind(rapid.Int32Range(-1, 7).Draw(t, "kind")),
 			Id:                rapid.Uint64().Draw(t, "id"),
@@ -156,7 +156,7 @@ func TestHostileEnvelopes(t *testing.T) {
 			Text:              rapid.String().Draw(t, "text"),
 			Size:              rapid.Uint64().Draw(t, "size"),
 			Limit:             rapid.Uint64().Draw(t, "limit"),
-		}, origin{identity: identity{silo: rapid.Bool().Draw(t, "silo")}, channel: Channel(rapid.IntRange(0, int(channels)-1).Draw(t, "channel"))})
+		}}, origin{identity: identity{silo: rapid.Bool().Draw(t, "silo")}, channel: Channel(rapid.IntRange(0, int(channels)-1).Draw(t, "channel"))})
 	})
 	require.Eventually(t, func() bool {
 		_, err := a.Request(t.Context(), "b", echo, nil)

@@ -117,7 +117,9 @@ func (w *bulkWriter) admit() {
 func (w *bulkWriter) begin(o outgoing) *transfer {
 	w.ids++
 	t := &transfer{outgoing: o, id: w.ids, rest: o.env.Payload}
-	head := appendEnvelope(nil, o.env.bare())
+	var bare Envelope
+	o.env.bare(&bare)
+	head := appendEnvelope(nil, &bare)
 	t.head = binary.AppendUvarint(nil, uint64(len(t.rest)))
 	t.head = binary.AppendUvarint(t.head, uint64(len(head)))
 	t.head = append(t.head, head...)

@@ -28,9 +28,9 @@ type incoming struct {
 	conn   net.Conn
 	in     *bufio.Reader
 	from   origin
-	sender string    // who speaks here; known from the first envelope
-	spare  *Envelope // to decode the next into
-	most   int       // bytes of a frame
+	sender string   // who speaks here; known from the first envelope
+	spare  *arrival // to decode the next into
+	most   int      // bytes of a frame
 
 	open map[uint32]*arriving // on the Bulk channel: transfers by number
 	buf  []byte               // on the Bulk channel: a frame of which nothing is kept
@@ -42,15 +42,15 @@ type incoming struct {
 
 // arriving is a transfer of which the end has not come yet.
 type arriving struct {
-	env  *Envelope // nil: it was refused, and what comes of it is dropped
-	data []byte    // all of the payload
-	have int
-	left uint64 // bytes to come
+	*arrival        // nil: it was refused, and what comes of it is dropped
+	data     []byte // all of the payload
+	have     int
+	left     uint64 // bytes to come
 }
 
 // serve reads a connection until it ends.
 func (t *tcp) serve(conn net.Conn, ch Channel, who identity) {
-	in := &incoming{tcp: t, node: t.node, conn: conn, from: origin{identity: who, channel: ch}, spare: new(Envelope)}
+	in := &incoming{tcp: t, node: t.node, conn: conn, from: origin{identity: who, channel: ch}, spare: new(arrival)}
 	if ch == Bulk {
 		in.in, in.most = bufio.NewReaderSize(in, bulkReadBytes), chunkBytes+maxHead
 		in.open, in.buf = map[uint32]*arriving{}, make([]byte, in.most)
@@ -146,7 +146,7 @@ func (in *incoming) pong() error {
 
 // whole takes in an envelope that is one frame.
 func (in *incoming) whole(size int) error {
-	env := in.spare
+	env := &in.spare.env
 	if size <= in.in.Size() { // of its memory only the payload is kept, if anything
 		b, err := in.in.Peek(size)
 		if err != nil {
@@ -172,8 +172,8 @@ func (in *incoming) whole(size int) error {
 	if !in.speaks(env) {
 		return nil
 	}
-	if in.node.receive(env, in.from) {
-		in.spare = new(Envelope)
+	if in.node.receive(in.spare, in.from) {
+		in.spare = new(arrival)
 	}
 	return nil
 }
@@ -207,7 +207,8 @@ func (in *incoming) begin(id, size uint32) error {
 		return fmt.Errorf("a transfer without an envelope")
 	}
 	b = b[n+m:]
-	env, first := new(Envelope), b[head:]
+	a, first := new(arrival), b[head:]
+	env := &a.env
 	if err := decodeEnvelope(env, b[:head], in.sender); err != nil {
 		return fmt.Errorf("a transfer's envelope: %w", err)
 	}
@@ -215,11 +216,11 @@ func (in *incoming) begin(id, size uint32) error {
 		return fmt.Errorf("transfer %d breaks the rules: it holds more than it says, or too many take turns", id)
 	}
 	env.Payload = nil
-	x := &arriving{env: env, left: payload}
+	x := &arriving{arrival: a, left: payload}
 	if !in.speaks(env) {
-		x.env = nil
+		x.arrival = nil
 	} else if !in.node.reserve(env, payload) {
-		x.env = nil
+		x.arrival = nil
 	} else {
 		x.data = make([]byte, payload)
 	}
@@ -234,7 +235,7 @@ func (in *incoming) data(id, size uint32) error {
 		return fmt.Errorf("data of a transfer that is not open, or more than it said")
 	}
 	b := in.buf[:size]
-	if x.env != nil {
+	if x.arrival != nil {
 		b = x.data[x.have : x.have+int(size)]
 	}
 	if _, err := io.ReadFull(in.in, b); err != nil {
@@ -246,7 +247,7 @@ func (in *incoming) data(id, size uint32) error {
 // take counts bytes of x, those of first after copying them, and hands x over
 // when it is whole.
 func (in *incoming) take(id uint32, x *arriving, first, read []byte) error {
-	if x.env != nil {
+	if x.arrival != nil {
 		copy(x.data[x.have:], first)
 		x.have += len(first) + len(read)
 	}
@@ -256,15 +257,15 @@ func (in *incoming) take(id uint32, x *arriving, first, read []byte) error {
 	}
 	delete(in.open, id)
 	in.release(x)
-	if x.env != nil {
+	if x.arrival != nil {
 		x.env.Payload = x.data
-		in.node.receive(x.env, in.from)
+		in.node.receive(x.arrival, in.from)
 	}
 	return nil
 }
 
 func (in *incoming) release(x *arriving) {
-	if x.env != nil {
+	if x.arrival != nil {
 		in.node.unreserve(x.env.Sender, uint64(len(x.data)))
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -156,6 +157,7 @@ const (
 	callBack          // asks the caller's echo
 	pid               // the peer's incarnation
 	whoami            // what the peer knows of the caller
+	mallocs           // how many allocations the peer has made
 )
 
 type wireError struct{ payload []byte }
@@ -230,6 +232,11 @@ func testServices(n *Node) {
 	handle(n, pid, func(context.Context, Peer, []byte) ([]byte, error) { return number(int(n.Incarnation() >> 1)), nil })
 	handle(n, whoami, func(_ context.Context, from Peer, _ []byte) ([]byte, error) {
 		return fmt.Appendf(nil, "silo %v principal %q", from.Silo, from.Principal), nil
+	})
+	handle(n, mallocs, func(context.Context, Peer, []byte) ([]byte, error) {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return number(int(m.Mallocs)), nil
 	})
 }
 

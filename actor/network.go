@@ -266,12 +266,12 @@ func (w *Network) deliver(l lane, d delayed) {
 	if target == nil || lost {
 		return
 	}
-	env := new(Envelope)
-	if err := decodeEnvelope(env, d.env, ""); err != nil {
+	a := new(arrival)
+	if err := decodeEnvelope(&a.env, d.env, ""); err != nil {
 		target.garbage("an envelope that does not decode", nil)
 		return
 	}
-	target.receive(env, origin{identity: identity{silo: d.from.cfg.Silo}, channel: l.channel})
+	target.receive(a, origin{identity: identity{silo: d.from.cfg.Silo}, channel: l.channel})
 }
 
 func (m *memory) reset(string, Channel) {}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -185,29 +184,4 @@ func TestKillUnderLoad(t *testing.T) {
 	}
 	close(failures)
 	require.NoError(t, <-failures)
-}
-
-func BenchmarkRequestTCP(b *testing.B) {
-	n, err := here()
-	require.NoError(b, err)
-	peer := spawn(b, "127.0.0.1:0").addr
-	payload := make([]byte, 100)
-	for _, callers := range []int{1, 64, 512} {
-		b.Run(strconv.Itoa(callers), func(b *testing.B) {
-			b.ReportAllocs()
-			var all sync.WaitGroup
-			for c := range callers {
-				all.Go(func() {
-					for range (b.N + c) / callers {
-						if _, err := n.Request(context.Background(), peer, echo, payload); err != nil {
-							b.Error(err)
-							return
-						}
-					}
-				})
-			}
-			all.Wait()
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
-		})
-	}
 }

@@ -255,16 +255,17 @@ func TestNobodySpeaksForASilo(t *testing.T) {
 	a.reached("b", Calls, identity{silo: true})
 	c := &call{to: Peer{Addr: "b"}, service: echo, answer: make(chan answer, 1)}
 	a.calls.add(77, c)
-	reply := &Envelope{Codec: codec, Kind: Kind_KIND_REPLY, Id: 77, Service: uint32(echo), Sender: "eve", SenderIncarnation: 1}
-	a.receive(reply, origin{identity: identity{principal: "eve"}, channel: Calls})
+	arrived := &arrival{env: Envelope{Codec: codec, Kind: Kind_KIND_REPLY, Id: 77, Service: uint32(echo), Sender: "eve", SenderIncarnation: 1}}
+	reply := &arrived.env
+	a.receive(arrived, origin{identity: identity{principal: "eve"}, channel: Calls})
 	require.Empty(t, c.answer)
 	before := a.Dropped()
 	reply.Sender = "b"
-	a.receive(reply, origin{identity: identity{principal: "eve"}, channel: Calls})
+	a.receive(arrived, origin{identity: identity{principal: "eve"}, channel: Calls})
 	require.Empty(t, c.answer)
 	require.Equal(t, before+1, a.Dropped())
 	reply.SenderIncarnation = b.Incarnation()
-	a.receive(reply, origin{identity: identity{silo: true}, channel: Calls})
+	a.receive(arrived, origin{identity: identity{silo: true}, channel: Calls})
 	require.NoError(t, (<-c.answer).err)
 }
 

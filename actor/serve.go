@@ -13,10 +13,17 @@ const (
 	maxAddr = 512     // bytes of a sender's address
 )
 
+// arrival is the memory that one message needs.
+type arrival struct {
+	env    Envelope
+	served served // of a request
+}
+
 // receive takes in what the transport brings. It never blocks, and trusts
-// nothing in env, which is the transport's again unless it is kept; what its
-// payload points to never is.
-func (n *Node) receive(env *Envelope, from origin) (kept bool) {
+// nothing in what arrived, which is the transport's again unless it is kept; what
+// its payload points to never is.
+func (n *Node) receive(a *arrival, from origin) (kept bool) {
+	env := &a.env
 	if n.left.Load() {
 		return false
 	}
@@ -45,7 +52,7 @@ func (n *Node) receive(env *Envelope, from origin) (kept bool) {
 	n.meet(env, from)
 	switch env.Kind {
 	case Kind_KIND_REQUEST:
-		return n.admit(env, from)
+		return n.admit(a, from)
 	case Kind_KIND_REPLY:
 		n.reply(env, from)
 	case Kind_KIND_NOTIFY:
@@ -80,8 +87,9 @@ func (n *Node) garbage(what string, env *Envelope) {
 		slog.Int("kind", int(env.GetKind())), slog.Uint64("service", uint64(env.GetService())))
 }
 
-// admit starts the handler of a request, and keeps env then, or refuses it.
-func (n *Node) admit(env *Envelope, from origin) (kept bool) {
+// admit starts the handler of a request, and keeps a then, or refuses it.
+func (n *Node) admit(a *arrival, from origin) (kept bool) {
+	env := &a.env
 	if limit := n.cfg.limit(from.channel); len(env.Payload) > limit {
 		n.answer(env, &Envelope{Status: Status_STATUS_REQUEST_TOO_LARGE, Size: uint64(len(env.Payload)), Limit: uint64(limit)})
 		return false
@@ -100,8 +108,8 @@ func (n *Node) admit(env *Envelope, from origin) (kept bool) {
 	if remaining <= 0 {
 		remaining = n.cfg.Timeout
 	}
-	s := &served{env: env, from: from, handler: h, size: size}
-	s.deadline = time.Now().Add(remaining)
+	s := &a.served
+	s.env, s.from, s.handler, s.size, s.deadline = env, from, h, size, time.Now().Add(remaining)
 	if !n.served.add(s) { // a request delivered twice is served once
 		n.work.end(from.peer, from.channel, size)
 		n.garbage("a request that is being served already", env)
@@ -115,9 +123,9 @@ func (n *Node) admit(env *Envelope, from origin) (kept bool) {
 func (n *Node) do(s *served) {
 	defer n.work.end(s.from.peer, s.from.channel, s.size)
 	defer s.end()
-	re := n.serve(s)
+	n.serve(s)
 	if n.served.remove(s.key()) { // else nobody waits
-		n.answer(s.env, re)
+		n.answer(s.env, s.env)
 	}
 }
 
@@ -126,47 +134,42 @@ func (o origin) sender(env *Envelope) Peer {
 	return Peer{env.Sender, env.SenderIncarnation, o.silo, o.principal}
 }
 
-// serve runs a handler and turns what it returns into a reply.
-func (n *Node) serve(s *served) (re *Envelope) {
+// serve runs a handler and makes a reply of the request, in its memory.
+func (n *Node) serve(s *served) {
 	env := s.env
 	defer func() {
 		if r := recover(); r != nil {
 			n.cfg.Logger.Error("a request's handler panicked", slog.String("node", n.addr),
 				slog.Uint64("service", uint64(env.Service)), slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
-			re = &Envelope{Status: Status_STATUS_FAILED, Text: clip(fmt.Sprintf("the handler panicked: %v", r))}
+			env.Status, env.Text, env.Payload = Status_STATUS_FAILED, clip(fmt.Sprintf("the handler panicked: %v", r)), nil
 		}
 	}()
 	payload, err := s.handler(s, s.from.sender(env), env.Payload)
-	if err == nil {
-		return n.bounded(&Envelope{Payload: payload}, s.from.channel)
+	env.Status, env.Text, env.Size, env.Limit, env.Payload = Status_STATUS_OK, "", 0, 0, payload
+	if err != nil {
+		var refused *refusal
+		var wire WireError
+		env.Status, env.Text, env.Payload = Status_STATUS_FAILED, clip(err.Error()), nil
+		switch {
+		case errors.As(err, &wire):
+			env.Payload = wire.WireError()
+		case errors.As(err, &refused):
+			env.Status = Status_STATUS_NOT_EXECUTED
+		}
 	}
-	var refused *refusal
-	var wire WireError
-	switch {
-	case errors.As(err, &wire):
-		return n.bounded(&Envelope{Status: Status_STATUS_FAILED, Text: clip(err.Error()), Payload: wire.WireError()}, s.from.channel)
-	case errors.As(err, &refused):
-		return &Envelope{Status: Status_STATUS_NOT_EXECUTED, Text: clip(err.Error())}
+	if limit := n.cfg.limit(s.from.channel); len(env.Payload) > limit { // the error that says so takes its place
+		env.Status, env.Text, env.Size, env.Limit, env.Payload = Status_STATUS_REPLY_TOO_LARGE, "", uint64(len(env.Payload)), uint64(limit), nil
 	}
-	return &Envelope{Status: Status_STATUS_FAILED, Text: clip(err.Error())}
 }
 
-// bounded replaces an answer over the limit by the error that says so.
-func (n *Node) bounded(re *Envelope, ch Channel) *Envelope {
-	limit := n.cfg.limit(ch)
-	if len(re.Payload) <= limit {
-		return re
-	}
-	return &Envelope{Status: Status_STATUS_REPLY_TOO_LARGE, Size: uint64(len(re.Payload)), Limit: uint64(limit)}
-}
-
-// answer sends re as the reply to env. When it cannot be sent the caller
-// learns from the loss of the connection.
+// answer sends re as the reply to env, of which it may be made. When it cannot
+// be sent the caller learns from the loss of the connection.
 func (n *Node) answer(env, re *Envelope) {
-	re.Codec, re.Kind, re.Id, re.Service = codec, Kind_KIND_REPLY, env.Id, env.Service
+	to := env.Sender
+	re.Codec, re.Kind, re.Id, re.Service, re.Remaining = codec, Kind_KIND_REPLY, env.Id, env.Service, 0
 	re.Sender, re.SenderIncarnation, re.TargetIncarnation = n.addr, n.cfg.Incarnation, env.SenderIncarnation
-	if err := n.transport.send(outgoing{to: env.Sender, env: re}); err != nil {
-		n.cfg.Logger.Debug("a reply could not be sent", slog.String("node", n.addr), slog.String("to", env.Sender), slog.Any("error", err))
+	if err := n.transport.send(outgoing{to: to, env: re}); err != nil {
+		n.cfg.Logger.Debug("a reply could not be sent", slog.String("node", n.addr), slog.String("to", to), slog.Any("error", err))
 	}
 }
 

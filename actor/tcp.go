@@ -124,9 +124,10 @@ func (t *tcp) send(o outgoing) error {
 	}
 	if o.to == t.node.addr {
 		if o.begin() {
-			env := o.env.bare() // the caller's may be used again
-			env.Payload = bytes.Clone(o.env.Payload)
-			t.node.receive(env, origin{identity: identity{silo: t.node.cfg.Silo}, channel: o.channel()})
+			a := new(arrival) // what o points to may be used again
+			o.env.bare(&a.env)
+			a.env.Payload = bytes.Clone(o.env.Payload)
+			t.node.receive(a, origin{identity: identity{silo: t.node.cfg.Silo}, channel: o.channel()})
 		}
 		return nil
 	}

@@ -149,11 +149,9 @@ func setVarint(env *Envelope, field protowire.Number, v uint64) {
 	}
 }
 
-// bare is a copy of env without its payload.
-func (env *Envelope) bare() *Envelope {
-	return &Envelope{
-		Codec: env.Codec, Kind: env.Kind, Id: env.Id, Service: env.Service, Sender: env.Sender,
-		SenderIncarnation: env.SenderIncarnation, TargetIncarnation: env.TargetIncarnation, Remaining: env.Remaining,
-		Status: env.Status, Text: env.Text, Size: env.Size, Limit: env.Limit,
-	}
+// bare sets to, which is empty, to env without its payload.
+func (env *Envelope) bare(to *Envelope) {
+	to.Codec, to.Kind, to.Id, to.Service, to.Sender = env.Codec, env.Kind, env.Id, env.Service, env.Sender
+	to.SenderIncarnation, to.TargetIncarnation, to.Remaining = env.SenderIncarnation, env.TargetIncarnation, env.Remaining
+	to.Status, to.Text, to.Size, to.Limit = env.Status, env.Text, env.Size, env.Limit
 }
