@@ -357,7 +357,13 @@ func (s *run) host(context.Context) (err error) {
 	s.node.Handle(link.ServiceSnapshots, func(ctx context.Context, from actor.Peer, b []byte) ([]byte, error) {
 		return s.flows.ServeRequest(ctx, from.Addr, b)
 	})
-	s.node.HandleNotify(link.ServiceDataflow, func(from actor.Peer, b []byte) { s.flows.ServeNotify(from.Addr, b) })
+	s.node.HandleNotify(link.ServiceDataflow, func(from actor.Peer, b []byte) {
+		if from.Silo {
+			s.flows.ServeNotify(from.Addr, b)
+		} else {
+			s.flows.ServeClientNotify(from.Addr, b)
+		}
+	})
 	return nil
 }
 

@@ -133,6 +133,15 @@ func (p *presence) wounded(a commit.Attempt) (coordinator string, ok bool) {
 	return t.coordinator, true
 }
 
+// Coordinates says whether the coordinator of an attempt that is here is at addr.
+func (h *Host) Coordinates(addr string, a commit.Attempt) bool {
+	p := &h.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := p.attempts[a]
+	return t != nil && t.coordinator == addr
+}
+
 // Tell takes a coordinator's notice about an attempt, as often as it comes.
 func (h *Host) Tell(n link.Notice) {
 	p := &h.presence
