@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -242,4 +243,28 @@ func TestCancelledBeforeSubmission(t *testing.T) {
 	require.True(t, errors.Is(err, context.Canceled))
 	_, _, committed := d.ledger.Get(commit.StateKey{Grain: wire.NewID("k", "x"), State: 1})
 	require.False(t, committed)
+}
+
+// A log that cannot be reached keeps no call waiting: most need no log.
+func TestCallsDoNotWaitForTheLog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		lost := true
+		c, d := coordinator(t, faults{})
+		apply := d.do
+		c.Leader.Local = func(ctx context.Context, r *link.LeaderRequest) *link.LeaderReply {
+			if lost {
+				return &link.LeaderReply{Status: link.LeaderElsewhere}
+			}
+			return apply(ctx, r)
+		}
+		ctx := bounded(t, time.Minute)
+		start := time.Now()
+		require.True(t, c.NextCall(ctx).IsZero())
+		require.True(t, c.NextCall(ctx).IsZero())
+		require.LessOrEqual(t, time.Since(start), registerTime)
+		lost = false
+		time.Sleep(registerTime)
+		require.False(t, c.NextCall(ctx).IsZero())
+	})
 }
