@@ -394,6 +394,9 @@ func (s *run) serve(ctx context.Context) error {
 			return fmt.Errorf("silo: replaying the log: %w", context.Cause(ctx))
 		}
 	}
+	if err := s.confirmFirst(ctx); err != nil {
+		return err
+	}
 	s.loops.Go(s.confirmLogged)
 	s.membership.step(view.Started{})
 	select {
