@@ -325,10 +325,9 @@ func (l *load) probe(i int) (register.Seen, error) {
 func (l *load) takeover(at map[int]int64, victim int, killed time.Time, within time.Duration) []time.Duration {
 	var mu sync.Mutex
 	var took []time.Duration
-	each(len(at), func(i int) {
-		if at[i] != int64(victim) {
-			return
-		}
+	its := owned(at, victim)
+	each(len(its), func(n int) {
+		i := its[n]
 		d := within
 		for time.Since(killed) < within {
 			if seen, err := l.probe(i); err == nil && seen.By.Silo != int64(victim) {

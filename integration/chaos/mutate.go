@@ -133,11 +133,12 @@ func (r *run) besieged(ctx context.Context, lasts time.Duration) error {
 
 // owned are the bystanders that a silo has.
 func owned(at map[int]int64, silo int) (all []int) {
-	for i := range len(at) {
-		if at[i] == int64(silo) {
+	for i, on := range at { // some may not have been found
+		if on == int64(silo) {
 			all = append(all, i)
 		}
 	}
+	slices.Sort(all)
 	return all
 }
 
