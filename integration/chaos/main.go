@@ -91,6 +91,10 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	if code != report.ExitMeasured || o == nil {
 		return code
 	}
+	if err := switchOff(o.mutate); err != nil {
+		fmt.Fprintln(stderr, "chaos: --mutate:", err)
+		return report.ExitUsage
+	}
 	root, err := report.ModuleRoot()
 	if err != nil {
 		fmt.Fprintln(stderr, "chaos:", err)
@@ -199,9 +203,6 @@ func parse(args []string, stderr io.Writer) (*options, int) {
 
 // complete reads the flags that name something.
 func (o *options) complete(only string) (err error) {
-	if err := switchOff(o.mutate); err != nil {
-		return fmt.Errorf("--mutate: %w", err)
-	}
 	if o.short {
 		o.seeds, o.duration = 1, shortRun
 	}
