@@ -210,18 +210,10 @@ func (c *caller) settle(o *operation, err error) {
 		return
 	}
 	for range 4 {
-		ask := &operation{Client: c.number, Kind: inquiry, Key: o.Key, block: id}
-		asked := c.load.call(c.client, ask, askWithin)
-		switch {
-		case asked != nil:
-		case ask.result == txn.Committed:
-			c.load.history.settle(o, committed)
+		ask := &operation{Client: c.number, Kind: inquiry, Key: o.Key, Block: id}
+		if c.load.call(c.client, ask, askWithin) == nil {
+			c.load.history.settle(o, ask.Result) // one that is forgotten nobody knows any more
 			return
-		case ask.result == txn.Aborted:
-			c.load.history.settle(o, aborted)
-			return
-		default:
-			return // forgotten: nobody knows any more
 		}
 	}
 }
