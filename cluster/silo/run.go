@@ -432,6 +432,9 @@ func (s *run) linger(ctx context.Context) {
 // lingerTime is longer than a client goes without asking for the view.
 const lingerTime = 800 * time.Millisecond
 
+// partingTime is how long a silo that leaves tries to bring to others what it has more of variables.
+const partingTime = 5 * time.Second
+
 // sayWaiting logs what a start waits for, if it takes long, until it is stopped.
 func (s *run) sayWaiting(what string) (stop func()) {
 	t := time.AfterFunc(sayWaitingAfter, func() { s.log.Info("waiting " + what) })
@@ -456,8 +459,16 @@ func (s *run) leave(ctx context.Context) {
 			_ = group.StepDown() // who cannot is replaced a moment later
 		}
 	}
-	if s.config.Network == nil && s.membership.hasLeft() {
+	if !s.membership.hasLeft() {
+		return
+	}
+	if s.config.Network == nil {
 		s.linger(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, partingTime)
+	defer cancel()
+	if err := s.variables.HandOver(ctx); err != nil {
+		s.log.Warn("this silo leaves, and some of what was written to variables here may be on its disk alone: start it once more before its directory goes", "error", err)
 	}
 }
 

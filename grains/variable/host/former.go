@@ -37,8 +37,33 @@ func (h *Host) handOver(ctx context.Context) {
 		case <-h.displaced:
 		case <-retry:
 		}
-		handed, again = h.handOverAll(ctx, handed)
+		at := h.placing.Load()
+		if own, ok := memberOf(at.view, h.cfg.Self); !ok || own.State != view.Active && own.State != view.Leaving {
+			continue // it is about to be a replica again, or is no silo of the cluster
+		}
+		handed, again = h.handOverAll(ctx, at, handed, func(k *wire.VariableKind, id wire.ID) bool { return !at.holds(k, id) })
 	}
+}
+
+// HandOver has other replicas log what they lack of all that is here, for a silo that leaves: its directory may
+// never be seen again. Nothing must be written here meanwhile. It costs a comparison of hashes with each of them.
+func (h *Host) HandOver(ctx context.Context) error {
+	at := h.placing.Load()
+	if at.view == nil {
+		return nil
+	}
+	all := func(*wire.VariableKind, wire.ID) bool { return true }
+	for handed, left := h.handOverAll(ctx, at, nil, all); left; handed, left = h.handOverAll(ctx, h.placing.Load(), handed, all) {
+		select {
+		case <-time.After(handOverPause):
+		case <-ctx.Done():
+			return fmt.Errorf("variables were not handed over: %w", context.Cause(ctx))
+		}
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("variables were not handed over: %w", context.Cause(ctx))
+	}
+	return nil
 }
 
 // handDisplaced has that looked at.
@@ -55,18 +80,14 @@ type load struct {
 	kind string
 }
 
-// handOverAll hands over what was not handed over as it is now. It returns what is, and whether something is
-// left.
-func (h *Host) handOverAll(ctx context.Context, before map[wire.ID]uint64) (handed map[wire.ID]uint64, left bool) {
-	at := h.placing.Load()
-	if own, ok := memberOf(at.view, h.cfg.Self); !ok || own.State != view.Active && own.State != view.Leaving {
-		return before, false // it is about to be a replica again, or is no silo of the cluster
-	}
+// handOverAll hands over those of which that was not done as they are now. It returns of which it was, and whether
+// something is left.
+func (h *Host) handOverAll(ctx context.Context, at *placing, before map[wire.ID]uint64, which func(*wire.VariableKind, wire.ID) bool) (handed map[wire.ID]uint64, left bool) {
 	handed = map[wire.ID]uint64{}
 	loads := map[load][]*variable{}
 	for _, v := range h.table.all() {
 		k := h.cfg.Kinds[v.id.Kind()].Variable()
-		if at.holds(k, v.id) {
+		if !which(k, v.id) {
 			continue
 		}
 		switch hash := v.Hash(); {
@@ -74,9 +95,9 @@ func (h *Host) handOverAll(ctx context.Context, before map[wire.ID]uint64) (hand
 		case hash == before[v.id]:
 			handed[v.id] = hash
 		default:
-			to, ok := receiver(at, v.id, k.Replicas)
-			if !ok {
-				left = true
+			to, some := receiver(at, v.id, k.Replicas)
+			if to == "" {
+				left = left || some
 				continue
 			}
 			l := load{to, v.id.Kind()}
@@ -115,11 +136,14 @@ func memberOf(t *view.Table, id view.SiloID) (view.Member, bool) {
 	return t.Member(id)
 }
 
-// receiver is the replica that has been up for longest: it lacks the least.
-func receiver(at *placing, id wire.ID, replicas int) (view.SiloID, bool) {
-	all := slices.DeleteFunc(at.view.Replicas(id, replicas), func(m view.Member) bool { return !m.Alive() || m.ID == at.self })
+// receiver is the replica that has been up for longest: it lacks the least. It is "" where none is up; some says
+// that there are others than this silo.
+func receiver(at *placing, id wire.ID, replicas int) (to view.SiloID, some bool) {
+	all := slices.DeleteFunc(at.view.Replicas(id, replicas), func(m view.Member) bool { return m.ID == at.self })
+	some = len(all) > 0
+	all = slices.DeleteFunc(all, func(m view.Member) bool { return !m.Alive() })
 	if len(all) == 0 {
-		return "", false
+		return "", some
 	}
 	return slices.MinFunc(all, func(a, b view.Member) int { return cmp.Compare(a.Since, b.Since) }).ID, true
 }

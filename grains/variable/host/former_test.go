@@ -1,9 +1,11 @@
 package host
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -79,4 +81,46 @@ func TestWhatAFormerReplicaHoldsIsNotLost(t *testing.T) {
 			w.equal("test.Bags")
 		})
 	}
+}
+
+// What a silo that leaves has acknowledged is with others before it has gone.
+func TestALeavingSiloHandsOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3, 1)
+	hosts := w.startAll()
+	w.synced()
+	w.mu.Lock()
+	w.drop = 1
+	w.mu.Unlock()
+	id, n := wire.NewID("test.Bags", "k"), wire.NewID("test.Count", "n")
+	leaves := w.index(w.views.Current().Replicas(id, 2)[0].ID)
+	require.NoError(t, hosts[leaves].Mutate(t.Context(), id, add("a")))
+	require.NoError(t, hosts[leaves].Mutate(t.Context(), n, plus(5)))
+	w.tell(leaves, false)
+	require.NoError(t, hosts[leaves].HandOver(t.Context()))
+	w.close(leaves)
+	for i, h := range hosts {
+		if i != leaves {
+			require.Equal(t, "a", of(t, h, id))
+		}
+	}
+	w.mu.Lock()
+	w.drop = 0
+	w.mu.Unlock()
+	for i, h := range hosts {
+		if i != leaves {
+			w.eventually("the count is everywhere", func() bool { return value(t, h, n) == 5 })
+		}
+	}
+
+	alone := w.start(leaves)
+	require.NoError(t, alone.Mutate(t.Context(), id, add("b")))
+	for i := range hosts {
+		if i != leaves {
+			w.tell(i, false)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, alone.HandOver(ctx), context.DeadlineExceeded, "there is nobody")
 }
