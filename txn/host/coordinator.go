@@ -382,7 +382,8 @@ func (x *execution) submit(ctx context.Context, branch *link.Branch) commit.Verd
 // decide submits the decision until its outcome is known, and tells the participants.
 func (x *execution) decide(ctx context.Context, branch *link.Branch, d commit.Decision) (v commit.Verdict) {
 	var cmd commit.Command = d
-	for {
+	for tries := 0; ; tries++ {
+		pause(ctx, tries)
 		r, err := x.propose(ctx, cmd)
 		branch.With(func(b *commit.Block) {
 			switch {
@@ -420,6 +421,19 @@ func (x *execution) decide(ctx context.Context, branch *link.Branch, d commit.De
 	}
 	x.end(branch, n)
 	return v
+}
+
+// pause waits a little before a question to the log is repeated: the second time at once, then longer each time.
+func pause(ctx context.Context, tries int) {
+	if tries < 2 {
+		return
+	}
+	t := time.NewTimer(min(time.Duration(tries)*5*time.Millisecond, 100*time.Millisecond))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }
 
 // answered gives the reply of an earlier attempt that has turned out to be committed.

@@ -268,3 +268,19 @@ func TestCallsDoNotWaitForTheLog(t *testing.T) {
 		require.False(t, c.NextCall(ctx).IsZero())
 	})
 }
+
+// A log of which nobody knows whether it has taken anything is not asked as fast as it answers.
+func TestQuestionsThatAreRepeatedPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, d := coordinator(t, faults{})
+		asked := 0
+		d.answer = func(commit.Command, func() *link.LeaderReply) *link.LeaderReply {
+			asked++
+			return &link.LeaderReply{Status: link.LeaderInDoubt}
+		}
+		_, err := c.Outcome(bounded(t, 10*time.Second), wire.BlockID{Client: 1, Seq: 1})
+		require.ErrorIs(t, err, wire.ErrUnknown)
+		require.Less(t, asked, 200)
+	})
+}
