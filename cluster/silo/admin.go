@@ -1,6 +1,7 @@
 package silo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -255,12 +256,13 @@ func (s *run) passOn(ctx context.Context, r *link.AdminRequest) *link.AdminReply
 
 // belongs says how far this silo is with being a member of a cluster.
 func (s *run) belongs() *link.AdminReply {
+	return &link.AdminReply{Status: link.AdminOK, Silo: s.id, Addr: s.addr, Cluster: s.cluster(), Waiting: s.waits.Load()}
+}
+
+// cluster is the id of that which this store belongs to or is about to join, if any.
+func (s *run) cluster() string {
 	a := s.store.Answer()
-	r := &link.AdminReply{Status: link.AdminOK, Silo: s.id, Addr: s.addr, Cluster: a.ClusterID, Waiting: s.waits.Load()}
-	if r.Cluster == "" {
-		r.Cluster = a.Joining
-	}
-	return r
+	return cmp.Or(a.ClusterID, a.Joining)
 }
 
 // invitable says whether this silo could found a cluster with all of a list.
