@@ -75,6 +75,9 @@ type Config struct {
 	// HandoverRoom is how many bytes of memory are kept here at most for grains that are to be activated
 	// soon. Default 64 MiB.
 	HandoverRoom int
+	// FinishWithin is how long turns that run may go on in a slot that moves. Then their contexts are
+	// cancelled, and what they do has no effect. Default 30 seconds, the deadline of calls that have none.
+	FinishWithin time.Duration
 	// AskAfter is after which time without news an attempt that holds something here is asked about.
 	// Default 1 second.
 	AskAfter time.Duration
@@ -135,6 +138,9 @@ type shard struct {
 func New(c Config) *Host {
 	if c.IdleAfter <= 0 {
 		c.IdleAfter = 10 * time.Minute
+	}
+	if c.FinishWithin <= 0 {
+		c.FinishWithin = 30 * time.Second
 	}
 	if c.AskAfter <= 0 {
 		c.AskAfter = time.Second
