@@ -230,6 +230,7 @@ func TestStopAsksAboutAttempts(t *testing.T) {
 	go func() { stopped <- w.silos[0].host.Stop(within(t, 5*time.Second)) }()
 	soon(t, "the grain ends when its turn has", func() bool { return w.silos[0].host.Ending() == 1 })
 	w.network.Kill(w.silos[1].addr)
+	w.up(2, w.silos[0])
 	require.NoError(t, <-stopped)
 	require.NoError(t, <-younger, "it got its turn back, and finished the block that it had begun")
 }
