@@ -306,11 +306,7 @@ func (s *run) host(context.Context) (err error) {
 	s.blocks = blocks.New(blocks.Config{
 		Addr: s.addr, Tell: s.tell, Ask: s.ask, Logger: s.log,
 		Leader: &link.Leader{
-			Peers: s.peers.With(link.ServicePropose), Self: s.id, Local: s.lead,
-			Hint: func() (view.SiloID, bool) {
-				leader, ok := s.group.Leader()
-				return view.SiloID(leader.ID), ok
-			},
+			Peers: s.peers.With(link.ServicePropose), Self: s.id, Local: s.lead, Hint: s.ledgerLeader,
 		},
 	})
 	s.grains.Blocks = s.blocks

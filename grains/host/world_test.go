@@ -194,7 +194,7 @@ func (w *world) host(n *node, faults []host.Fault) {
 		Ask: func(ctx context.Context, addr string, a commit.Attempt) (link.Notice, error) {
 			return link.AskStatus(ctx, n.node, addr, a)
 		},
-		Leader: &link.Leader{Self: n.id, Local: w.lead, Hint: func() (view.SiloID, bool) { return n.id, true }},
+		Leader: &link.Leader{Self: n.id, Local: w.lead, Hint: func() (link.LeaderAt, bool) { return link.LeaderAt{ID: n.id}, true }},
 	})
 	n.host.Blocks = lossy{n.blocks, w}
 	n.AtCaller = wire.NewCaller(&blocks.Engine{Route: n.host.Call, Blocks: n.blocks})

@@ -50,7 +50,7 @@ func coordinator(t *testing.T, f faults) (*Coordinator, *desk) {
 	d := &desk{ledger: commit.NewLedger(commit.Config{})}
 	c := New(Config{
 		Addr: "here", Logger: slog.New(slog.DiscardHandler), Tell: func(string, link.Notice) {},
-		Leader: &link.Leader{Peers: link.Peers{Views: &view.Holder{}}, Self: "silo", Local: d.do, Hint: func() (view.SiloID, bool) { return "silo", true }},
+		Leader: &link.Leader{Peers: link.Peers{Views: &view.Holder{}}, Self: "silo", Local: d.do, Hint: func() (link.LeaderAt, bool) { return link.LeaderAt{ID: "silo"}, true }},
 	})
 	c.faults = f
 	t.Cleanup(c.Stop)
