@@ -52,6 +52,10 @@ func (m *membership) govern(ctx context.Context) {
 			m.governOnce(ctx, m.group, members, m.gone(members))
 		}
 		if m.data.IsLeader() {
+			if views, _ := m.group.Members(); views.Self == consensus.Removed {
+				_ = m.data.StepDown() // again until it is so: who leads decides that this store goes from the ledger too
+				continue
+			}
 			members, _ := m.data.Members()
 			m.bidFarewell(members)
 			m.governOnce(ctx, m.data, members, m.goneFromData(members, func() consensus.Members {
