@@ -58,7 +58,8 @@ type Config struct {
 	// a [*TooLarge].
 
 	// Connections bounds the incoming connections; others are told so and
-	// closed. Each peer has one for each channel. Default 4,096.
+	// closed. Each peer has one for each channel. An eighth is kept for silos.
+	// Default 4,096.
 	Connections int
 	// Limit bounds one payload in bytes; all nodes should have the same.
 	// Default 1 MiB. Memory per connection is a few times this.

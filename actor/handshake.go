@@ -185,7 +185,8 @@ func (g *Guard) dial(conn net.Conn, channel byte, until time.Time) (net.Conn, id
 // accept is the acceptor's end. The connection that it returns counts as open
 // until it is closed. It does not close conn on errors.
 func (g *Guard) accept(raw net.Conn) (_ net.Conn, channel byte, who identity, err error) {
-	full := g.open.Add(1) > g.limit
+	open := g.open.Add(1)
+	full := open > g.limit
 	defer func() {
 		if err != nil {
 			g.open.Add(-1)
@@ -227,9 +228,13 @@ func (g *Guard) accept(raw net.Conn) (_ net.Conn, channel byte, who identity, er
 		return refuse(verdictGreeting, &Foreign{Addr: addr, Reason: "it does not speak this version's protocol; with TLS on one side only it would not either"})
 	}
 	channel, role, theirs := hello[n], hello[n+1], hello[n+2:]
-	if full {
-		binary.BigEndian.PutUint32(answer[2:], uint32(min(g.limit, 1<<31)))
-		return refuse(verdictFull, g.full(addr))
+	limit := g.limit
+	if role != roleSilo { // clients do not keep silos out
+		limit -= g.limit / 8
+	}
+	if full || open > limit {
+		binary.BigEndian.PutUint32(answer[2:], uint32(min(limit, 1<<31)))
+		return refuse(verdictFull, &LimitReached{What: "incoming connections, one more from " + addr, Limit: int(limit)})
 	}
 	if who, err = g.identify(conn, addr, role); err != nil {
 		return refuse(verdictCertificate, err)

@@ -206,6 +206,16 @@ func TestConnectionsAreBounded(t *testing.T) {
 	require.NoError(t, first.far.Close())
 	require.NoError(t, shake(t, dialler, acceptor).accept)
 
+	// Clients leave room for silos.
+	crowded := guardOf(t, Config{Silo: true, Connections: 8})
+	for range 7 {
+		require.NoError(t, shake(t, guardOf(t, Config{}), crowded).accept)
+	}
+	var reached *LimitReached
+	require.ErrorAs(t, shake(t, guardOf(t, Config{}), crowded).dial, &reached)
+	require.Equal(t, 7, reached.Limit)
+	require.NoError(t, shake(t, dialler, crowded).accept)
+
 	// Over the whole way.
 	n, peer := local(t), spawnWith(t, "127.0.0.1:0", childConfig{Connections: 2}).addr
 	for _, ch := range []Channel{Calls, Control} {

@@ -191,7 +191,11 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 	cl.door.Open(&blocks.Engine{Route: cl.route, Variables: cl.variables, Flows: cl.flows, Blocks: cl.blocks, Kinds: cl.kinds})
 	cl.node.HandleNotify(link.ServiceBlocks, cl.notice)
 	cl.node.Handle(link.ServiceStatus, cl.serveStatus)
-	cl.node.HandleNotify(link.ServiceDataflow, func(from actor.Peer, b []byte) { cl.flows.ServeNotify(from.Addr, b) })
+	cl.node.HandleNotify(link.ServiceDataflow, func(from actor.Peer, b []byte) {
+		if from.Silo {
+			cl.flows.ServeNotify(from.Addr, b)
+		}
+	})
 	cl.views.Subscribe(cl.moved)
 	cl.loops.Add(1)
 	go cl.watchViews()
@@ -339,8 +343,8 @@ func (c *Client) askSilos(ctx context.Context, number uint64) (answered bool) {
 }
 
 // notice is the handler of link.ServiceBlocks: an attempt of this client's is wounded.
-func (c *Client) notice(_ actor.Peer, payload []byte) {
-	if n, err := link.DecodeNotice(payload); err == nil && n.Kind == link.NoticeWound {
+func (c *Client) notice(from actor.Peer, payload []byte) {
+	if n, err := link.DecodeNotice(payload); err == nil && n.Kind == link.NoticeWound && from.Silo {
 		c.blocks.Wounded(n.Attempt)
 	}
 }

@@ -378,6 +378,14 @@ func (l *listener) follow(ctx context.Context, n *news, changed <-chan struct{})
 	}
 }
 
+// flush waits until the server has read what was sent, for as long as a connection may take at most: package nats
+// refuses contexts without a deadline.
+func flush(ctx context.Context, nc *nats.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	return nc.FlushWithContext(ctx)
+}
+
 // Announce keeps a connection open until withdraw is called.
 func (n NATS) Announce(ctx context.Context, addr string) (withdraw func(context.Context) error, err error) {
 	if _, _, err := splitAddress(addr); err != nil {
@@ -403,7 +411,7 @@ func (n NATS) Announce(ctx context.Context, addr string) (withdraw func(context.
 	})
 	if err == nil {
 		say(nc)
-		if err = nc.FlushWithContext(ctx); err == nil {
+		if err = flush(ctx, nc); err == nil {
 			err = nc.LastError() // the server refuses a subject after it was asked for
 		}
 	}
@@ -427,7 +435,7 @@ func (n NATS) Announce(ctx context.Context, addr string) (withdraw func(context.
 			gone, _ := json.Marshal(announcement{Addr: addr}) // an address encodes
 			err = errors.Join(questions.Unsubscribe(), nc.Publish(n.subject("here"), gone))
 			if err == nil {
-				err = nc.FlushWithContext(ctx)
+				err = flush(ctx, nc)
 			}
 			if err != nil {
 				err = l.failed(err)

@@ -75,6 +75,20 @@ func TestNATS(t *testing.T) {
 	require.ErrorAs(t, err, new(*FormError))
 }
 
+// An announcement is for a life, which has no deadline.
+func TestNATSWithoutADeadline(t *testing.T) {
+	t.Parallel()
+	n := at(broker(t, 0), "wine")
+	withdraw, err := n.Announce(t.Context(), "a:1")
+	require.NoError(t, err)
+	seeds, err := n.Seeds(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []string{"a:1"}, seeds)
+	require.NoError(t, withdraw(t.Context()))
+	_, err = n.Seeds(t.Context())
+	require.ErrorIs(t, err, ErrNone)
+}
+
 // Who announces itself, withdraws, or dies, is told to those who watch; a death within a few TTLs.
 func TestNATSIsWatched(t *testing.T) {
 	t.Parallel()

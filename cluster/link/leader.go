@@ -1,11 +1,7 @@
 package link
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"sync/atomic"
-	"time"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/martinelli-go/martinelli/cluster/view"
 	"github.com/martinelli-go/martinelli/grains/wire"
@@ -18,6 +14,8 @@ type LeaderRequest struct {
 	Entry []byte          // of OpPropose
 	Key   commit.StateKey // of OpLoad
 	Reads []commit.Read   // of OpValidate
+	// Pass has a silo that does not lead send the request on, once: who asks cannot reach the leader.
+	Pass bool
 }
 
 // LeaderOp is what a LeaderRequest asks for.
@@ -38,6 +36,7 @@ type LeaderReply struct {
 	Value   []byte         // of OpLoad; nil if never written
 	Stale   []commit.Read  // of OpValidate
 	Leader  view.SiloID    // of LeaderElsewhere; "" if not known
+	Addr    string         // of Leader: it may be in no view yet
 	Detail  string
 }
 
@@ -67,7 +66,7 @@ func (r *LeaderRequest) Append(b []byte) []byte {
 			b = appendBytes(b, 4, appendRead(nil, read))
 		}
 	}
-	return b
+	return appendUint(b, 5, protowire.EncodeBool(r.Pass))
 }
 
 // DecodeLeaderRequest decodes a request.
@@ -87,6 +86,8 @@ func DecodeLeaderRequest(b []byte) (*LeaderRequest, error) {
 			var read commit.Read
 			read, err = decodeRead(f)
 			r.Reads = append(r.Reads, read)
+		case 5:
+			r.Pass, err = f.Bool()
 		}
 		return err
 	})
@@ -106,7 +107,8 @@ func (r *LeaderReply) Append(b []byte) []byte {
 		b = appendBytes(b, 5, appendRead(nil, read))
 	}
 	b = appendText(b, 6, string(r.Leader))
-	return appendText(b, 7, r.Detail)
+	b = appendText(b, 7, r.Detail)
+	return appendText(b, 8, r.Addr)
 }
 
 // DecodeLeaderReply decodes a reply.
@@ -134,101 +136,9 @@ func DecodeLeaderReply(b []byte) (*LeaderReply, error) {
 			r.Leader = view.SiloID(text)
 		case 7:
 			r.Detail, err = f.String()
+		case 8:
+			r.Addr, err = f.String()
 		}
 		return err
 	})
-}
-
-// Leader asks the leader of the log, wherever it is.
-type Leader struct {
-	Peers Peers // of ServicePropose
-	// Self is this silo, whose requests go to Local without a message; "" on a client.
-	Self  view.SiloID
-	Local func(ctx context.Context, r *LeaderRequest) *LeaderReply
-	// Hint tells who this node believes to lead; nil on a client.
-	Hint func() (view.SiloID, bool)
-
-	last atomic.Pointer[view.SiloID] // who led when asked last
-}
-
-// Do asks until the leader has answered, or ctx ends. The error is wire.ErrNotExecuted where an entry
-// surely was not appended, wire.ErrDenied where it may not be, wire.ErrTooLarge where it never can be, and wire.ErrUnknown where it may have
-// been.
-func (l *Leader) Do(ctx context.Context, r *LeaderRequest) (*LeaderReply, error) {
-	payload := r.Append(nil)
-	refusal := "no silo is known"
-	for try := 0; ; try++ {
-		if to, ok := l.guess(try); ok {
-			reply, err := l.ask(ctx, to, r, payload)
-			switch {
-			case errors.Is(err, wire.ErrUnknown) && r.Op == OpPropose, errors.Is(err, wire.ErrTooLarge):
-				return nil, err
-			case err != nil:
-				refusal = err.Error()
-				l.last.Store(nil)
-			case reply.Status == LeaderOK:
-				l.last.Store(&to)
-				return reply, nil
-			case reply.Status == LeaderTooLarge:
-				return nil, fmt.Errorf("the log's leader %s: %s: %w", to, reply.Detail, wire.ErrTooLarge)
-			case reply.Status == LeaderDenied:
-				return nil, fmt.Errorf("the log's leader %s: %s: %w", to, reply.Detail, wire.ErrDenied)
-			case reply.Status == LeaderInDoubt:
-				return nil, fmt.Errorf("the log's leader %s: %s: %w", to, reply.Detail, wire.ErrUnknown)
-			default:
-				refusal = reply.Detail
-				l.last.Store(nil)
-				if reply.Leader != "" && reply.Leader != to {
-					l.last.Store(&reply.Leader)
-				}
-			}
-		}
-		pause := min(time.Duration(try/2)*5*time.Millisecond, 50*time.Millisecond)
-		t := time.NewTimer(pause)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-		}
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("no leader of the log took the request before the context ended (%v; the last refusal: %s): %w", context.Cause(ctx), refusal, wire.ErrNotExecuted)
-		}
-	}
-}
-
-// guess names a silo that may lead: who was named last, who this node follows, or each in turn.
-func (l *Leader) guess(try int) (view.SiloID, bool) {
-	if last := l.last.Load(); last != nil {
-		return *last, true
-	}
-	if l.Hint != nil && try%3 != 2 {
-		return l.Hint()
-	}
-	v := l.Peers.Views.Current()
-	if v == nil || len(v.Members) == 0 {
-		return "", false
-	}
-	if l.Hint != nil {
-		try /= 3 // each in turn, also where their number is a multiple of three
-	}
-	return v.Members[try%len(v.Members)].ID, true
-}
-
-func (l *Leader) ask(ctx context.Context, to view.SiloID, r *LeaderRequest, payload []byte) (*LeaderReply, error) {
-	if to == l.Self && l.Local != nil {
-		return l.Local(ctx, r), nil
-	}
-	b, err := l.Peers.Request(ctx, to, payload)
-	if err != nil {
-		fate := Fate(err)
-		if fate == nil {
-			fate = wire.ErrUnknown
-		}
-		return nil, fmt.Errorf("%w: %w", fate, err)
-	}
-	reply, err := DecodeLeaderReply(b)
-	if err != nil {
-		return nil, fmt.Errorf("the reply of %s: %w: %w", to, wire.ErrUnknown, err)
-	}
-	return reply, nil
 }

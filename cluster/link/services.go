@@ -107,8 +107,8 @@ func Told(b []byte, err error) ([]byte, error) {
 	return nil, err
 }
 
-// AskStatus asks the coordinator at addr how far an attempt is. The error is a wire.ErrNotExecuted where
-// nobody is there to say.
+// AskStatus asks the coordinator at addr how far an attempt is. An error does not say that nobody is there: the
+// connection may be lost.
 func AskStatus(ctx context.Context, node *actor.Node, addr string, a commit.Attempt) (Notice, error) {
 	b, err := Told(node.Request(ctx, addr, ServiceStatus, Notice{Kind: NoticeRunning, Attempt: a}.Append(nil)))
 	if err != nil {

@@ -1,6 +1,7 @@
 package silo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -147,21 +148,35 @@ func (s *run) loseVote(ctx context.Context) {
 
 const loseVoteTime = 5 * time.Second
 
-// watchDismissal waits until this store is none of the log's any more.
+// watchDismissal waits until this store is none of the cluster's any more. The ledger follows the views; until
+// then the vote of this store may be needed there to let it go, so it waits for that, for a while.
 func (s *run) watchDismissal() {
+	s.awaitRemoval(s.life, s.council)
+	bounded, cancel := context.WithTimeout(s.life, dismissalTime)
+	defer cancel()
+	s.awaitRemoval(bounded, s.group)
+	if s.life.Err() == nil {
+		close(s.dismissed)
+	}
+}
+
+// awaitRemoval waits until this store is no member of a group any more, or for ctx.
+func (s *run) awaitRemoval(ctx context.Context, group *consensus.Group) {
 	for {
-		members, changed := s.council.Members()
+		members, changed := group.Members()
 		if members.Self == consensus.Removed {
-			close(s.dismissed)
 			return
 		}
 		select {
 		case <-changed:
-		case <-s.life.Done():
+		case <-ctx.Done():
 			return
 		}
 	}
 }
+
+// dismissalTime is longer than the ledger takes to follow: a lease, and a few looks at who votes.
+const dismissalTime = 10 * time.Second
 
 // dismissal says that.
 func (s *run) dismissal() error {
@@ -255,12 +270,13 @@ func (s *run) passOn(ctx context.Context, r *link.AdminRequest) *link.AdminReply
 
 // belongs says how far this silo is with being a member of a cluster.
 func (s *run) belongs() *link.AdminReply {
+	return &link.AdminReply{Status: link.AdminOK, Silo: s.id, Addr: s.addr, Cluster: s.cluster(), Waiting: s.waits.Load()}
+}
+
+// cluster is the id of that which this store belongs to or is about to join, if any.
+func (s *run) cluster() string {
 	a := s.store.Answer()
-	r := &link.AdminReply{Status: link.AdminOK, Silo: s.id, Addr: s.addr, Cluster: a.ClusterID, Waiting: s.waits.Load()}
-	if r.Cluster == "" {
-		r.Cluster = a.Joining
-	}
-	return r
+	return cmp.Or(a.ClusterID, a.Joining)
 }
 
 // invitable says whether this silo could found a cluster with all of a list.

@@ -85,8 +85,9 @@ type Config struct {
 	// measure in encoded form; the same on all nodes. More memory is held for each connection the larger
 	// it is. Default 1 MiB.
 	MaxMessage int
-	// Connections is how many connections others may have to this silo; one more is refused. Each silo and
-	// each client has one for each of the four channels that it uses. Default 4,096.
+	// Connections is how many connections others may have to this silo; one more is refused, and an eighth is
+	// kept for silos. Each silo and each client has one for each of the four channels that it uses. Default
+	// 4,096.
 	Connections int
 	// PeerCalls is how many requests of one silo or client are served at a time on each channel; more are
 	// refused as not executed. Default 8,192.

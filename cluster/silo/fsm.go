@@ -125,15 +125,39 @@ func (s *run) confirmLogged() {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(s.life, 5*time.Second)
-		err := s.variables.Durable(ctx)
-		if err == nil {
-			_, err = s.blocks.Leader.Do(ctx, &link.LeaderRequest{
-				Op: link.OpPropose, Entry: commit.EncodeEntry(commit.Logged{Silo: string(s.id), Pos: at}),
-			})
-		}
-		cancel()
-		if err == nil {
+		if s.confirm(ctx, at) == nil {
 			confirmed = at
 		}
+		cancel()
 	}
+}
+
+// confirm tells the log that what is up to there is durable here.
+func (s *run) confirm(ctx context.Context, at uint64) error {
+	if err := s.variables.Durable(ctx); err != nil {
+		return err
+	}
+	_, err := s.blocks.Leader.Do(ctx, &link.LeaderRequest{
+		Op: link.OpPropose, Entry: commit.EncodeEntry(commit.Logged{Silo: string(s.id), Pos: at}),
+	})
+	return err
+}
+
+// confirmFirst has the ledger keep for this store, too, what it has not logged, before variables are kept here.
+// An answer that is lost is no matter: it is told again.
+func (s *run) confirmFirst(ctx context.Context) error {
+	for !slices.Contains(s.ledger.Silos(), string(s.id)) {
+		err := s.confirm(ctx, s.fsm.drained.Load())
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("silo: registering with the ledger: %w", err)
+		}
+		select {
+		case <-time.After(joinPause):
+		case <-ctx.Done():
+		}
+	}
+	return nil
 }

@@ -160,6 +160,12 @@ func (s *run) join(ctx context.Context, give context.CancelCauseFunc, store *con
 			err = fmt.Errorf("%s yields no silo but this one", s.source)
 		}
 		if err == nil {
+			seeds, err = s.reached(ctx, seeds, s.cluster())
+			if foreign := (*actor.Foreign)(nil); errors.As(err, &foreign) {
+				give(foreign)
+			}
+		}
+		if err == nil {
 			bounded, cancel := context.WithTimeout(ctx, resolveAgain)
 			var cluster string
 			cluster, err = consensus.Join(bounded, store, own, seeds, apply)
@@ -278,10 +284,8 @@ func (s *run) readmitTo(ctx context.Context, number byte, group *consensus.Group
 		}
 	}
 	slices.Sort(addrs)
-	for _, addr := range slices.Compact(addrs) {
-		if addr == s.addr {
-			continue
-		}
+	addrs, _ = s.reached(ctx, slices.DeleteFunc(slices.Compact(addrs), func(addr string) bool { return addr == s.addr }), s.cluster())
+	for _, addr := range addrs {
 		if _, err := s.node.RequestPeer(ctx, actor.Peer{Addr: addr, Silo: true}, link.ServiceAdmit, append([]byte{number}, b...)); err == nil {
 			return
 		}

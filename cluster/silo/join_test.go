@@ -2,10 +2,12 @@ package silo_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,8 +15,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/martinelli-go/martinelli/actor"
 	"github.com/martinelli-go/martinelli/cluster"
 	"github.com/martinelli-go/martinelli/cluster/discovery"
+	"github.com/martinelli-go/martinelli/cluster/link"
 	"github.com/martinelli-go/martinelli/cluster/silo"
 )
 
@@ -100,6 +104,49 @@ func TestFoundingByAFile(t *testing.T) {
 	for _, s := range silos {
 		require.NoError(t, s.Stop(ctx))
 	}
+}
+
+// One seed that can be reached is enough, whoever else is named: some are gone, others stand still.
+func TestOneSeedOfManyIsEnough(t *testing.T) {
+	t.Parallel()
+	ctx := within(t, 60*time.Second)
+	network := silo.NewNetwork()
+	path := filepath.Join(t.TempDir(), "silos")
+	start := func(c silo.Config) *silo.Silo {
+		c.Network, c.Memory, c.Logger = network, silo.NewMemory(), slog.New(slog.DiscardHandler)
+		s, err := silo.Start(ctx, c)
+		require.NoError(t, err)
+		t.Cleanup(func() {
+			ending, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			defer cancel()
+			_ = s.Stop(ending)
+		})
+		return s
+	}
+	start(silo.Config{Advertise: "m:1"})
+	seeds := []string{"a:1", "b:1", "m:1"}
+	for i := range 8 {
+		still, err := actor.Start(actor.Config{
+			Network: network.Messages, Addr: fmt.Sprintf("d-%d:1", i), Silo: true, Logger: slog.New(slog.DiscardHandler),
+		})
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = still.Stop(t.Context()) })
+		for _, service := range []actor.Service{link.ServiceFounding, link.ServiceAdmit} {
+			still.Handle(service, func(ctx context.Context, _ actor.Peer, _ []byte) ([]byte, error) {
+				<-ctx.Done()
+				return nil, context.Cause(ctx)
+			})
+		}
+		seeds = append(seeds, still.Addr())
+	}
+	slices.Sort(seeds)
+	put(t, path, seeds...)
+	joins := start(silo.Config{Advertise: "z:1", Join: "file:" + path})
+	client, err := cluster.Connect(ctx, cluster.Config{Silos: "z:1", Network: network.Messages, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	require.Len(t, client.View().Members, 2)
+	require.NoError(t, client.Close())
+	require.NoError(t, joins.Stop(ctx))
 }
 
 // What cannot tell how many silos there are is refused before anything is opened.

@@ -26,14 +26,14 @@ func (s *run) serveLeader(ctx context.Context, from actor.Peer, payload []byte) 
 			}
 		}
 	}
-	return s.lead(ctx, r).Append(nil), nil
+	return s.peers.With(link.ServicePropose).PassOn(ctx, r, s.lead(ctx, r)).Append(nil), nil
 }
 
 // lead does what is asked of the leader of the log, if that is this silo.
 func (s *run) lead(ctx context.Context, r *link.LeaderRequest) *link.LeaderReply {
 	elsewhere := func() *link.LeaderReply {
-		leader, _ := s.group.Leader()
-		return &link.LeaderReply{Status: link.LeaderElsewhere, Leader: view.SiloID(leader.ID), Detail: "silo " + s.addr + " does not lead the log"}
+		leader, _ := s.ledgerLeader()
+		return &link.LeaderReply{Status: link.LeaderElsewhere, Leader: leader.ID, Addr: leader.Addr, Detail: "silo " + s.addr + " does not lead the log"}
 	}
 	switch r.Op {
 	case link.OpPropose:
@@ -70,4 +70,17 @@ func (s *run) lead(ctx context.Context, r *link.LeaderRequest) *link.LeaderReply
 		return &link.LeaderReply{Status: link.LeaderOK, Stale: s.ledger.Validate(r.Reads)}
 	}
 	return &link.LeaderReply{Status: link.LeaderRefused, Detail: "an unknown operation: this silo is older than who asks"}
+}
+
+// ledgerLeader is who leads the log of the ledger, as far as this silo knows.
+func (s *run) ledgerLeader() (link.LeaderAt, bool) {
+	leader, ok := s.group.Leader()
+	if !ok {
+		return link.LeaderAt{}, false
+	}
+	addr, err := siloAddr(leader.Addr)
+	if err != nil {
+		s.log.Error("the address of the ledger's leader", "error", err)
+	}
+	return link.LeaderAt{ID: view.SiloID(leader.ID), Addr: addr}, true
 }

@@ -39,10 +39,15 @@ func (s *run) tell(addr string, n link.Notice) {
 }
 
 // notice is the handler of link.ServiceBlocks.
-func (s *run) notice(_ actor.Peer, payload []byte) {
+func (s *run) notice(from actor.Peer, payload []byte) {
 	n, err := link.DecodeNotice(payload)
 	if err != nil {
 		s.log.Warn("a notice about an atomic block", "error", err)
+		return
+	}
+	// Ids of attempts are no secrets: a client tells of those that it coordinates, and wounds none.
+	if !from.Silo && (n.Kind == link.NoticeWound || !s.grains.Coordinates(from.Addr, n.Attempt)) {
+		s.log.Debug("refused: a notice about somebody else's atomic block", "from", from.Addr)
 		return
 	}
 	s.told(n)

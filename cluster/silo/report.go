@@ -29,9 +29,10 @@ func (s *run) serveReport(_ context.Context, _ actor.Peer, payload []byte) ([]by
 		Silo: s.id, Cluster: f.ClusterID, Version: version(), View: v.Number, Slots: view.Slots * v.Pools(),
 		Leader: view.SiloID(stats.Leadership.Leader.ID), Leads: stats.Leadership.Self, Term: stats.Leadership.Term, Applied: stats.Applied,
 	}
-	stores, _ := s.council.Members()
+	// A store that has gone from the views is a member of the cluster until the ledger does without it too.
+	stores, ledger := s.members()
 	for _, m := range v.Members {
-		log := standing(stores, m.ID)
+		log := max(standing(stores, m.ID), standing(ledger, m.ID))
 		if !m.Alive() && !m.Keeps() && log == link.NotInLog {
 			continue // it left, and is remembered only so that it cannot come back as it was
 		}
@@ -40,12 +41,13 @@ func (s *run) serveReport(_ context.Context, _ actor.Peer, payload []byte) ([]by
 			ID: m.ID, Addr: m.Addr, Incarnation: m.Incarnation, State: m.State.String(), Slots: held, Moving: moving, Since: m.Since, Labels: m.Labels, Log: log,
 		})
 	}
-	for _, store := range stores.List {
+	for _, store := range slices.Concat(stores.List, ledger.List) {
 		id := view.SiloID(store.ID)
-		if _, known := v.Member(id); !known {
-			addr, _ := siloAddr(store.Addr) // checked when it was let in
-			r.Members = append(r.Members, link.ReportMember{ID: id, Addr: addr, Log: standing(stores, id)})
+		if slices.ContainsFunc(r.Members, func(m link.ReportMember) bool { return m.ID == id }) {
+			continue
 		}
+		addr, _ := siloAddr(store.Addr) // checked when it was let in
+		r.Members = append(r.Members, link.ReportMember{ID: id, Addr: addr, Log: max(standing(stores, id), standing(ledger, id))})
 	}
 	for _, x := range s.membership.suspects() {
 		r.Suspects = append(r.Suspects, link.ReportSuspect{ID: x.Run.ID, Votes: x.Votes, Silent: x.Silent, Condemned: x.Condemned})
@@ -59,7 +61,14 @@ func (s *run) serveReport(_ context.Context, _ actor.Peer, payload []byte) ([]by
 	return r.Append(nil), nil
 }
 
-// standing is what a store is in the log.
+// members are those of the views' log, and those of the ledger.
+func (s *run) members() (views, ledger consensus.Members) {
+	views, _ = s.council.Members()
+	ledger, _ = s.group.Members()
+	return views, ledger
+}
+
+// standing is what a store is in a log.
 func standing(stores consensus.Members, id view.SiloID) link.LogStanding {
 	m, member := stores.Find(string(id))
 	switch {

@@ -306,11 +306,7 @@ func (s *run) host(context.Context) (err error) {
 	s.blocks = blocks.New(blocks.Config{
 		Addr: s.addr, Tell: s.tell, Ask: s.ask, Logger: s.log,
 		Leader: &link.Leader{
-			Peers: s.peers.With(link.ServicePropose), Self: s.id, Local: s.lead,
-			Hint: func() (view.SiloID, bool) {
-				leader, ok := s.group.Leader()
-				return view.SiloID(leader.ID), ok
-			},
+			Peers: s.peers.With(link.ServicePropose), Self: s.id, Local: s.lead, Hint: s.ledgerLeader,
 		},
 	})
 	s.grains.Blocks = s.blocks
@@ -357,7 +353,13 @@ func (s *run) host(context.Context) (err error) {
 	s.node.Handle(link.ServiceSnapshots, func(ctx context.Context, from actor.Peer, b []byte) ([]byte, error) {
 		return s.flows.ServeRequest(ctx, from.Addr, b)
 	})
-	s.node.HandleNotify(link.ServiceDataflow, func(from actor.Peer, b []byte) { s.flows.ServeNotify(from.Addr, b) })
+	s.node.HandleNotify(link.ServiceDataflow, func(from actor.Peer, b []byte) {
+		if from.Silo {
+			s.flows.ServeNotify(from.Addr, b)
+		} else {
+			s.flows.ServeClientNotify(from.Addr, b)
+		}
+	})
 	return nil
 }
 
@@ -387,6 +389,9 @@ func (s *run) serve(ctx context.Context) error {
 		case <-ctx.Done():
 			return fmt.Errorf("silo: replaying the log: %w", context.Cause(ctx))
 		}
+	}
+	if err := s.confirmFirst(ctx); err != nil {
+		return err
 	}
 	s.loops.Go(s.confirmLogged)
 	s.membership.step(view.Started{})
@@ -423,6 +428,9 @@ func (s *run) linger(ctx context.Context) {
 // lingerTime is longer than a client goes without asking for the view.
 const lingerTime = 800 * time.Millisecond
 
+// partingTime is how long a silo that leaves tries to bring to others what it has more of variables.
+const partingTime = 5 * time.Second
+
 // sayWaiting logs what a start waits for, if it takes long, until it is stopped.
 func (s *run) sayWaiting(what string) (stop func()) {
 	t := time.AfterFunc(sayWaitingAfter, func() { s.log.Info("waiting " + what) })
@@ -447,8 +455,16 @@ func (s *run) leave(ctx context.Context) {
 			_ = group.StepDown() // who cannot is replaced a moment later
 		}
 	}
-	if s.config.Network == nil && s.membership.hasLeft() {
+	if !s.membership.hasLeft() {
+		return
+	}
+	if s.config.Network == nil {
 		s.linger(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, partingTime)
+	defer cancel()
+	if err := s.variables.HandOver(ctx); err != nil {
+		s.log.Warn("this silo leaves, and some of what was written to variables here may be on its disk alone: start it once more before its directory goes", "error", err)
 	}
 }
 

@@ -37,7 +37,7 @@
 //
 //	Tick       every 50 ms, to all three
 //	Applied    each entry that the registry has applied, in order, to all three
-//	Heard      to the Keeper: a call or an answer named a view whose number is greater than the Table's
+//	Heard      to the Keeper: another silo, in a probe for example, named a view whose number is greater than the Table's
 //	Started    to the Keeper: the host is ready to serve, its log is caught up
 //	Drained    to the Keeper: rows of a Seal have no turn left
 //	Stop       to the Keeper: SIGTERM

@@ -16,7 +16,7 @@ type Effect interface{ effect() }
 type (
 	// Tick is the passing of time. Hosts send one every 50 ms.
 	Tick struct{}
-	// Heard says that another silo, in a call or an answer, spoke of a view of that number. A client's
+	// Heard says that another silo, in a probe for example, spoke of a view of that number. A client's
 	// word does not do: one that lied would stop the silo.
 	Heard struct{ Number uint64 }
 	// Started says that the silo is ready to serve.

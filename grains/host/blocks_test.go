@@ -3,6 +3,7 @@ package host_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -51,6 +52,82 @@ func TestALongBlockIsNotBrokenByBeingAskedAbout(t *testing.T) {
 	require.NotEqual(t, 1, tries(500*time.Millisecond, host.BreakSilent))
 }
 
+// Participants that cannot reach a coordinator for a while take it for lost only when it is: a connection may break
+// at any time, under a healthy block.
+func TestALongBlockOutlivesLostConnections(t *testing.T) {
+	t.Parallel()
+	for name, begin := range map[string]func(*world) *node{
+		"a silo's":   func(w *world) *node { return w.silos[0] },
+		"a client's": (*world).client,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tries := func(bound time.Duration, faults ...host.Fault) int {
+				w := start(t, 2, faults...)
+				var questions atomic.Int32
+				asked := make(chan struct{})
+				w.asked = func(string) error {
+					switch questions.Add(1) {
+					case 1, 2, 3:
+						return fmt.Errorf("the connection is broken: %w", wire.ErrNotExecuted)
+					case 4:
+						close(asked)
+					}
+					return nil
+				}
+				b, tries := w.key(1, 0), 0
+				coordinator := begin(w)
+				err := txn.Atomic(within(t, bound), coordinator, func(ctx context.Context) error {
+					tries++
+					work := func(ctx context.Context, g *grain) error { return g.add(ctx, 1) }
+					if err := w.call(ctx, coordinator, b, work); err != nil {
+						return err
+					}
+					select {
+					case <-asked:
+					case <-ctx.Done():
+					}
+					return w.call(ctx, coordinator, b, work)
+				})
+				if err != nil {
+					return -1
+				}
+				require.EqualValues(t, 2, w.value(b))
+				return tries
+			}
+			require.Equal(t, 1, tries(20*time.Second))
+			require.NotEqual(t, 1, tries(500*time.Millisecond, host.BreakUnheard))
+		})
+	}
+}
+
+// A client that is gone holds what it has locked until it has been silent for as long as a block may take.
+func TestAClientThatIsGoneLosesItsBlocks(t *testing.T) {
+	t.Parallel()
+	w := start(t, 1)
+	client, key := w.client(), w.key(0, 0)
+	ctx := within(t, 20*time.Second)
+	gone, cancel := context.WithCancel(ctx)
+	defer cancel()
+	held := make(chan struct{})
+	go func() {
+		_ = txn.Atomic(gone, client, func(ctx context.Context) error {
+			if err := w.call(ctx, client, key, func(ctx context.Context, g *grain) error { return g.add(ctx, 1) }); err != nil {
+				return err
+			}
+			close(held)
+			<-gone.Done()
+			return gone.Err()
+		})
+	}()
+	<-held
+	killed := time.Now()
+	w.network.Kill(client.addr)
+	require.NoError(t, w.call(ctx, w.silos[0], key, adds(5)))
+	require.GreaterOrEqual(t, time.Since(killed), silence)
+	require.EqualValues(t, 5, w.value(key))
+}
+
 // A block that fails, panics, or whose coordinator is gone leaves nothing that the next one meets.
 func TestAnAbortedBlockLeavesNothing(t *testing.T) {
 	t.Parallel()
@@ -94,6 +171,7 @@ func TestAnAbortedBlockLeavesNothing(t *testing.T) {
 	}()
 	<-held
 	w.network.Kill(w.silos[2].addr)
+	w.up(2, w.silos[:2]...)
 	require.NoError(t, w.call(ctx, w.silos[0], b, adds(5)))
 	require.EqualValues(t, 5, w.value(b))
 }

@@ -24,6 +24,7 @@ var (
 	ForgetWounds     Fault = func(f *faults) { f.forgetWounds = true }
 	ForgetReads      Fault = func(f *faults) { f.forgetReads = true }
 	BreakSilent      Fault = func(f *faults) { f.breakSilent = true }
+	BreakUnheard     Fault = func(f *faults) { f.breakUnheard = true }
 	EndInPeace       Fault = func(f *faults) { f.endInPeace = true }
 )
 

@@ -29,8 +29,8 @@ type Coordinator interface {
 	Load(ctx context.Context, key commit.StateKey) (version commit.Attempt, value []byte, err error)
 	// Wound asks the coordinator at that address to stop an attempt.
 	Wound(coordinator string, a commit.Attempt)
-	// Ask asks the coordinator at that address how far an attempt is. An error that is
-	// wire.ErrNotExecuted says that there is no coordinator any more.
+	// Ask asks the coordinator at that address how far an attempt is. An error says nothing about that, nor
+	// whether there is a coordinator.
 	Ask(ctx context.Context, coordinator string, a commit.Attempt) (link.Notice, error)
 }
 
@@ -75,10 +75,17 @@ type Config struct {
 	// HandoverRoom is how many bytes of memory are kept here at most for grains that are to be activated
 	// soon. Default 64 MiB.
 	HandoverRoom int
+	// FinishWithin is how long turns that run may go on in a slot that moves. Then their contexts are
+	// cancelled, and what they do has no effect. Default 30 seconds, the deadline of calls that have none.
+	FinishWithin time.Duration
 	// AskAfter is after which time without news an attempt that holds something here is asked about.
 	// Default 1 second.
 	AskAfter time.Duration
-	Logger   *slog.Logger
+	// Silence is after which time without an answer a client counts as gone, and its attempts, which hold
+	// what others wait for, as lost. Shorter than what a block takes, it breaks those of clients whose
+	// connection is lost for a while. Default link.DefaultTimeout.
+	Silence time.Duration
+	Logger  *slog.Logger
 }
 
 // Host runs grains.
@@ -120,6 +127,7 @@ type faults struct {
 	forgetWounds bool   // a wound is sent once
 	forgetReads  bool   // what a block has only read in its opener's turn is not validated
 	breakSilent  bool   // an attempt that nothing was heard of counts as lost
+	breakUnheard bool   // an attempt whose coordinator could not be asked counts as lost
 	endInPeace   bool   // a younger block that keeps an activation from ending is not wounded for an older one
 	expectLate   func() // a block holds its opener's turn before it can be wounded; called in between
 }
@@ -136,8 +144,14 @@ func New(c Config) *Host {
 	if c.IdleAfter <= 0 {
 		c.IdleAfter = 10 * time.Minute
 	}
+	if c.FinishWithin <= 0 {
+		c.FinishWithin = 30 * time.Second
+	}
 	if c.AskAfter <= 0 {
 		c.AskAfter = time.Second
+	}
+	if c.Silence <= 0 {
+		c.Silence = link.DefaultTimeout
 	}
 	if c.HandoverRoom <= 0 {
 		c.HandoverRoom = 64 << 20

@@ -194,16 +194,17 @@ func TestActivationsOfOneGrainFollowEachOther(t *testing.T) {
 // that has the lock is over, and its coordinator may be gone.
 func TestStopAsksAboutAttempts(t *testing.T) {
 	t.Parallel()
-	w := start(t, 2)
+	w := start(t, 1)
+	client := w.client()
 	ctx, a := within(t, 20*time.Second), w.key(0, 0)
 	began, open, holds := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	older, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
-		_ = txn.Atomic(older, w.silos[1], func(ctx context.Context) error {
+		_ = txn.Atomic(older, client, func(ctx context.Context) error {
 			close(began)
 			<-open
-			err := w.call(ctx, w.silos[1], a, func(ctx context.Context, g *grain) error { return g.add(ctx, 1) })
+			err := w.call(ctx, client, a, func(ctx context.Context, g *grain) error { return g.add(ctx, 1) })
 			close(holds)
 			<-older.Done() // as far as silo 0 can see, it runs
 			return err
@@ -229,7 +230,7 @@ func TestStopAsksAboutAttempts(t *testing.T) {
 	stopped := make(chan error, 1) // one: the only send never waits
 	go func() { stopped <- w.silos[0].host.Stop(within(t, 5*time.Second)) }()
 	soon(t, "the grain ends when its turn has", func() bool { return w.silos[0].host.Ending() == 1 })
-	w.network.Kill(w.silos[1].addr)
+	w.network.Kill(client.addr)
 	require.NoError(t, <-stopped)
 	require.NoError(t, <-younger, "it got its turn back, and finished the block that it had begun")
 }

@@ -344,3 +344,31 @@ func (k *kept) stays(but string) string {
 		}
 	}
 }
+
+// A turn that does not end keeps neither its grain nor any other from moving: it is lost.
+func TestATurnThatDoesNotEndKeepsNoSlot(t *testing.T) {
+	t.Parallel()
+	k := keep(t, 2, 1)
+	k.silos[0].host.FinishWithin = 50 * time.Millisecond
+	ctx, a := within(t, 20*time.Second), k.moving(1)
+	began, on := make(chan struct{}), make(chan struct{})
+	var cause error
+	caller := make(chan error, 1)
+	go func() {
+		caller <- k.call(ctx, k.silos[0], a, func(ctx context.Context, g *grain) error {
+			close(began)
+			<-on // it does not look at its context
+			cause = context.Cause(ctx)
+			return g.call(context.WithoutCancel(ctx), k.stays(a), adds(1))
+		})
+	}()
+	<-began
+	k.join(1)
+	k.settle()
+	require.NoError(t, k.call(ctx, k.silos[1], a, adds(100)), "the next silo serves it")
+	close(on)
+	require.ErrorIs(t, <-caller, grains.ErrUnknown)
+	require.ErrorIs(t, cause, grains.ErrFenced)
+	require.EqualValues(t, 100, k.value(a))
+	require.Zero(t, k.value(k.stays(a)), "what it does later has no effect")
+}

@@ -2,12 +2,10 @@ package host
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
 	"github.com/martinelli-go/martinelli/cluster/link"
-	"github.com/martinelli-go/martinelli/grains/wire"
 	"github.com/martinelli-go/martinelli/txn/commit"
 )
 
@@ -24,6 +22,7 @@ type attempt struct {
 	submitted   bool
 	wounded     bool      // an older block needs what it holds here
 	news        time.Time // when something was heard of it last
+	unheard     time.Time // since when its coordinator could not be asked; zero if it could the last time
 }
 
 // visit is what one attempt did at one activation.
@@ -56,7 +55,7 @@ func (p *presence) join(a commit.Attempt, coordinator string, at *activation) {
 }
 
 func (p *presence) visit(t *attempt, at *activation) *visit {
-	t.news = time.Now()
+	t.news, t.unheard = time.Now(), time.Time{}
 	for _, v := range t.visits {
 		if v.at == at {
 			return v
@@ -133,6 +132,15 @@ func (p *presence) wounded(a commit.Attempt) (coordinator string, ok bool) {
 	return t.coordinator, true
 }
 
+// Coordinates says whether the coordinator of an attempt that is here is at addr.
+func (h *Host) Coordinates(addr string, a commit.Attempt) bool {
+	p := &h.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := p.attempts[a]
+	return t != nil && t.coordinator == addr
+}
+
 // Tell takes a coordinator's notice about an attempt, as often as it comes.
 func (h *Host) Tell(n link.Notice) {
 	p := &h.presence
@@ -142,7 +150,7 @@ func (h *Host) Tell(n link.Notice) {
 		p.mu.Unlock()
 		return
 	}
-	t.news = time.Now()
+	t.news, t.unheard = time.Now(), time.Time{}
 	switch n.Kind {
 	case link.NoticeSubmitted:
 		if t.submitted {
@@ -204,15 +212,47 @@ func (p *presence) overdue(since time.Time) (silent, wounded map[commit.Attempt]
 	return silent, wounded
 }
 
+// askAbout asks an attempt's coordinator how far it is. Who does not answer may live: a connection is lost at any
+// time, and the attempt's function may be at work.
 func (h *Host) askAbout(a commit.Attempt, coordinator string) {
 	ctx, cancel := context.WithTimeout(h.life, 4*h.AskAfter)
 	defer cancel()
 	n, err := h.Blocks.Ask(ctx, coordinator, a)
 	switch {
-	case errors.Is(err, wire.ErrNotExecuted), h.faults.breakSilent:
+	case err != nil && h.life.Err() == nil && h.isGone(a, coordinator), h.faults.breakSilent:
 		// No coordinator: it will submit nothing any more. What it had submitted shows in the ledger.
 		h.Tell(link.Notice{Kind: link.NoticeLost, Attempt: a})
 	case err == nil:
 		h.Tell(n)
 	}
+}
+
+// isGone says whether the coordinator of an attempt, which could not be asked just now, is no more: the run of a
+// silo when the newest view has it as dead (another run at its address answers for itself), a client, which no
+// view tells of, when it could not be asked for longer than a block takes.
+func (h *Host) isGone(a commit.Attempt, coordinator string) bool {
+	unheard := h.presence.notHeard(a)
+	if h.faults.breakUnheard {
+		return true
+	}
+	if t := h.Views.Current(); t != nil {
+		if m, silo := t.At(coordinator); silo {
+			return !m.Alive()
+		}
+	}
+	return unheard > h.Silence
+}
+
+// notHeard notes that the coordinator of an attempt could not be asked, and says for how long that is so.
+func (p *presence) notHeard(a commit.Attempt) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := p.attempts[a]
+	if t == nil {
+		return 0
+	}
+	if t.unheard.IsZero() {
+		t.unheard = time.Now()
+	}
+	return time.Since(t.unheard)
 }

@@ -39,7 +39,8 @@ const (
 )
 
 // Seal ends the activations in these rows: what waits is refused and tried again by its callers, turns that
-// run go on to their end, and each grain hands its memory to the row's target and is deactivated. It returns
+// run go on to their end, or for Config.FinishWithin, after which they are lost, and each grain hands its
+// memory to the row's target and is deactivated. It returns
 // at once and calls drained, one call at a time on a goroutine of its own, with the rows in which none is
 // left, those without any at first; each row once, unless the host is stopped meanwhile. A row does not wait
 // for others.
@@ -80,7 +81,7 @@ func (h *Host) seal(rows []view.Row, drained func([]view.Row)) {
 		left[i]++
 		ends++
 		h.sealing.running.Go(func() {
-			h.finish(a, ending{why: "its slot moves to another silo", to: rows[i].Target.ID, in: in})
+			h.finishOrDrop(a, ending{why: "its slot moves to another silo", to: rows[i].Target.ID, in: in})
 			ended <- i
 		})
 	}
@@ -116,6 +117,26 @@ func (h *Host) seal(rows []view.Row, drained func([]view.Row)) {
 				waiting = false
 			}
 		}
+	}
+}
+
+var errOverstayed = errors.New("its slot moves to another silo, which has waited for the turn to end for long enough")
+
+// finishOrDrop stops an activation, and drops it where its turns do not end in time: whatever they do from then
+// on has no effect, so that its slot may be given away, and the others that are sealed with it.
+func (h *Host) finishOrDrop(a *activation, e ending) {
+	finished := make(chan struct{})
+	h.sealing.running.Go(func() { // until the end of the host's life, where the turn has no end
+		h.finish(a, e)
+		close(finished)
+	})
+	timer := time.NewTimer(h.FinishWithin)
+	defer timer.Stop()
+	select {
+	case <-finished:
+	case <-timer.C:
+		h.Logger.Warn("a turn keeps its grain from moving: it has no effect any more, and its caller is told that the outcome is unknown", "grain", a.id.String(), "after", h.FinishWithin)
+		a.drop(errOverstayed)
 	}
 }
 

@@ -39,6 +39,7 @@ type world struct {
 	ledger *commit.Ledger
 	before func(commit.Command) // is called with each command before it is applied, without log
 	lost   func(coordinator string, a commit.Attempt) bool
+	asked  func(coordinator string) error // is called before a coordinator is asked; it is not, where there is an error
 
 	onActivate, onDeactivate func(context.Context, *grain) error
 	onHandOver               func(*grain) ([]byte, error)
@@ -169,7 +170,7 @@ func (w *world) host(n *node, faults []host.Fault) {
 			Leased: func() bool { return n.stands.Load().Leased(n.now()) },
 		},
 		HandOver: peers.With(link.ServiceHandover).Request, HandoverRoom: 1 << 10,
-		AskAfter: 20 * time.Millisecond, IdleAfter: time.Hour, Logger: logger,
+		AskAfter: 20 * time.Millisecond, Silence: silence, IdleAfter: time.Hour, Logger: logger,
 	})
 	for _, f := range faults {
 		n.host.Break(f)
@@ -193,7 +194,7 @@ func (w *world) host(n *node, faults []host.Fault) {
 		Ask: func(ctx context.Context, addr string, a commit.Attempt) (link.Notice, error) {
 			return link.AskStatus(ctx, n.node, addr, a)
 		},
-		Leader: &link.Leader{Self: n.id, Local: w.lead, Hint: func() (view.SiloID, bool) { return n.id, true }},
+		Leader: &link.Leader{Self: n.id, Local: w.lead, Hint: func() (link.LeaderAt, bool) { return link.LeaderAt{ID: n.id}, true }},
 	})
 	n.host.Blocks = lossy{n.blocks, w}
 	n.AtCaller = wire.NewCaller(&blocks.Engine{Route: n.host.Call, Blocks: n.blocks})
@@ -219,7 +220,10 @@ func (w *world) host(n *node, faults []host.Fault) {
 	})
 }
 
-// lossy is a coordinator whose wounds may get lost.
+// silence is after which time an unheard client counts as gone: many times AskAfter.
+const silence = 500 * time.Millisecond
+
+// lossy is a coordinator whose wounds, and whose questions, may get lost.
 type lossy struct {
 	*blocks.Coordinator
 	w *world
@@ -229,6 +233,23 @@ func (l lossy) Wound(coordinator string, a commit.Attempt) {
 	if l.w.lost == nil || !l.w.lost(coordinator, a) {
 		l.Coordinator.Wound(coordinator, a)
 	}
+}
+
+func (l lossy) Ask(ctx context.Context, coordinator string, a commit.Attempt) (link.Notice, error) {
+	if l.w.asked != nil {
+		if err := l.w.asked(coordinator); err != nil {
+			return link.Notice{}, err
+		}
+	}
+	return l.Coordinator.Ask(ctx, coordinator, a)
+}
+
+// client starts a coordinator that is in no view.
+func (w *world) client() *node {
+	n := &node{id: "client", addr: "client", views: &view.Holder{}}
+	w.host(n, nil)
+	n.see(w.silos[0].views.Current())
+	return n
 }
 
 // lead is what the leader of the log does.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/martinelli-go/martinelli/cluster"
 	"github.com/martinelli-go/martinelli/integration/chaos/register"
+	"github.com/martinelli-go/martinelli/txn"
 )
 
 // askCommand, as the first argument, makes the program a client with a place of its own in the fabric, so that
@@ -32,6 +33,8 @@ type reply struct {
 	Seen    register.Seen `json:"seen"`
 	Outcome outcome       `json:"outcome"`
 	Error   string        `json:"error,omitempty"`
+	Block   txn.ID        `json:"block,omitzero"`   // whose fate is unknown
+	Result  txn.Result    `json:"result,omitempty"` // of an inquiry
 }
 
 // ask does operations that stdin names, all at once, until it ends or ctx does.
@@ -40,7 +43,11 @@ func ask(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags.SetOutput(stderr)
 	place := flags.Int("place", 0, "in the fabric")
 	silos := flags.String("silos", "", "what all advertise")
+	fault := flags.String("mutate", "", "the safety check that is switched off")
 	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if err := switchOff(*fault); err != nil {
 		return err
 	}
 	net.DefaultResolver = resolver(*place)
@@ -62,9 +69,12 @@ func ask(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			bounded, cancel := context.WithTimeout(ctx, q.Within)
 			defer cancel()
 			seen, err := perform(bounded, c, q.Operation)
-			a := reply{Number: q.Number, Seen: seen, Outcome: classify(err)}
+			a := reply{Number: q.Number, Seen: seen, Outcome: classify(err), Result: q.Operation.Result}
 			if err != nil {
 				a.Error = err.Error()
+			}
+			if a.Outcome == unknown {
+				a.Block, _ = txn.IDOf(err) // zero where there is none
 			}
 			line, err := json.Marshal(a)
 			if err != nil {
@@ -93,7 +103,7 @@ func (r *run) outside(ctx context.Context, place int) (*outsider, error) {
 	o := &outsider{place: place, history: r.history, waiting: map[int64]chan reply{}}
 	log := filepath.Join(r.dir, fmt.Sprintf("client-%d.log", place))
 	var err error
-	if o.proc, err = spawn(log, o.hear, askCommand, "--place", fmt.Sprint(place), "--silos", r.join()); err != nil {
+	if o.proc, err = spawn(log, o.hear, askCommand, "--place", fmt.Sprint(place), "--silos", r.join(), "--mutate", r.mutate); err != nil {
 		return nil, fmt.Errorf("start client %d: %w", place, err)
 	}
 	r.outsiders = append(r.outsiders, o)
@@ -149,6 +159,10 @@ func (o *outsider) call(op *operation, within time.Duration) error {
 	defer limit.Stop()
 	select {
 	case a := <-waits:
+		op.Result = a.Result
+		if a.Outcome == unknown && op.Kind != inquiry {
+			op.Block = a.Block
+		}
 		o.history.endAs(op, a.Seen, a.Outcome, a.Error)
 		if a.Outcome != done {
 			return errors.New(a.Error)

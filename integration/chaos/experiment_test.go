@@ -159,6 +159,10 @@ func TestBarsOfACut(t *testing.T) {
 		(&cuts{runs: runs{result: &result{}}, sides: []side{s}}).sum(r)
 		require.Equal(t, c.ok, len(missed(r)) == 0, "%s: %v", c.name, missed(r))
 	}
+	one, other, r := fine(), fine(), &report.Report{}
+	other.cut = other.cut[:1]
+	(&cuts{runs: runs{result: &result{}}, sides: []side{one, other}}).sum(r)
+	require.Len(t, missed(r), 1, "what one side has shown does not count for the other")
 	s := fine()
 	require.Equal(t, time.Second+1, s.lastAnswer())
 	require.Equal(t, []time.Duration{4*time.Second + 1}, s.takenOver())

@@ -47,6 +47,7 @@ type operation struct {
 	Amount int64         `json:"amount,omitempty"` // of a transfer
 	Old    int64         `json:"old,omitempty"`    // of a compare-and-set
 	Item   int64         `json:"item,omitempty"`   // of a set
+	Own    bool          `json:"own,omitempty"`    // in a block that the client begins, and not the grain
 
 	Invoke   int64         `json:"invoke"` // nanoseconds, by register.Now
 	Return   int64         `json:"return"`
@@ -58,8 +59,10 @@ type operation struct {
 	Settled   settled `json:"settled,omitempty"`
 	SettledAt int64   `json:"settledAt,omitempty"`
 
-	block  txn.ID     // that an inquiry asks about
-	result txn.Result // what it has heard
+	// Block is what an inquiry asks about, and Result what it has heard. Of another operation of an outsider
+	// Block is its own, where it is unknown what has become of it.
+	Block  txn.ID     `json:"block,omitzero"`
+	Result txn.Result `json:"result,omitempty"`
 }
 
 // settled is what an inquiry has found out.
@@ -139,11 +142,16 @@ func (h *history) endAs(o *operation, seen register.Seen, as outcome, text strin
 	h.ops = append(h.ops, o)
 }
 
-// settle notes what was found out about an operation that has ended as unknown.
-func (h *history) settle(o *operation, as settled) {
+// settle notes what an inquiry has heard of an operation that has ended as unknown.
+func (h *history) settle(o *operation, heard txn.Result) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	o.Settled, o.SettledAt = as, register.Now()
+	switch heard {
+	case txn.Committed:
+		o.Settled, o.SettledAt = committed, register.Now()
+	case txn.Aborted:
+		o.Settled, o.SettledAt = aborted, register.Now()
+	}
 }
 
 // close returns everything; what has not returned is unanswered.
@@ -155,7 +163,7 @@ func (h *history) close() []*operation {
 	for o := range h.open {
 		// The operation itself still belongs to its call.
 		all = append(all, &operation{
-			ID: o.ID, Client: o.Client, Kind: o.Kind, Key: o.Key, To: o.To, Amount: o.Amount, Old: o.Old, Item: o.Item,
+			ID: o.ID, Client: o.Client, Kind: o.Kind, Key: o.Key, To: o.To, Amount: o.Amount, Old: o.Old, Item: o.Item, Own: o.Own,
 			Invoke: o.Invoke, Deadline: o.Deadline, Return: now, Outcome: unanswered,
 		})
 	}

@@ -210,18 +210,10 @@ func (c *caller) settle(o *operation, err error) {
 		return
 	}
 	for range 4 {
-		ask := &operation{Client: c.number, Kind: inquiry, Key: o.Key, block: id}
-		asked := c.load.call(c.client, ask, askWithin)
-		switch {
-		case asked != nil:
-		case ask.result == txn.Committed:
-			c.load.history.settle(o, committed)
+		ask := &operation{Client: c.number, Kind: inquiry, Key: o.Key, Block: id}
+		if c.load.call(c.client, ask, askWithin) == nil {
+			c.load.history.settle(o, ask.Result) // one that is forgotten nobody knows any more
 			return
-		case ask.result == txn.Aborted:
-			c.load.history.settle(o, aborted)
-			return
-		default:
-			return // forgotten: nobody knows any more
 		}
 	}
 }
@@ -325,10 +317,9 @@ func (l *load) probe(i int) (register.Seen, error) {
 func (l *load) takeover(at map[int]int64, victim int, killed time.Time, within time.Duration) []time.Duration {
 	var mu sync.Mutex
 	var took []time.Duration
-	each(len(at), func(i int) {
-		if at[i] != int64(victim) {
-			return
-		}
+	its := owned(at, victim)
+	each(len(its), func(n int) {
+		i := its[n]
 		d := within
 		for time.Since(killed) < within {
 			if seen, err := l.probe(i); err == nil && seen.By.Silo != int64(victim) {

@@ -21,9 +21,17 @@
 // Then it checks: every call was answered in time, by a result or a typed error; each register's history
 // is linearizable (by porcupine); the journals that the silos keep of their turns show that no two
 // activations of a grain were at work at once in a way that counts, and that none was heard that had a
-// successor; variables and accounts hold what was answered, once; replicas are equal. A safety check can be
-// switched off with --mutate, to see that found: where there is a scenario that needs that check, the scenario
-// takes the place of all phases that are not named by --only.
+// successor; variables and accounts hold what was answered, once; replicas are equal.
+//
+// A safety check can be switched off with --mutate, to see that found. Then a scenario that needs the check is
+// played, with it and without, in place of all phases that are not named by --only:
+//
+//	lease      turns begin, go on and reply without a lease
+//	epoch      calls of a grain that has a successor are let in
+//	ownership  a silo runs calls of grains that it does not own
+//	wait       a silo is removed before its lease must have run out
+//	reads      what a block has only read, in the turn that it began in, is not validated
+//	outcome    a block that is asked about is called aborted, and may commit after that
 //
 // It ends with a table of bars, which it writes to integration/results/chaos.json too. It exits 0 when it
 // could run, even if a bar is missed, and says so plainly; 1 when it could not; 2 for flags that it does
@@ -90,6 +98,10 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	o, code := parse(args, stderr)
 	if code != report.ExitMeasured || o == nil {
 		return code
+	}
+	if err := switchOff(o.mutate); err != nil {
+		fmt.Fprintln(stderr, "chaos: --mutate:", err)
+		return report.ExitUsage
 	}
 	root, err := report.ModuleRoot()
 	if err != nil {
@@ -165,6 +177,11 @@ func parse(args []string, stderr io.Writer) (*options, int) {
 		for _, p := range phases {
 			fmt.Fprintf(stderr, "  %-10s %s\n", p.name, p.about)
 		}
+		fmt.Fprint(stderr, "\nWith --mutate, where a check that is switched off is needed:\n")
+		for _, s := range scenarios {
+			fmt.Fprintf(stderr, "  %-10s %s\n", s.fault, s.about)
+		}
+		fmt.Fprintln(stderr)
 		flags.PrintDefaults()
 	}
 	flags.Uint64Var(&o.seed, "seed", 1, "of faults and load; with --seeds, the first")
@@ -199,9 +216,6 @@ func parse(args []string, stderr io.Writer) (*options, int) {
 
 // complete reads the flags that name something.
 func (o *options) complete(only string) (err error) {
-	if err := switchOff(o.mutate); err != nil {
-		return fmt.Errorf("--mutate: %w", err)
-	}
 	if o.short {
 		o.seeds, o.duration = 1, shortRun
 	}

@@ -24,7 +24,7 @@ type scenario struct {
 	play   func(ctx context.Context, r *run) error
 }
 
-// scenarios are one for each switch that has one; the others are noticed by random faults.
+// scenarios are one for each switch.
 var scenarios = []scenario{
 	{faults.Lease, "a silo is cut off for longer than its lease, and a client reaches no other", checkActivations, 2,
 		func(ctx context.Context, r *run) error { return r.besieged(ctx, 7*time.Second) }},
@@ -37,6 +37,10 @@ var scenarios = []scenario{
 			// Twice: a connection over which nothing comes for five seconds is given up, with what it held.
 			return errors.Join(r.overtaken(ctx), r.overtaken(ctx))
 		}},
+	{faults.Reads, "a register is read while it holds what a block has written that never commits", checkLinear, 2,
+		func(ctx context.Context, r *run) error { return r.misread(ctx) }},
+	{faults.Outcome, "a block is asked about while its decision is under way, and the decision arrives after the answer", checkTransfers, 2,
+		func(ctx context.Context, r *run) error { return r.misled(ctx) }},
 }
 
 // scenarioOf returns the scenario of a switch.
@@ -133,11 +137,12 @@ func (r *run) besieged(ctx context.Context, lasts time.Duration) error {
 
 // owned are the bystanders that a silo has.
 func owned(at map[int]int64, silo int) (all []int) {
-	for i := range len(at) {
-		if at[i] == int64(silo) {
+	for i, on := range at { // some may not have been found
+		if on == int64(silo) {
 			all = append(all, i)
 		}
 	}
+	slices.Sort(all)
 	return all
 }
 

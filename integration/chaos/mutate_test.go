@@ -10,12 +10,21 @@ import (
 	"github.com/martinelli-go/martinelli/integration/internal/report"
 )
 
+func TestEachCheckIsNeeded(t *testing.T) {
+	t.Parallel()
+	for _, f := range faults.All {
+		_, ok := scenarioOf(f)
+		require.True(t, ok, "%s: nothing shows that the check is needed", f)
+	}
+	require.Len(t, scenarios, len(faults.All))
+}
+
 // A checker that never failed is not believed: with a safety check switched off it is sure to, where the check
 // is needed. With the check on, the same scenario shows nothing.
 func TestMutations(t *testing.T) {
 	t.Parallel()
 	if testing.Short() || raceDetector {
-		t.Skip("a minute of real silos, whose processes under the race detector are too slow for their leases")
+		t.Skip("two minutes of real silos, whose processes under the race detector are too slow for their leases")
 	}
 	for _, s := range scenarios {
 		for _, off := range []faults.Fault{faults.None, s.fault} {

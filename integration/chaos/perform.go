@@ -14,6 +14,14 @@ import (
 
 // perform does what an operation says, through a client. What an inquiry finds is left in the operation.
 func perform(ctx context.Context, c *cluster.Client, o *operation) (seen register.Seen, err error) {
+	if !o.Own {
+		return act(ctx, c, o)
+	}
+	return txn.AtomicValue(ctx, c, func(ctx context.Context) (register.Seen, error) { return act(ctx, c, o) })
+}
+
+// act does it in the block of ctx, if it has one.
+func act(ctx context.Context, c *cluster.Client, o *operation) (seen register.Seen, err error) {
 	switch o.Kind {
 	case register.Read, register.Write, register.CompareAndSet, register.Touch, register.Relay:
 		return turn(ctx, c, o)
@@ -33,7 +41,7 @@ func perform(ctx context.Context, c *cluster.Client, o *operation) (seen registe
 	case count:
 		err = register.Counted.At(c, register.Key(o.Key)).Add(ctx, o.Amount)
 	case inquiry:
-		o.result, err = txn.Outcome(ctx, c, o.block)
+		o.Result, err = txn.Outcome(ctx, c, o.Block)
 	default:
 		err = fmt.Errorf("no operation %q", o.Kind)
 	}

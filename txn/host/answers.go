@@ -100,7 +100,8 @@ func (c *Coordinator) Outcome(ctx context.Context, id wire.BlockID) (wire.Outcom
 // inquire asks the ledger. A question may be repeated: it never changes an outcome.
 func (c *Coordinator) inquire(ctx context.Context, q commit.Inquire) (commit.Result, error) {
 	ahead := false
-	for {
+	for tries := 0; ; tries++ {
+		pause(ctx, tries)
 		r, err := c.propose(ctx, q)
 		switch {
 		case errors.Is(err, wire.ErrUnknown) && ctx.Err() == nil:

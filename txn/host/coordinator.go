@@ -39,7 +39,8 @@ type Coordinator struct {
 	sequence atomic.Uint64
 
 	mu       sync.Mutex
-	client   uint64 // number from the log, 0 before the first
+	client   uint64    // number from the log, 0 before the first
+	without  time.Time // until when calls go without an id, because the log did not answer
 	attempts map[commit.Attempt]*running
 	ended    map[commit.Attempt]link.Notice // the last of them, for those who ask
 	ring     []commit.Attempt
@@ -126,21 +127,32 @@ func (c *Coordinator) forgotten(n uint64) {
 	}
 }
 
-// NextCall returns the id of a new call from outside, zero where the log cannot be reached.
+// NextCall returns the id of a new call from outside, zero where the log cannot be reached in registerTime: most
+// grains need no log, and their calls must not wait for it. A call without an id cannot be asked about.
 func (c *Coordinator) NextCall(ctx context.Context) wire.BlockID {
 	c.mu.Lock()
-	n := c.client
+	n, without := c.client, time.Now().Before(c.without)
 	c.mu.Unlock()
+	if n == 0 && without {
+		return wire.BlockID{}
+	}
 	if n == 0 {
-		ctx, cancel := link.Bounded(ctx)
+		ctx, cancel := context.WithTimeout(ctx, registerTime)
 		defer cancel()
 		var err error
 		if n, err = c.number(ctx); err != nil {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.without = time.Now().Add(registerTime)
 			return wire.BlockID{}
 		}
 	}
 	return wire.BlockID{Client: n, Seq: c.sequence.Add(1)}
 }
+
+// registerTime is how long the first call of a node waits for a number from the log, longer than an election
+// takes, and how long those after it go without where there was none.
+const registerTime = 2 * time.Second
 
 // propose appends one command to the log and returns its result.
 func (c *Coordinator) propose(ctx context.Context, cmd commit.Command) (commit.Result, error) {
@@ -370,7 +382,8 @@ func (x *execution) submit(ctx context.Context, branch *link.Branch) commit.Verd
 // decide submits the decision until its outcome is known, and tells the participants.
 func (x *execution) decide(ctx context.Context, branch *link.Branch, d commit.Decision) (v commit.Verdict) {
 	var cmd commit.Command = d
-	for {
+	for tries := 0; ; tries++ {
+		pause(ctx, tries)
 		r, err := x.propose(ctx, cmd)
 		branch.With(func(b *commit.Block) {
 			switch {
@@ -408,6 +421,19 @@ func (x *execution) decide(ctx context.Context, branch *link.Branch, d commit.De
 	}
 	x.end(branch, n)
 	return v
+}
+
+// pause waits a little before a question to the log is repeated: the second time at once, then longer each time.
+func pause(ctx context.Context, tries int) {
+	if tries < 2 {
+		return
+	}
+	t := time.NewTimer(min(time.Duration(tries)*5*time.Millisecond, 100*time.Millisecond))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }
 
 // answered gives the reply of an earlier attempt that has turned out to be committed.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -49,7 +50,7 @@ func coordinator(t *testing.T, f faults) (*Coordinator, *desk) {
 	d := &desk{ledger: commit.NewLedger(commit.Config{})}
 	c := New(Config{
 		Addr: "here", Logger: slog.New(slog.DiscardHandler), Tell: func(string, link.Notice) {},
-		Leader: &link.Leader{Peers: link.Peers{Views: &view.Holder{}}, Self: "silo", Local: d.do, Hint: func() (view.SiloID, bool) { return "silo", true }},
+		Leader: &link.Leader{Peers: link.Peers{Views: &view.Holder{}}, Self: "silo", Local: d.do, Hint: func() (link.LeaderAt, bool) { return link.LeaderAt{ID: "silo"}, true }},
 	})
 	c.faults = f
 	t.Cleanup(c.Stop)
@@ -242,4 +243,44 @@ func TestCancelledBeforeSubmission(t *testing.T) {
 	require.True(t, errors.Is(err, context.Canceled))
 	_, _, committed := d.ledger.Get(commit.StateKey{Grain: wire.NewID("k", "x"), State: 1})
 	require.False(t, committed)
+}
+
+// A log that cannot be reached keeps no call waiting: most need no log.
+func TestCallsDoNotWaitForTheLog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		lost := true
+		c, d := coordinator(t, faults{})
+		apply := d.do
+		c.Leader.Local = func(ctx context.Context, r *link.LeaderRequest) *link.LeaderReply {
+			if lost {
+				return &link.LeaderReply{Status: link.LeaderElsewhere}
+			}
+			return apply(ctx, r)
+		}
+		ctx := bounded(t, time.Minute)
+		start := time.Now()
+		require.True(t, c.NextCall(ctx).IsZero())
+		require.True(t, c.NextCall(ctx).IsZero())
+		require.LessOrEqual(t, time.Since(start), registerTime)
+		lost = false
+		time.Sleep(registerTime)
+		require.False(t, c.NextCall(ctx).IsZero())
+	})
+}
+
+// A log of which nobody knows whether it has taken anything is not asked as fast as it answers.
+func TestQuestionsThatAreRepeatedPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, d := coordinator(t, faults{})
+		asked := 0
+		d.answer = func(commit.Command, func() *link.LeaderReply) *link.LeaderReply {
+			asked++
+			return &link.LeaderReply{Status: link.LeaderInDoubt}
+		}
+		_, err := c.Outcome(bounded(t, 10*time.Second), wire.BlockID{Client: 1, Seq: 1})
+		require.ErrorIs(t, err, wire.ErrUnknown)
+		require.Less(t, asked, 200)
+	})
 }

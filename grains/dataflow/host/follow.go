@@ -171,7 +171,7 @@ func (f *Follower) Follow(ctx context.Context, node string) (wire.Followed, erro
 	}
 }
 
-// ServeNotify takes a notification of the node at from.
+// ServeNotify takes a notification of the silo at from. What others send is not for it.
 func (f *Follower) ServeNotify(from string, payload []byte) {
 	m, err := decodeMessage(payload)
 	if err != nil {

@@ -307,8 +307,14 @@ func (h *Host) answer(ctx context.Context, from subscriber, m *message) *message
 	return refusal(fmt.Sprintf("a request of unknown type %d", m.Type))
 }
 
-// ServeNotify takes a notification of the node at from.
-func (h *Host) ServeNotify(from string, payload []byte) {
+// ServeNotify takes a notification of the silo at from.
+func (h *Host) ServeNotify(from string, payload []byte) { h.notified(from, payload, true) }
+
+// ServeClientNotify takes a notification of the client at from. A client follows views and feeds none: what it
+// says that one has changed by is not believed.
+func (h *Host) ServeClientNotify(from string, payload []byte) { h.notified(from, payload, false) }
+
+func (h *Host) notified(from string, payload []byte, silo bool) {
 	m, err := decodeMessage(payload)
 	if err != nil {
 		h.log.Warn("a message about a view", "from", from, "error", err)
@@ -328,6 +334,8 @@ func (h *Host) ServeNotify(from string, payload []byte) {
 			h.peers.notify(from, unknown.append(nil))
 		}
 	default:
-		h.told(m)
+		if silo {
+			h.told(m)
+		}
 	}
 }

@@ -58,3 +58,28 @@ func TestRefusedChangeIsFollowedByASnapshot(t *testing.T) {
 		l.mu.Unlock()
 	}
 }
+
+// Whoever follows a view knows all that a change of it has to say: from whom it comes decides.
+func TestClientsFeedNoView(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1)
+	h := w.at(0).host
+	sink := &follower{ready: make(chan struct{}), changed: func() {}, copy: w.kinds["extra"].Node().Materialize(), watchers: map[*watcher]struct{}{}}
+	l := h.open(h.life, "extra", sink)
+	<-sink.ready
+	seq := func() uint64 {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.rx.seq
+	}
+	l.mu.Lock()
+	forged := message{Type: tellChange, Node: "extra", Subscription: l.id, Incarnation: l.rx.incarnation, From: l.rx.seq, To: l.rx.seq + 1, Last: true}
+	l.mu.Unlock()
+	h.ServeClientNotify("a client", forged.append(nil))
+	require.Equal(t, forged.From, seq(), "it is not believed")
+	unknown := message{Type: tellUnknown, Node: "extra", Subscription: l.id}
+	h.ServeClientNotify("a client", unknown.append(nil))
+	require.False(t, l.gap.Load(), "nor that the view is gone")
+	h.ServeNotify("a silo", forged.append(nil))
+	require.Equal(t, forged.To, seq(), "a silo is")
+}

@@ -122,6 +122,13 @@ func (s *scheduler) held(p *process, key string) (view.Grant, bool) {
 	return s.host.config.Standing().Holds(wire.NewID(p.name, key))
 }
 
+// owns says whether the newest view still has the grant of j, sealed or not: what is sealed is Seal's to end,
+// which has to know of the runs that are under way.
+func (s *scheduler) owns(j *job) bool {
+	row, ok := s.host.config.Standing().Table().Of(wire.NewID(j.p.name, j.key))
+	return ok && row.Holder.ID == s.host.config.Self && row.Token == j.grant.Token
+}
+
 // startRound begins a round of p when there is reason to and the time has come, or sets a timer.
 func (s *scheduler) startRound(p *process) {
 	if s.stopped || p.round != nil || len(p.dirty) == 0 {

@@ -117,8 +117,8 @@ func (s *scheduler) moved() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.processes {
-		for key, j := range p.jobs {
-			if g, held := s.held(p, key); !held || g != j.grant {
+		for _, j := range p.jobs {
+			if !s.owns(j) {
 				s.remove(j)
 			}
 		}

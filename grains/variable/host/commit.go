@@ -25,6 +25,7 @@ type entry struct {
 	delta    []byte
 	own      []byte     // nil: unchanged
 	ticket   uint64     // the machine's, for what it has joined already; 0: to be joined when durable
+	at       *placing   // by which a writer found this silo to be a replica; nil: nobody asked
 	done     chan error // told once; nil: nobody waits. Capacity 1.
 
 	seq     uint64 // in the variable's log
@@ -184,7 +185,11 @@ func (h *Host) publish(batch []*entry) {
 		}
 	}
 	h.mu.Lock()
+	now := h.placing.Load()
 	for i, e := range batch {
+		if e.at != nil && e.at != now && !now.holds(h.cfg.Kinds[e.variable.id.Kind()].Variable(), e.variable.id) {
+			h.handDisplaced() // the view came in between
+		}
 		switch {
 		case e.variable == nil:
 		case e.ticket != 0:

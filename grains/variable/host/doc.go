@@ -20,7 +20,9 @@
 // # Placement
 //
 // A variable is at the silos that the view ranks highest for it, down or not. Besides, a silo may follow
-// a whole kind (Host.Follow): it then keeps copies that no write waits for.
+// a whole kind (Host.Follow): it then keeps copies that no write waits for. A silo that ceases to be a
+// replica hands over what it has and the others have not (former.go). A new replica serves at once, also what
+// it has not been told yet.
 //
 // # Locks
 //

@@ -44,6 +44,7 @@ type Host struct {
 	reported map[report]bool
 
 	announce   chan struct{}  // capacity 1: there is something to tell the others
+	displaced  chan struct{}  // capacity 1: there may be something to hand over, see former.go
 	ended      chan struct{}  // closed, under mu, when no more goroutines may begin
 	running    sync.WaitGroup // all goroutines but the one that commits
 	commitsEnd chan struct{}
@@ -71,7 +72,7 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 		remote:   NewClient(cfg.Views, cfg.Kinds, cfg.Requests, cfg.Limit),
 		peers:    map[machine.NodeID]*peer{},
 		reported: map[report]bool{},
-		announce: make(chan struct{}, 1), ended: make(chan struct{}), commitsEnd: make(chan struct{}),
+		announce: make(chan struct{}, 1), displaced: make(chan struct{}, 1), ended: make(chan struct{}), commitsEnd: make(chan struct{}),
 	}
 	h.placing.Store(&placing{self: cfg.Self})
 	if err := h.load(ctx); err != nil {
@@ -103,6 +104,7 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 	}
 	h.running.Go(func() { h.ticks(running) })
 	h.running.Go(func() { h.announcements(running) })
+	h.running.Go(func() { h.handOver(running) })
 	return h, nil
 }
 

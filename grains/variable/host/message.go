@@ -18,6 +18,8 @@ const (
 	opKeys      = 4 // a page, of keys after request.key
 	opHashes    = 5 // likewise
 	opFollowing = 6
+	opDigest    = 7 // for who hands a variable over: see former.go
+	opTake      = 8 // likewise: what the digest lacks
 )
 
 // maxFollowed bounds the kinds that one silo follows.
@@ -29,7 +31,7 @@ const maxFollowed = 1 << 12
 type request struct {
 	op          uint64
 	kind, key   string
-	body        []byte // an operation
+	body        []byte // an operation, or a delta
 	incarnation uint64 // of opFollowing
 	kinds       []string
 	resumed     bool

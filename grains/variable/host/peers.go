@@ -159,6 +159,10 @@ func (h *Host) onView(v *view.Table) {
 	h.placing.Store(&next)
 	if old.view == nil || !slices.EqualFunc(old.view.Keepers(), v.Keepers(), func(a, b view.Member) bool { return a.ID == b.ID }) {
 		h.step(replica.Replaced{})
+		h.handDisplaced()
+	}
+	if was, _ := memberOf(old.view, h.cfg.Self); was.State != view.Active { // those that vote are replicas already
+		h.handDisplaced()
 	}
 	for _, s := range v.Members {
 		if s.ID != h.cfg.Self {

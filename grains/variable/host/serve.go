@@ -72,12 +72,25 @@ func (h *Host) serve(ctx context.Context, from view.SiloID, r request) (reply, e
 	}
 
 	id := wire.NewID(r.kind, r.key)
-	if !isReplica(h.placing.Load().view, k, id, h.cfg.Self) {
+	at := h.placing.Load()
+	if !isReplica(at.view, k, id, h.cfg.Self) {
 		return reply{}, fmt.Errorf("variable %v: silo %s is no replica of it: %w", id, h.cfg.Self, wire.ErrNotExecuted)
 	}
 	switch r.op {
 	case opMutate:
-		return reply{}, h.mutateHere(ctx, k, id, r.body)
+		return reply{}, h.mutateHere(ctx, at, k, id, r.body)
+	case opDigest, opTake:
+		if from == "" {
+			return reply{}, fmt.Errorf("variable %v: it is handed over by silos alone: %w", id, wire.ErrNotExecuted)
+		}
+		if r.op == opTake {
+			return reply{}, h.take(ctx, k, id, r.body)
+		}
+		var digest []byte
+		if v := h.table.get(id); v != nil {
+			digest = v.Digest()
+		}
+		return h.bounded(id, digest)
 	case opPrepare:
 		prepared, err := h.prepareHere(k, id, r.body)
 		if err != nil {

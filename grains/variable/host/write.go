@@ -20,8 +20,8 @@ func (h *Host) Mutate(ctx context.Context, id wire.ID, op []byte) error {
 	if err != nil {
 		return err
 	}
-	if isReplica(h.placing.Load().view, k, id, h.cfg.Self) {
-		err := h.mutateHere(ctx, k, id, op)
+	if at := h.placing.Load(); isReplica(at.view, k, id, h.cfg.Self) {
+		err := h.mutateHere(ctx, at, k, id, op)
 		if !errors.Is(err, wire.ErrNotExecuted) {
 			return err
 		}
@@ -29,15 +29,15 @@ func (h *Host) Mutate(ctx context.Context, id wire.ID, op []byte) error {
 	return h.remote.mutate(ctx, id, op, h.cfg.Self)
 }
 
-// mutateHere applies an operation at this replica.
-func (h *Host) mutateHere(ctx context.Context, k *wire.VariableKind, id wire.ID, op []byte) error {
+// mutateHere applies an operation at this replica, which it is as far as at says.
+func (h *Host) mutateHere(ctx context.Context, at *placing, k *wire.VariableKind, id wire.ID, op []byte) error {
 	if err := checkID(id); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("variable %v: %w: %w", id, wire.ErrNotExecuted, err)
 	}
-	e, err := h.enqueue(h.table.make(id, k.Lattice), op)
+	e, err := h.enqueue(h.table.make(id, k.Lattice), op, at)
 	if err != nil {
 		return fmt.Errorf("variable %v: %w", id, err)
 	}
@@ -52,7 +52,7 @@ func (h *Host) mutateHere(ctx context.Context, k *wire.VariableKind, id wire.ID,
 
 // enqueue turns an operation into a delta and queues it; nil if it changes nothing. The variable's lock
 // makes the order of what it keeps for itself that of the queue.
-func (h *Host) enqueue(v *variable, op []byte) (*entry, error) {
+func (h *Host) enqueue(v *variable, op []byte, at *placing) (*entry, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	prepared, err := v.object.Prepare(h.cfg.Now().UnixNano(), op)
@@ -69,7 +69,7 @@ func (h *Host) enqueue(v *variable, op []byte) (*entry, error) {
 	if changes, err := check(v.lattice, delta); err != nil || !changes {
 		return nil, err
 	}
-	e := &entry{variable: v, delta: delta, own: own, done: make(chan error, 1)}
+	e := &entry{variable: v, delta: delta, own: own, at: at, done: make(chan error, 1)}
 	if bytes.Equal(own, v.own) {
 		e.own = nil
 	}

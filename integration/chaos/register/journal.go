@@ -37,8 +37,8 @@ type Turn struct {
 	End   int64 `json:"end"`
 	Seq   int64 `json:"seq,omitempty"` // of the state that it read or wrote
 	Wrote bool  `json:"wrote,omitempty"`
-	// Effective: the turn returned no error; what it did is committed. Whether somebody took a plain
-	// turn's answer is for the history to say.
+	// Effective: the turn returned no error, and was no part of its caller's block, which decides later; what
+	// it did is committed. Whether somebody took a plain turn's answer is for the history to say.
 	Effective bool `json:"effective"`
 }
 

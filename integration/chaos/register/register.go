@@ -8,6 +8,7 @@ import (
 
 	"github.com/martinelli-go/martinelli/grains"
 	"github.com/martinelli-go/martinelli/grains/variable"
+	"github.com/martinelli-go/martinelli/grains/wire"
 	"github.com/martinelli-go/martinelli/txn"
 )
 
@@ -77,10 +78,10 @@ type register struct {
 func newRegister(j *Journal) *register { return &register{journal: j, life: j.activated()} }
 
 // noted journals a turn.
-func (r *register) noted(op Op, kind Kind, turn func() (Seen, error)) (Seen, error) {
+func (r *register) noted(ctx context.Context, op Op, kind Kind, turn func() (Seen, error)) (Seen, error) {
 	t := Turn{Key: r.Key(), Op: op, Kind: kind, Life: r.life, Start: Now()}
 	seen, err := turn()
-	t.Seq, t.Wrote, t.Effective, t.End = seen.Seq, seen.Swapped, err == nil, Now()
+	t.Seq, t.Wrote, t.Effective, t.End = seen.Seq, seen.Swapped, err == nil && wire.BlockOf(ctx) == nil, Now()
 	r.journal.note(t)
 	return seen, err
 }
@@ -104,13 +105,13 @@ func (r *register) change(ctx context.Context, kind Kind, f func(c *Cell) bool) 
 }
 
 func (r *register) Read(ctx context.Context, op Op) (Seen, error) {
-	return r.noted(op, Read, func() (Seen, error) {
+	return r.noted(ctx, op, Read, func() (Seen, error) {
 		return r.change(ctx, Read, func(*Cell) bool { return false })
 	})
 }
 
 func (r *register) Write(ctx context.Context, op Op) (Seen, error) {
-	return r.noted(op, Write, func() (Seen, error) {
+	return r.noted(ctx, op, Write, func() (Seen, error) {
 		seen, err := r.change(ctx, Write, func(c *Cell) bool { c.Value = int64(op); return true })
 		seen.Value = int64(op)
 		return seen, err
@@ -118,7 +119,7 @@ func (r *register) Write(ctx context.Context, op Op) (Seen, error) {
 }
 
 func (r *register) CompareAndSet(ctx context.Context, op Op, old int64) (Seen, error) {
-	return r.noted(op, CompareAndSet, func() (Seen, error) {
+	return r.noted(ctx, op, CompareAndSet, func() (Seen, error) {
 		return r.change(ctx, CompareAndSet, func(c *Cell) bool {
 			if c.Value != old {
 				return false
@@ -129,15 +130,15 @@ func (r *register) CompareAndSet(ctx context.Context, op Op, old int64) (Seen, e
 	})
 }
 
-func (r *register) Touch(_ context.Context, op Op) (Seen, error) {
-	return r.noted(op, Touch, func() (Seen, error) {
+func (r *register) Touch(ctx context.Context, op Op) (Seen, error) {
+	return r.noted(ctx, op, Touch, func() (Seen, error) {
 		r.journal.middle(Touch)
 		return Seen{By: r.life}, nil
 	})
 }
 
 func (r *register) Relay(ctx context.Context, op Op, to Key) (Seen, error) {
-	return r.noted(op, Relay, func() (Seen, error) {
+	return r.noted(ctx, op, Relay, func() (Seen, error) {
 		r.journal.middle(Relay)
 		_, err := GetRegister(r, to).Take(ctx, op, r.Key(), r.life)
 		return Seen{By: r.life}, err

@@ -1,6 +1,7 @@
 package register_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/martinelli-go/martinelli/grains/graintest"
 	"github.com/martinelli-go/martinelli/integration/chaos/register"
+	"github.com/martinelli-go/martinelli/txn"
 )
 
 func TestTurnsAreJournaled(t *testing.T) {
@@ -46,10 +48,16 @@ func TestTurnsAreJournaled(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, register.Seen{By: life}, relayed)
 	require.GreaterOrEqual(t, middles.Load(), int64(7), "the middle of each turn")
+	require.NoError(t, txn.Atomic(ctx, c, func(ctx context.Context) error {
+		_, err := r.Write(ctx, 8)
+		return err
+	}))
 
 	turns, err := register.Turns(file)
 	require.NoError(t, err)
-	require.Len(t, turns, 8)
+	require.Len(t, turns, 9)
+	require.False(t, turns[8].Effective, "the turn does not know what becomes of its caller's block")
+	turns = turns[:8]
 	taken := turns[6]
 	require.Equal(t, register.Turn{Key: "b", Op: 7, Kind: register.Take, Life: other.By, From: "a", Of: life, Start: taken.Start, End: taken.End, Effective: true}, taken)
 	turns = slices.Delete(turns, 6, 7)
