@@ -1,6 +1,8 @@
 package link
 
 import (
+	"slices"
+
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/martinelli-go/martinelli/cluster/view"
@@ -72,10 +74,17 @@ const (
 )
 
 func appendID(b []byte, n protowire.Number, id wire.ID) []byte {
-	var m []byte
-	m = appendText(m, 1, id.Kind())
-	m = appendText(m, 2, id.Key())
-	return appendBytes(b, n, m)
+	b = protowire.AppendTag(b, n, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(sizeText(1, id.Kind())+sizeText(2, id.Key())))
+	return appendText(appendText(b, 1, id.Kind()), 2, id.Key())
+}
+
+// sizeText is what appendText appends.
+func sizeText(n protowire.Number, s string) int {
+	if s == "" {
+		return 0
+	}
+	return protowire.SizeTag(n) + protowire.SizeBytes(len(s))
 }
 
 func appendText(b []byte, n protowire.Number, s string) []byte {
@@ -151,8 +160,14 @@ func uint32Of(f wire.Field) (uint32, error) {
 	return uint32(v), err
 }
 
+// room is about what the encoding takes: a plain call fits.
+func (r *CallRequest) room() int {
+	return 64 + len(r.To.Kind()) + len(r.To.Key()) + len(r.Args) + len(r.Coordinator) + 64*len(r.Chain)
+}
+
 // Append appends the request's encoding to b.
 func (r *CallRequest) Append(b []byte) []byte {
+	b = slices.Grow(b, r.room())
 	b = appendID(b, 1, r.To)
 	b = appendUint(b, 2, uint64(r.Method))
 	b = appendBytes(b, 3, r.Args)
@@ -252,6 +267,7 @@ func decodeLink(f wire.Field) (l Link, err error) {
 
 // Append appends the reply's encoding to b.
 func (r *CallReply) Append(b []byte) []byte {
+	b = slices.Grow(b, 64+len(r.Result)+len(r.Error)+len(r.Detail)+len(r.Holder)+len(r.Doomed))
 	b = appendUint(b, 1, uint64(r.Status))
 	if len(r.Result) > 0 {
 		b = appendBytes(b, 2, r.Result)
@@ -272,9 +288,8 @@ func (r *CallReply) Append(b []byte) []byte {
 }
 
 // DecodeCallReply decodes a reply; Result, Error and Doomed alias b.
-func DecodeCallReply(b []byte) (*CallReply, error) {
-	r := &CallReply{}
-	return r, wire.EachField(b, func(f wire.Field) (err error) {
+func DecodeCallReply(b []byte) (r CallReply, err error) {
+	err = wire.EachField(b, func(f wire.Field) (err error) {
 		var n uint64
 		switch f.Number {
 		case 1:
@@ -302,6 +317,7 @@ func DecodeCallReply(b []byte) (*CallReply, error) {
 		}
 		return err
 	})
+	return r, err
 }
 
 func appendKey(b []byte, n protowire.Number, k commit.StateKey) []byte {

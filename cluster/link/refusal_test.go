@@ -39,7 +39,7 @@ func TestCallsArriveAsTheyWere(t *testing.T) {
 		reply := &CallReply{Status: StatusNotOwner, Number: number.Draw(t, "view"), Holder: text.Draw(t, "holder"), Detail: text.Draw(t, "detail")}
 		back, err := DecodeCallReply(reply.Append(nil))
 		require.NoError(t, err)
-		require.Equal(t, reply, back)
+		require.Equal(t, *reply, back)
 	})
 	for _, bad := range []view.Grant{{Slot: 1, Token: 1}, {Kind: "k", Slot: view.Slots}, {Kind: "k", Slot: -1}} {
 		_, err := DecodeGrant(AppendGrant(nil, bad))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/martinelli-go/martinelli/actor"
@@ -72,11 +73,7 @@ func Bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 func (r *Router) Call(ctx context.Context, self view.SiloID, to wire.ID, inv wire.Invocation, c Calling) error {
 	ctx, cancel := Bounded(ctx)
 	defer cancel()
-	req := &CallRequest{To: to, Method: inv.Method().Info().Number, Args: inv.AppendArgs(nil), Root: c.Root, Retry: c.Retry, Chain: c.Chain, By: c.By}
-	if c.In != nil {
-		req.Block, req.Coordinator = c.In.Holder, c.In.Coordinator
-	}
-	j := &journey{Router: r, to: to, inv: inv, c: c, payload: req.Append(nil)}
+	j := &journey{Router: r, to: to, inv: inv, c: c, payload: encode(to, inv, &c)}
 	var refused error
 	var newest uint64      // of the views that refusals named
 	var straight string    // where the newest of them says that the grain is
@@ -127,6 +124,27 @@ func (r *Router) Call(ctx context.Context, self view.SiloID, to wire.ID, inv wir
 		}
 		pause = min(2*pause, lastPause)
 	}
+}
+
+// scratch is memory for arguments until they are in a request.
+var scratch = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxScratch is the largest that is kept.
+const maxScratch = 64 << 10
+
+// encode is the request of a call.
+func encode(to wire.ID, inv wire.Invocation, c *Calling) []byte {
+	args := scratch.Get().(*[]byte)
+	*args = inv.AppendArgs((*args)[:0])
+	req := CallRequest{To: to, Method: inv.Method().Info().Number, Args: *args, Root: c.Root, Retry: c.Retry, Chain: c.Chain, By: c.By}
+	if c.In != nil {
+		req.Block, req.Coordinator = c.In.Holder, c.In.Coordinator
+	}
+	b := req.Append(nil)
+	if cap(*args) <= maxScratch {
+		scratch.Put(args)
+	}
+	return b
 }
 
 // unheardOf says that no silo that the view remembers hosts the kind, and that there are silos.
@@ -259,7 +277,7 @@ func (j *journey) attempt(ctx context.Context, addr string) refusal {
 			j.c.In.Doom(fmt.Errorf("silo %s: %w", addr, wire.DecodeError(reply.Doomed, nil)))
 		}
 	}
-	return j.answered(addr, reply)
+	return j.answered(addr, &reply)
 }
 
 // answered reads a reply.

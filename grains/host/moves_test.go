@@ -208,7 +208,7 @@ func (w *world) served(ctx context.Context, n *node, req *link.CallRequest) *lin
 	require.NoError(w.t, err)
 	reply, err := link.DecodeCallReply(b)
 	require.NoError(w.t, err)
-	return reply
+	return &reply
 }
 
 // A call that comes to the wrong silo is sent on, once.
