@@ -19,32 +19,83 @@ import (
 type engine = wire.Engine
 
 // activation is one grain in memory. Its turnstile says who runs; mu guards all fields below it, and is
-// held only for a step.
+// held only for a step, from wake to rest. There may be a million that are idle, so what only those need
+// that are at work is apart.
 type activation struct {
 	engine
 	host   *Host
 	id     wire.ID
 	kind   *wire.GrainKind
-	grant  view.Grant
+	slot   uint16 // of the grant under which it began
+	token  uint64 // as well
 	number uint64 // names this activation, ever
 
-	mu        sync.Mutex
+	mu sync.Mutex
+	*work
+	impl      any // nil before the first turn
+	cells     []*cell
+	parting   *parting      // nil until somebody asks for it
+	used      time.Duration // since its host began
+	ended     bool
+	outwaited bool // it has ended, and a block waits until younger ones here are gone
+	stopping  bool // somebody waits for the turns that are left, to deactivate it
+	dropped   bool // it is not told of its end
+}
+
+// work is what an activation has that is at work; only wake and rest set it.
+type work struct {
 	turnstile commit.Turnstile
 	waiting   map[commit.CallID]*waiter
 	inside    []commit.CallID // has the turn, the outermost call first
 	turns     []*turn         // all that have begun and are not over, those that were given up for a while too
 	changed   chan struct{}   // closed at the next change of inside; nil while nobody waits for one
 	yielded   int             // turns that were given up for a while
-	impl      any             // nil before the first turn
-	cells     []*cell
-	ended     bool
-	outwaited bool // it has ended, and a block waits until younger ones here are gone
-	stopping  bool // somebody waits for the turns that are left, to deactivate it
-	dropped   bool // it is not told of its end
-	used      time.Time
+}
 
+// spare is work that nobody has, as good as new.
+var spare = sync.Pool{New: func() any { return &work{waiting: map[commit.CallID]*waiter{}} }}
+
+// parting is how others wait for the end of an activation.
+type parting struct {
 	quiet chan struct{} // closed when it has ended and no turn is left
 	gone  chan struct{} // closed when another activation may take its place
+}
+
+// wake locks mu.
+func (a *activation) wake() {
+	a.mu.Lock()
+	if a.work == nil {
+		a.work = spare.Get().(*work)
+	}
+}
+
+// rest unlocks mu.
+func (a *activation) rest() {
+	if w := a.work; len(w.turns) == 0 && w.turnstile.Blank() && len(w.waiting) == 0 && w.changed == nil && w.yielded == 0 {
+		a.work = nil
+		spare.Put(w)
+	}
+	a.mu.Unlock()
+}
+
+// part is how others wait for the end; mu is held.
+func (a *activation) part() *parting {
+	if a.parting == nil {
+		a.parting = &parting{quiet: make(chan struct{}), gone: make(chan struct{})}
+	}
+	return a.parting
+}
+
+// gone is closed when another activation may take the place of this one.
+func (a *activation) gone() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.part().gone
+}
+
+// grant is what it began under.
+func (a *activation) grant() view.Grant {
+	return view.Grant{Kind: a.id.Kind(), Slot: int(a.slot), Token: a.token}
 }
 
 // waiter is a call that waits for the turn or the lock.
@@ -65,8 +116,8 @@ type cell struct {
 
 func newActivation(h *Host, id wire.ID, kind *wire.GrainKind, grant view.Grant) *activation {
 	return &activation{
-		engine: h.Engine, host: h, id: id, kind: kind, grant: grant, number: h.epoch + h.calls.Add(1), used: time.Now(),
-		quiet: make(chan struct{}), gone: make(chan struct{}),
+		engine: h.Engine, host: h, id: id, kind: kind, slot: uint16(grant.Slot), token: grant.Token, number: h.epoch + h.calls.Add(1),
+		used: time.Since(h.began),
 	}
 }
 
@@ -75,7 +126,7 @@ type running struct {
 	from   *turn
 	chain  []link.Link
 	in     *link.Branch
-	by     *view.Grant // of the grain that calls; nil: none does
+	by     view.Grant // of the grain that calls; zero: none does
 	root   wire.BlockID
 	after  uint32
 	method wire.Handler
@@ -168,14 +219,14 @@ func (a *activation) enter(ctx context.Context, t *turn, within commit.CallID, r
 		by = t.in.Holder
 		a.host.presence.join(by.Attempt, t.in.Coordinator, a)
 	}
-	a.mu.Lock()
+	a.wake()
 	inside = within != 0 && slices.Contains(a.inside, within)
 	if !inside && !a.ended && a.turnstile.Running() {
-		a.mu.Unlock()
+		a.rest()
 		if err := a.begin(r.by, false); err != nil {
 			return false, err
 		}
-		a.mu.Lock()
+		a.wake()
 		inside = within != 0 && slices.Contains(a.inside, within)
 	}
 	if a.ended && !inside {
@@ -185,7 +236,7 @@ func (a *activation) enter(ctx context.Context, t *turn, within commit.CallID, r
 			a.outwaited = a.outwaited || younger
 			wounds = a.signal(out)
 		}
-		a.mu.Unlock()
+		a.rest()
 		a.act(wounds)
 		return false, errEnded
 	}
@@ -197,23 +248,23 @@ func (a *activation) enter(ctx context.Context, t *turn, within commit.CallID, r
 		w = a.wait(t.call)
 	}
 	wounds := a.signal(out)
-	a.mu.Unlock()
+	a.rest()
 	a.act(wounds)
 	if granted {
 		return inside, nil
 	}
 	err = a.await(ctx, t.call, w)
 	if err == nil {
-		a.mu.Lock()
+		a.wake()
 		a.inside, a.turns = append(a.inside, t.call), append(a.turns, t)
-		a.mu.Unlock()
+		a.rest()
 		return false, nil
 	}
 	if err != errRefused {
 		return false, &wire.CallError{To: a.id, Method: r.name, Cause: wire.ErrNotExecuted, Detail: "gave up waiting for its turn: " + err.Error()}
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.wake()
+	defer a.rest()
 	if a.ended || t.in == nil {
 		return false, errEnded
 	}
@@ -225,8 +276,8 @@ func (a *activation) enter(ctx context.Context, t *turn, within commit.CallID, r
 
 // exit ends a turn.
 func (a *activation) exit(t *turn) {
-	a.mu.Lock()
-	a.used = time.Now()
+	a.wake()
+	a.used = time.Since(a.host.began)
 	a.turns = slices.DeleteFunc(a.turns, func(o *turn) bool { return o == t })
 	a.inside = slices.DeleteFunc(a.inside, func(c commit.CallID) bool { return c == t.call })
 	if a.changed != nil {
@@ -235,7 +286,7 @@ func (a *activation) exit(t *turn) {
 	}
 	wounds := a.signal(a.turnstile.Leave(t.call))
 	a.settle()
-	a.mu.Unlock()
+	a.rest()
 	a.act(wounds)
 	t.finish()
 }
@@ -243,17 +294,17 @@ func (a *activation) exit(t *turn) {
 // alone waits until the calls that came back to the grain inside of call have left: one whose answer
 // nobody waits for any more may still run, and no other turn may run beside it.
 func (a *activation) alone(call commit.CallID) {
-	a.mu.Lock()
+	a.wake()
 	for a.inside[len(a.inside)-1] != call {
 		if a.changed == nil {
 			a.changed = make(chan struct{})
 		}
 		changed := a.changed
-		a.mu.Unlock()
+		a.rest()
 		<-changed
-		a.mu.Lock()
+		a.wake()
 	}
-	a.mu.Unlock()
+	a.rest()
 }
 
 // yield gives the turn of call up, to those who wait, and returns when it has come back. It comes back
@@ -261,7 +312,7 @@ func (a *activation) alone(call commit.CallID) {
 // be tried again.
 func (a *activation) yield(call commit.CallID, next commit.Holder) error {
 	a.alone(call)
-	a.mu.Lock()
+	a.wake()
 	inside := a.inside
 	a.inside = nil
 	granted, out := a.turnstile.Yield(call, next)
@@ -272,7 +323,7 @@ func (a *activation) yield(call commit.CallID, next commit.Holder) error {
 		a.yielded++
 	}
 	wounds := a.signal(out)
-	a.mu.Unlock()
+	a.rest()
 	a.act(wounds)
 	if !granted {
 		<-w.done
@@ -280,8 +331,8 @@ func (a *activation) yield(call commit.CallID, next commit.Holder) error {
 			a.regain(inside)
 		}
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.wake()
+	defer a.rest()
 	a.inside = inside
 	if !granted {
 		a.yielded--
@@ -294,7 +345,7 @@ func (a *activation) yield(call commit.CallID, next commit.Holder) error {
 
 // regain gets a yielded turn back, as a plain one, after another coordinator has taken its block over.
 func (a *activation) regain(inside []commit.CallID) {
-	a.mu.Lock()
+	a.wake()
 	granted, out := a.turnstile.Arrive(inside[0], commit.Holder{}, 0)
 	var w *waiter
 	if !granted {
@@ -302,13 +353,13 @@ func (a *activation) regain(inside []commit.CallID) {
 		w.back = true
 	}
 	wounds := a.signal(out)
-	a.mu.Unlock()
+	a.rest()
 	a.act(wounds)
 	if w != nil {
 		<-w.done // nobody refuses a plain call that comes back
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.wake()
+	defer a.rest()
 	for _, call := range inside[1:] {
 		a.turnstile.Arrive(call, commit.Holder{}, inside[0])
 	}
@@ -317,9 +368,6 @@ func (a *activation) regain(inside []commit.CallID) {
 // wait notes a waiting call; a.mu is held.
 func (a *activation) wait(call commit.CallID) *waiter {
 	w := &waiter{done: make(chan struct{})}
-	if a.waiting == nil {
-		a.waiting = map[commit.CallID]*waiter{}
-	}
 	a.waiting[call] = w
 	return w
 }
@@ -330,15 +378,15 @@ func (a *activation) await(ctx context.Context, call commit.CallID, w *waiter) e
 	select {
 	case <-w.done:
 	case <-ctx.Done():
-		a.mu.Lock()
+		a.wake()
 		if a.waiting[call] == w {
 			delete(a.waiting, call)
 			wounds := a.signal(a.turnstile.Cancel(call))
-			a.mu.Unlock()
+			a.rest()
 			a.act(wounds)
 			return ctx.Err()
 		}
-		a.mu.Unlock() // answered meanwhile
+		a.rest() // answered meanwhile
 	}
 	if !w.granted {
 		return errRefused

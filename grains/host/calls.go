@@ -54,7 +54,7 @@ func (h *Host) elsewhere(ctx context.Context, by *activation, to wire.ID, inv wi
 		Here: func() (done bool, refused, err error) { return h.here(ctx, by, to, inv, root, retry) },
 	}
 	if by != nil {
-		c.By = by.grant
+		c.By = by.grant()
 		c.May = func() error { return by.goOn(ctx) }
 	}
 	return h.Router.Call(ctx, h.Self, to, inv, c)
@@ -76,7 +76,7 @@ func (h *Host) here(ctx context.Context, by *activation, to wire.ID, inv wire.In
 		from: turnOf(ctx), in: link.BranchOf(wire.BlockOf(ctx)), root: root, method: inv.Method(), name: name, what: inv,
 	}
 	if by != nil {
-		r.by = &by.grant
+		r.by = by.grant()
 	}
 	resumed := false
 	for {
@@ -166,10 +166,11 @@ func (h *Host) awaitSuccessor(ctx context.Context, a *activation) {
 		default:
 		}
 	})()
+	gone := a.gone()
 	for h.holds(a.id) {
 		select {
 		case <-moved:
-		case <-a.gone:
+		case <-gone:
 			return
 		case <-ctx.Done():
 			return
@@ -298,7 +299,7 @@ func (h *Host) serve(ctx context.Context, req *link.CallRequest) (_ *link.CallRe
 		return nil, refused
 	}
 	served := &served{method: method, args: req.Args}
-	r := running{chain: req.Chain, root: req.Root, method: method, name: method.Info().Name, what: served}
+	r := running{chain: req.Chain, root: req.Root, method: method, name: method.Info().Name, what: served, by: req.By}
 	if req.Retry {
 		reply, tried, done, err := h.Blocks.Resume(ctx, req.Root)
 		switch {
@@ -314,9 +315,6 @@ func (h *Host) serve(ctx context.Context, req *link.CallRequest) (_ *link.CallRe
 	if !req.Block.IsPlain() {
 		r.in = link.NewBranch(req.Block, req.Coordinator)
 		ctx = wire.WithBlock(ctx, r.in)
-	}
-	if req.By.Kind != "" {
-		r.by = &req.By
 	}
 	verdict, err := a.run(ctx, r)
 	if verdict == notRun {

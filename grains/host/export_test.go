@@ -44,9 +44,9 @@ func (h *Host) Present() int {
 // Waiting is how many calls wait at grains here.
 func (h *Host) Waiting() (n int) {
 	for _, a := range h.activations() {
-		a.mu.Lock()
+		a.wake()
 		n += len(a.waiting)
-		a.mu.Unlock()
+		a.rest()
 	}
 	return n
 }

@@ -93,6 +93,7 @@ type Host struct {
 	Config
 	shards   [shards]shard
 	calls    atomic.Uint64
+	began    time.Time
 	epoch    uint64 // names this host's activations apart from all others
 	presence presence
 	fence    fence
@@ -159,7 +160,7 @@ func New(c Config) *Host {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	h := &Host{Config: c, epoch: rand.Uint64(), done: make(chan struct{})}
+	h := &Host{Config: c, began: time.Now(), epoch: rand.Uint64(), done: make(chan struct{})}
 	h.faults.serveAnything, h.faults.forgetReads = mutations.Is(mutations.Ownership), mutations.Is(mutations.Reads)
 	h.life, h.end = context.WithCancel(context.Background())
 	h.presence.attempts = map[commit.Attempt]*attempt{}
@@ -316,7 +317,7 @@ func (h *Host) collect(moved <-chan struct{}) {
 		case <-moved:
 			h.leaveWhatIsLost()
 		case <-idle.C:
-			before := time.Now().Add(-h.IdleAfter)
+			before := time.Since(h.began) - h.IdleAfter
 			for _, a := range h.activations() {
 				if a.endIfIdle(before) {
 					h.leave(a, "idle")
@@ -340,5 +341,5 @@ func (h *Host) leaveWhatIsLost() {
 // held says whether a view gives this silo the slot of an activation under its token, sealed or not.
 func (h *Host) held(t *view.Table, a *activation) bool {
 	row, ok := t.Of(a.id)
-	return ok && row.Holder.ID == h.Self && (row.Token == a.grant.Token || h.faults.compareHolders)
+	return ok && row.Holder.ID == h.Self && (row.Token == a.token || h.faults.compareHolders)
 }

@@ -14,9 +14,9 @@ import (
 
 // ready returns the implementation, made and activated in the first turn.
 func (a *activation) ready(t *turn) (any, error) {
-	a.mu.Lock()
+	a.wake()
 	impl := a.impl
-	a.mu.Unlock()
+	a.rest()
 	if impl != nil {
 		return impl, nil
 	}
@@ -24,7 +24,7 @@ func (a *activation) ready(t *turn) (any, error) {
 		if impl, err = a.make(t); err != nil {
 			return err
 		}
-		memory, ok := a.host.memories.take(a.host, a.id, a.grant.Token)
+		memory, ok := a.host.memories.take(a.host, a.id, a.token)
 		to, takes := impl.(grains.HandsOver)
 		if !ok || !takes {
 			return nil
@@ -38,15 +38,15 @@ func (a *activation) ready(t *turn) (any, error) {
 		return nil
 	})
 	if err != nil {
-		a.mu.Lock()
+		a.wake()
 		wounds := a.end()
-		a.mu.Unlock()
+		a.rest()
 		a.act(wounds)
 		a.host.leave(a, "its activation failed")
 		return nil, fmt.Errorf("activating %s: %w", a.id, err)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.wake()
+	defer a.rest()
 	a.impl = impl
 	return impl, nil
 }
@@ -65,8 +65,8 @@ func (a *activation) make(t *turn) (any, error) {
 
 // bind takes over the grain's fields of transactional state.
 func (a *activation) bind(grain *wire.Grain) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.wake()
+	defer a.rest()
 	a.cells = nil
 	for _, c := range grain.Cells() {
 		a.cells = append(a.cells, &cell{Cell: c, key: commit.StateKey{Grain: a.id, State: c.Number()}})
@@ -74,14 +74,14 @@ func (a *activation) bind(grain *wire.Grain) {
 }
 
 // endIfIdle ends the activation if nothing has run since that time, nor waits, nor is held.
-func (a *activation) endIfIdle(since time.Time) bool {
-	a.mu.Lock()
-	if a.ended || a.yielded > 0 || !a.used.Before(since) || !a.turnstile.Idle() {
-		a.mu.Unlock()
+func (a *activation) endIfIdle(since time.Duration) bool {
+	a.wake()
+	if a.ended || a.yielded > 0 || a.used >= since || !a.turnstile.Idle() {
+		a.rest()
 		return false
 	}
 	_ = a.end() // nobody waits
-	a.mu.Unlock()
+	a.rest()
 	return true
 }
 
@@ -108,10 +108,11 @@ func (a *activation) settle() {
 	if !a.ended || a.yielded > 0 || a.turnstile.Running() {
 		return
 	}
+	quiet := a.part().quiet
 	select {
-	case <-a.quiet:
+	case <-quiet:
 	default:
-		close(a.quiet)
+		close(quiet)
 	}
 }
 
@@ -126,31 +127,31 @@ type ending struct {
 // grain is deactivated, and only then another activation may take its place. The error says that ctx ended
 // first, or is OnDeactivate's. One call stops it; others only wait.
 func (a *activation) stop(ctx context.Context, e ending) error {
-	a.mu.Lock()
+	a.wake()
 	wounds := a.end()
-	first := !a.stopping
+	first, parting := !a.stopping, a.part()
 	a.stopping = true
-	a.mu.Unlock()
+	a.rest()
 	a.act(wounds)
 	if !first {
 		select {
-		case <-a.gone:
+		case <-parting.gone:
 			return nil
 		case <-ctx.Done():
 			return fmt.Errorf("%s still runs a turn: %w", a.id, ctx.Err())
 		}
 	}
 	select {
-	case <-a.quiet:
+	case <-parting.quiet:
 	case <-ctx.Done():
 		return fmt.Errorf("%s still runs a turn: %w", a.id, ctx.Err())
 	}
-	defer close(a.gone)
+	defer close(parting.gone)
 	defer a.host.forget(a)
 	a.host.Logger.Debug("deactivated", slog.String("grain", a.id.String()), slog.String("why", e.why))
-	a.mu.Lock()
+	a.wake()
 	dropped := a.dropped
-	a.mu.Unlock()
+	a.rest()
 	if a.impl == nil || dropped {
 		return nil
 	}
@@ -167,19 +168,19 @@ func (a *activation) stop(ctx context.Context, e ending) error {
 // save comes too late, because another activation may have begun.
 func (a *activation) lost(in *view.Table) {
 	why := fmt.Errorf("in view %d its slot has another holder, or was acquired anew", in.Number)
-	a.mu.Lock()
+	a.wake()
 	a.dropped = true
-	a.mu.Unlock()
+	a.rest()
 	a.revoke(why)
 	a.host.leave(a, why.Error())
 }
 
 // drop ends the activation at once and tells its grain nothing: it is not this silo's any more.
 func (a *activation) drop(why error) {
-	a.mu.Lock()
+	a.wake()
 	a.dropped = true
 	wounds := a.end()
-	a.mu.Unlock()
+	a.rest()
 	a.act(wounds)
 	a.revoke(why)
 	a.host.forget(a)
@@ -187,7 +188,7 @@ func (a *activation) drop(why error) {
 }
 
 func (a *activation) isStopping() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.wake()
+	defer a.rest()
 	return a.stopping
 }

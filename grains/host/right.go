@@ -53,25 +53,25 @@ func lost(err error) bool {
 // begin says whether a call that has the turn may run in it: this silo serves the grain, and who calls has
 // no successor. A call inside of another turn of the grain is a part of that turn, which may finish where no
 // turn starts any more. Errors are *view.Refusal and *view.StaleToken; nothing was executed.
-func (a *activation) begin(by *view.Grant, inside bool) (err error) {
+func (a *activation) begin(by view.Grant, inside bool) (err error) {
 	h := a.host
 	if inside {
-		err = h.Standing().Resume(h.clock(), a.grant)
+		err = h.Standing().Resume(h.clock(), a.grant())
 	} else {
-		err = h.Standing().Begin(h.clock(), a.grant)
+		err = h.Standing().Begin(h.clock(), a.grant())
 	}
 	if err != nil && !(h.faults.serveAnything && lost(err)) {
 		return err
 	}
-	if by != nil && !h.faults.admitStale {
-		return h.fence.admit(*by)
+	if by.Kind != "" && !h.faults.admitStale {
+		return h.fence.admit(by)
 	}
 	return nil
 }
 
 // resume says whether a turn of the activation may go on.
 func (a *activation) resume() error {
-	err := a.host.Standing().Resume(a.host.clock(), a.grant)
+	err := a.host.Standing().Resume(a.host.clock(), a.grant())
 	if a.host.faults.serveAnything && lost(err) {
 		return nil
 	}
@@ -103,8 +103,8 @@ func (a *activation) goOn(ctx context.Context) error {
 
 // losing says whether a turn that must not go on is not over yet.
 func (a *activation) losing() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.wake()
+	defer a.rest()
 	return slices.ContainsFunc(a.turns, func(t *turn) bool { return t.isLost() != nil })
 }
 
@@ -118,7 +118,7 @@ func (a *activation) reply(t *turn) error {
 	if err := t.isLost(); err != nil {
 		return err
 	}
-	err := a.host.Standing().Reply(a.host.clock(), a.grant)
+	err := a.host.Standing().Reply(a.host.clock(), a.grant())
 	if err == nil || a.host.faults.serveAnything && lost(err) {
 		return nil
 	}
@@ -155,9 +155,9 @@ func (t *turn) lose(why error) error {
 
 // revoke ends all turns of the activation as lose does.
 func (a *activation) revoke(why error) {
-	a.mu.Lock()
+	a.wake()
 	turns := slices.Clone(a.turns)
-	a.mu.Unlock()
+	a.rest()
 	for _, t := range turns {
 		_ = t.lose(why)
 	}

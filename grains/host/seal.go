@@ -70,7 +70,7 @@ func (h *Host) seal(rows []view.Row, drained func([]view.Row)) {
 	ended := make(chan int, len(all)) // rows; with room for all, so that what ends waits for nobody
 	ends := 0
 	for _, a := range all {
-		i, ok := at[slot{a.grant.Kind, a.grant.Slot}]
+		i, ok := at[slot{a.id.Kind(), int(a.slot)}]
 		if !ok {
 			continue
 		}

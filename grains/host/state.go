@@ -36,7 +36,7 @@ func (a *activation) Touch(ctx context.Context, field wire.Cell) error {
 	if err := a.lock(ctx, t, in); err != nil {
 		return fmt.Errorf("state %s of %s: %w", field.Name(), a.id, err)
 	}
-	a.mu.Lock()
+	a.wake()
 	c := a.cell(field)
 	if c.owner != in.Holder.Attempt { // a draft of an attempt that was given up
 		c.Discard()
@@ -44,7 +44,7 @@ func (a *activation) Touch(ctx context.Context, field wire.Cell) error {
 	}
 	version, known := c.versions.Current()
 	drafted := c.dirty
-	a.mu.Unlock()
+	a.rest()
 	if !known && drafted {
 		// What the draft was made from has turned out stale: loading it again would lose the draft.
 		err := fmt.Errorf("state %s of %s has changed under the block: %w", field.Name(), a.id, wire.ErrAborted)
@@ -69,9 +69,9 @@ func (a *activation) Touch(ctx context.Context, field wire.Cell) error {
 // lock waits for the lock of the grain's state.
 func (a *activation) lock(ctx context.Context, t *turn, in *link.Branch) error {
 	a.host.presence.join(in.Holder.Attempt, in.Coordinator, a)
-	a.mu.Lock()
+	a.wake()
 	if a.ended && a.outwaited { // an older block waits until the turns that are left have gone
-		a.mu.Unlock()
+		a.rest()
 		return fmt.Errorf("the activation ends: %w", wire.ErrAborted)
 	}
 	granted, out := a.turnstile.Lock(t.call, in.Holder)
@@ -80,7 +80,7 @@ func (a *activation) lock(ctx context.Context, t *turn, in *link.Branch) error {
 		w = a.wait(t.call)
 	}
 	wounds := a.signal(out)
-	a.mu.Unlock()
+	a.rest()
 	a.act(wounds)
 	if !granted {
 		switch err := a.await(ctx, t.call, w); err {
@@ -108,8 +108,8 @@ func (a *activation) load(ctx context.Context, c *cell) (commit.Attempt, error) 
 	if err := c.Load(value); err != nil {
 		return version, fmt.Errorf("the stored state is not what this silo's version of the type can decode: %w", &wire.DecodeFailure{Err: err})
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.wake()
+	defer a.rest()
 	c.versions.Loaded(version)
 	return version, nil
 }
@@ -123,10 +123,10 @@ func (a *activation) Changed(ctx context.Context, field wire.Cell) error {
 	if err := a.goOn(ctx); err != nil {
 		return err
 	}
-	a.mu.Lock()
+	a.wake()
 	c := a.cell(field)
 	c.dirty = true
-	a.mu.Unlock()
+	a.rest()
 	a.host.presence.wrote(in.Holder.Attempt, a, commit.Write{Key: c.key, Value: c.AppendDraft(make([]byte, 0, 64))})
 	a.reportOwn(t, in)
 	return nil
@@ -243,7 +243,7 @@ func (a *activation) Atomic(ctx context.Context, c wire.Closure) error {
 // install what was submitted, when the block's function has returned: at any other time a turn of the
 // attempt, or of the next that holds the lock, may be at it.
 func (a *activation) tell(n link.Notice) {
-	a.mu.Lock()
+	a.wake()
 	by, held := a.turnstile.Held()
 	for _, c := range a.cells {
 		drafted := held && by.Attempt == n.Attempt && c.owner == n.Attempt && c.dirty
@@ -268,6 +268,6 @@ func (a *activation) tell(n link.Notice) {
 		}
 	}
 	signals := a.signal(a.turnstile.Release(n.Attempt))
-	a.mu.Unlock()
+	a.rest()
 	a.act(signals)
 }

@@ -174,9 +174,9 @@ func (t *turn) Open(b *link.Branch) {
 	if late == nil { // before it holds the turn: from then on it may be wounded, by a call on another goroutine
 		a.host.presence.expect(b.Holder.Attempt, b.Coordinator)
 	}
-	a.mu.Lock()
+	a.wake()
 	signals := a.signal(a.turnstile.OpenBlock(t.call, b.Holder))
-	a.mu.Unlock()
+	a.rest()
 	if late != nil {
 		late()
 		a.host.presence.expect(b.Holder.Attempt, b.Coordinator)
@@ -193,9 +193,9 @@ func (t *turn) without() *turn {
 func (t *turn) Close(b *link.Branch) {
 	t.opened.CompareAndSwap(b, nil)
 	a := t.activation
-	a.mu.Lock()
+	a.wake()
 	a.turnstile.CloseBlock(t.call)
-	a.mu.Unlock()
+	a.rest()
 }
 
 // Yield implements Opener.

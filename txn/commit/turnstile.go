@@ -324,6 +324,9 @@ func (t *Turnstile) Idle() bool {
 	return t.turn.free() && t.lock.IsPlain() && len(t.queue) == 0
 }
 
+// Blank says whether t is as good as a new one: nothing runs, waits or is held, nor is any attempt remembered.
+func (t *Turnstile) Blank() bool { return t.Idle() && len(t.inside) == 0 && len(t.ended) == 0 && !t.closed }
+
 // Running says whether any call has the turn.
 func (t *Turnstile) Running() bool { return !t.turn.free() }
 
