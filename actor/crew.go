@@ -33,6 +33,12 @@ func (c *crew) run(n *Node, s *served) {
 
 // work serves s, and what comes after it.
 func (c *crew) work(n *Node, s *served) {
+	// The collector halves a stack of which less than a quarter is in use, so
+	// that a goroutine that waits would find its own too small for most handlers
+	// each time: a sixth of the work of small calls. Beyond this frame there is
+	// room for them.
+	var frame [2304]byte
+	occupy(&frame)
 	n.do(s)
 	if c.most == 0 {
 		return
@@ -66,3 +72,6 @@ func (c *crew) stop() {
 	}
 	c.idle = nil
 }
+
+//go:noinline
+func occupy(*[2304]byte) {}
