@@ -64,8 +64,8 @@ type Config struct {
 	// Limit bounds one payload in bytes; all nodes should have the same.
 	// Default 1 MiB. Memory per connection is a few times this.
 	Limit int
-	// InFlight bounds the requests being served at a time, each of which has a
-	// goroutine. Default 16,384.
+	// InFlight bounds the requests being served at a time, those that wait for a
+	// processor included. Default 16,384.
 	InFlight int
 	// InFlightBytes bounds their payloads together. Default 256 MiB; on the bulk
 	// channel BulkBytes.

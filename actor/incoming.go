@@ -50,7 +50,7 @@ type arriving struct {
 
 // serve reads a connection until it ends.
 func (t *tcp) serve(conn net.Conn, ch Channel, who identity) {
-	in := &incoming{tcp: t, node: t.node, conn: conn, from: origin{identity: who, channel: ch}, spare: new(arrival)}
+	in := &incoming{tcp: t, node: t.node, conn: conn, from: origin{identity: who, channel: ch, row: new(row)}, spare: new(arrival)}
 	if ch == Bulk {
 		in.in, in.most = bufio.NewReaderSize(in, bulkReadBytes), chunkBytes+maxHead
 		in.open, in.buf = map[uint32]*arriving{}, make([]byte, in.most)

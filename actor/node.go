@@ -83,6 +83,7 @@ type origin struct {
 	identity
 	channel Channel
 	peer    *peer // what this node knows of who speaks there, if that was looked up
+	row     *row  // where requests wait for a worker, if they came over a connection
 }
 
 // peer is what a node knows of one address.

@@ -15,6 +15,7 @@ type served struct {
 	handler  Handler
 	size     int // bytes of the payload, as they were counted
 	deadline time.Time
+	next     *served // that waits in the same row
 
 	mu      sync.Mutex
 	err     error                    // once it has ended

@@ -119,3 +119,64 @@ func TestEveryRequestHasItsGoroutine(t *testing.T) {
 		return b.crew.idle == nil && b.crew.stopped
 	}, time.Second, time.Millisecond)
 }
+
+// Connections take turns, whatever waits on each.
+func TestConnectionsTakeTurns(t *testing.T) {
+	t.Parallel()
+	c := &crew{most: 1, standby: true} // somebody is about to take the first
+	flood, other := new(row), new(row)
+	add := func(r *row, number int) { c.run(nil, &served{from: origin{row: r}, size: number}) }
+	for i := range 3 {
+		add(flood, i)
+	}
+	add(other, 10)
+	add(nil, 20)
+	add(other, 11)
+	var order []int
+	for {
+		c.standby = true
+		s := c.take(nil, false)
+		if s == nil {
+			break
+		}
+		require.Nil(t, s.next)
+		order = append(order, s.size)
+	}
+	require.Equal(t, []int{0, 10, 20, 1, 11, 2}, order)
+	require.Nil(t, c.first)
+	add(flood, 5)
+	require.Equal(t, 5, c.take(nil, false).size)
+}
+
+// A handler that waits for another's request, which comes after its own, does
+// not keep it from being served.
+func TestRequestsThatWaitForLaterOnes(t *testing.T) {
+	t.Parallel()
+	a, b := overTCP(t, Config{}), overTCP(t, Config{})
+	const chain = 200
+	var gates [chain + 1]chan struct{}
+	for i := range gates {
+		gates[i] = make(chan struct{})
+	}
+	b.Handle(1, func(ctx context.Context, _ Peer, p []byte) ([]byte, error) {
+		select {
+		case <-gates[p[0]+1]:
+			close(gates[p[0]])
+			return nil, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var all sync.WaitGroup
+	for i := range chain {
+		all.Go(func() {
+			_, err := a.Request(ctx, b.Addr(), 1, []byte{byte(i)})
+			require.NoError(t, err)
+		})
+	}
+	close(gates[chain])
+	<-gates[0]
+	all.Wait()
+}
