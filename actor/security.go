@@ -124,7 +124,8 @@ func (k *keys) config() *tls.Config {
 	k.mu.Unlock()
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{*cert}, SessionTicketsDisabled: true,
-		ClientAuth: tls.RequireAnyClientCert, InsecureSkipVerify: true, // VerifyConnection verifies
+		DynamicRecordSizingDisabled: true,                                               // no batch is read before its end
+		ClientAuth:                  tls.RequireAnyClientCert, InsecureSkipVerify: true, // VerifyConnection verifies
 		VerifyConnection: func(s tls.ConnectionState) error { return verify(s.PeerCertificates, pool) },
 	}
 }

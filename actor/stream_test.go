@@ -180,7 +180,7 @@ func TestAnswersThatAreNotReadEndTheConnection(t *testing.T) {
 		defer link.mu.Unlock()
 		require.LessOrEqual(t, link.bytes, 2<<20)
 		return link.conn == nil
-	}, 5*time.Second, time.Millisecond)
+	}, silence/2, time.Millisecond)
 	_, err = io.Copy(io.Discard, in)
 	var timeout net.Error
 	require.False(t, errors.As(err, &timeout) && timeout.Timeout(), "it is still open")
@@ -304,4 +304,79 @@ func TestDeadConnectionsAreNoticed(t *testing.T) {
 		<-cancelled
 	}
 	require.Less(t, time.Since(began), silence+beatEvery+time.Second)
+}
+
+// The memory of a request is used again once its answer has come and the
+// transport is through with it, and not before: an answer may be a guess.
+func TestRequestsAreUsedAgainWhenNobodyKnowsThem(t *testing.T) {
+	t.Parallel()
+	n := new(Node)
+	used := func(sent bool, a answer) bool {
+		c := n.newCall(Peer{Addr: "b"}, echo, 0)
+		c.begun.Store(true)
+		if sent {
+			outgoing{call: c}.sent()
+		}
+		_, _ = n.answered(c, a)
+		return !c.begun.Load()
+	}
+	require.True(t, used(true, answer{replied: true}))
+	require.False(t, used(false, answer{replied: true}))
+	require.False(t, used(true, answer{err: errGone}))
+}
+
+// What a connection has not begun to write when it is lost goes over the next.
+func TestWhatWasNotBegunWaitsForTheNextConnection(t *testing.T) {
+	t.Parallel()
+	near, far := net.Pipe()
+	_ = far.Close()
+	l := newLink(&tcp{node: new(Node)}, "b", Calls)
+	var calls []*call
+	for range 5 {
+		c := l.tcp.node.newCall(Peer{Addr: "b"}, echo, batchBytes/2)
+		c.env.Payload = make([]byte, batchBytes/2)
+		o := outgoing{to: "b", env: &c.env, call: c}
+		calls, l.waiting, l.bytes = append(calls, c), append(l.waiting, o), l.bytes+o.queued()
+	}
+	var wrote atomic.Bool
+	w := newStreamWriter(l, &watched{Conn: near, over: make(chan struct{})}, identity{}, &wrote, outgoing{env: l.tcp.node.hello(0)})
+	_, err := w.write()
+	require.Error(t, err)
+	require.True(t, wrote.Load())
+	l.bytes -= w.pending()
+	begun := 0
+	for _, c := range calls {
+		if c.begun.Load() {
+			begun++
+		}
+	}
+	require.Equal(t, 2, begun)
+	require.Len(t, l.waiting, 3)
+	require.Same(t, calls[2], l.waiting[0].call)
+	require.Same(t, calls[4], l.waiting[2].call)
+	require.Equal(t, 3*l.waiting[0].queued(), l.bytes)
+	l.takeWaiting()
+	require.Zero(t, l.bytes)
+}
+
+// A request that arrives twice is served once.
+func TestRequestsAreServedOnce(t *testing.T) {
+	t.Parallel()
+	b := overTCP(t, Config{})
+	gate := make(chan struct{})
+	var begun atomic.Int32
+	b.Handle(1, func(context.Context, Peer, []byte) ([]byte, error) {
+		begun.Add(1)
+		<-gate
+		return nil, nil
+	})
+	b.Handle(2, func(context.Context, Peer, []byte) ([]byte, error) { return nil, nil })
+	conn := stranger(t, b.Addr(), Calls)
+	ask := asFrame(&Envelope{Codec: codec, Kind: Kind_KIND_REQUEST, Id: 7, Service: 1, Sender: "stranger", SenderIncarnation: 1})
+	_, err := conn.Write(append(ask, ask...))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return b.Dropped() == 1 && begun.Load() == 1 }, 2*time.Second, time.Millisecond)
+	close(gate)
+	require.NoError(t, b.Stop(t.Context()))
+	require.EqualValues(t, 1, begun.Load())
 }
