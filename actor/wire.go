@@ -68,7 +68,10 @@ func appendFixed(b []byte, field protowire.Number, v uint64) []byte {
 	return protowire.AppendFixed64(protowire.AppendTag(b, field, protowire.Fixed64Type), v)
 }
 
-var errNotUTF8 = errors.New("a text that is not UTF-8")
+var (
+	errNotUTF8 = errors.New("a text that is not UTF-8")
+	errNoField = errors.New("a field whose number is too large")
+)
 
 // decodeEnvelope sets env to what b encodes, as proto.Unmarshal does, but that
 // unknown fields are skipped, and that the payload points into b. A sender that
@@ -79,6 +82,9 @@ func decodeEnvelope(env *Envelope, b []byte, known string) error {
 		field, kind, n := protowire.ConsumeTag(b)
 		if n < 0 {
 			return protowire.ParseError(n)
+		}
+		if field > protowire.MaxValidNumber {
+			return errNoField
 		}
 		b = b[n:]
 		switch {
