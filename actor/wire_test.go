@@ -87,10 +87,11 @@ func TestEnvelopesAreDecodedAsProtobufDoes(t *testing.T) {
 func FuzzEnvelope(f *testing.F) {
 	f.Add(appendEnvelope(nil, &Envelope{Codec: 1, Kind: Kind_KIND_REQUEST, Id: 7, Service: 3, Sender: "a:1", SenderIncarnation: 9, Remaining: -1, Payload: []byte("x")}))
 	f.Add(appendEnvelope(nil, &Envelope{Codec: 1, Kind: Kind_KIND_REPLY, Id: 1 << 60, Status: Status_STATUS_FAILED, Text: "no", Size: 1, Limit: 2}))
-	f.Add([]byte{0x0b, 0x0c}) // a group
-	f.Add([]byte("\x80\x80\x80\x800\x80\x800")) // a number beyond those of fields
+	// A group, a text that is not UTF-8, a varint that is too long, a number beyond those of fields.
+	f.Add([]byte{0x0b, 0x0c})
 	f.Add([]byte{0x2a, 0x01, 0xff})
 	f.Add([]byte{0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x02})
+	f.Add([]byte("\x80\x80\x80\x800\x80\x800"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		likeProtobuf(t, b, "")
 		likeProtobuf(t, b, "a:1")
