@@ -335,7 +335,8 @@ func (h *Host) fetch(ctx context.Context, silo view.SiloID, k *wire.VariableKind
 	if err != nil || !changes {
 		return err
 	}
-	return h.queue.put(&entry{variable: h.table.make(id, k.Lattice), delta: answer.body, repaired: true}, true)
+	stays := isReplica(h.placing.Load().view, k, id, silo) // then it tells the others itself
+	return h.queue.put(&entry{variable: h.table.make(id, k.Lattice), delta: answer.body, repaired: stays}, true)
 }
 
 // all answers who became a replica with what is here of a kind, whether it is kept here now or not.
