@@ -39,6 +39,16 @@ type result struct {
 	Dir        string                     `json:"dir,omitempty"`
 }
 
+// strange says whether somebody will want to know why: a fault could not be made, or a takeover took too long.
+func (r *result) strange() bool {
+	for _, took := range r.Takeover {
+		if len(took) > 0 && slices.Max(took) > takeoverAtMost {
+			return true
+		}
+	}
+	return len(r.Missed) > 0
+}
+
 // run is one cluster, from its founding to its end, and what is done with it.
 type run struct {
 	name     string // for people
