@@ -239,20 +239,31 @@ func (c *Client) find(ctx context.Context) error {
 	}
 }
 
-// fetchServing fetches the view of the silo at addr, and says if nobody is up in it.
+// fetchServing fetches the first view, from the silo at addr. One in which nobody is up is not kept: it is that
+// of a silo which starts, and has not read all of its log yet.
 func (c *Client) fetchServing(ctx context.Context, addr string) error {
-	if err := c.fetchView(ctx, addr); err != nil {
-		return err
-	}
-	if len(c.views.Current().Living()) == 0 {
-		return errFounding
-	}
-	return nil
+	return c.fetch(ctx, addr, func(v *view.Table) error {
+		if len(v.Living()) == 0 {
+			return errFounding
+		}
+		return nil
+	})
 }
 
-var errFounding = errors.New("the cluster is still being founded")
+var errFounding = errors.New("the cluster is still being founded, or its silos are starting")
 
+// fetchView fetches a newer view from the silo at addr, if that has one.
 func (c *Client) fetchView(ctx context.Context, addr string) error {
+	return c.fetch(ctx, addr, func(v *view.Table) error {
+		if had := c.views.Current(); had != nil && !related(had, v) {
+			return errors.New("it is a silo of another cluster")
+		}
+		return nil
+	})
+}
+
+// fetch fetches a view that is newer than the one that is known, and keeps it if check has nothing against it.
+func (c *Client) fetch(ctx context.Context, addr string, check func(*view.Table) error) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	var known []byte
@@ -267,8 +278,8 @@ func (c *Client) fetchView(ctx context.Context, addr string) error {
 	if err != nil {
 		return err
 	}
-	if had := c.views.Current(); had != nil && !related(had, v) {
-		return errors.New("it is a silo of another cluster")
+	if err := check(v); err != nil {
+		return err
 	}
 	c.views.Set(v)
 	return nil

@@ -26,7 +26,9 @@ type Report struct {
 	// Leader is the address of the silo that leads the log, empty where none says so, and Term its reign.
 	Leader string `json:"leader"`
 	Term   uint64 `json:"term"`
-	Slots  int    `json:"slots"` // that there are
+	// LedgerLeader is the address of the silo that leads the log of atomic blocks, empty where none says so.
+	LedgerLeader string `json:"ledger_leader"`
+	Slots        int    `json:"slots"` // that there are
 	// Silos are the members of the newest view, and the stores of the log that are in no view, by address.
 	Silos []SiloReport `json:"silos"`
 	// Problems are what keeps the cluster from being healthy, each a sentence; none where it is.
@@ -57,6 +59,9 @@ type SiloReport struct {
 	Leads   bool   `json:"leads"`   // takes itself for the leader of the log
 	Term    uint64 `json:"term"`    // of the log, as it knows
 	Applied uint64 `json:"applied"` // position in the log
+	// LeadsLedger says that it takes itself for the leader of the log of atomic blocks, in LedgerTerm.
+	LeadsLedger bool   `json:"leads_ledger"`
+	LedgerTerm  uint64 `json:"ledger_term"`
 	// Grains is how many are active, by kind, where that was asked for.
 	Grains map[string]int `json:"grains,omitempty"`
 }
@@ -258,6 +263,7 @@ func (in *inspection) report() *Report {
 		}
 		if r := in.told[m.Addr]; r != nil && r.Silo == m.ID {
 			s.Version, s.View, s.Leads, s.Term, s.Applied = r.Version, r.View, r.Leads, r.Term, r.Applied
+			s.LeadsLedger, s.LedgerTerm = r.LeadsLedger, r.LedgerTerm
 			for _, k := range r.Kinds {
 				if s.Grains == nil {
 					s.Grains = map[string]int{}
@@ -304,6 +310,7 @@ func (s *SiloReport) missed() bool {
 func (r *Report) judge() {
 	wrong := func(format string, args ...any) { r.Problems = append(r.Problems, fmt.Sprintf(format, args...)) }
 	up, voters, leaders := 0, 0, 0
+	var ledgerTerm uint64
 	for _, s := range r.Silos {
 		if s.Log == LogVoter {
 			voters++
@@ -316,6 +323,9 @@ func (r *Report) judge() {
 			if s.Term >= r.Term {
 				r.Leader, r.Term = s.Addr, s.Term
 			}
+		}
+		if s.LeadsLedger && s.LedgerTerm >= ledgerTerm {
+			r.LedgerLeader, ledgerTerm = s.Addr, s.LedgerTerm
 		}
 		switch {
 		case !s.missed():

@@ -81,7 +81,7 @@ func TestOneSeedIsEnough(t *testing.T) {
 	w.client.seeds.asked = time.Time{}
 	require.ErrorAs(t, w.client.find(bounded(t, 200*time.Millisecond)), &none)
 	require.Contains(t, none.Reasons, "a:1")
-	require.Equal(t, "the cluster is still being founded", none.Reasons["b:1"])
+	require.Equal(t, errFounding.Error(), none.Reasons["b:1"])
 
 	many := ""
 	for i := range 30 {

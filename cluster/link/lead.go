@@ -19,6 +19,9 @@ type Leader struct {
 	// Self is this silo, whose requests go to Local without a message; "" on a client.
 	Self  view.SiloID
 	Local func(ctx context.Context, r *LeaderRequest) *LeaderReply
+	// Patience is how long one silo may take to answer, an entry to be applied: longer than an election. Default
+	// 2 seconds.
+	Patience time.Duration
 	// Hint tells who this node believes to lead, and where that is; nil on a client.
 	Hint func() (LeaderAt, bool)
 
@@ -55,6 +58,9 @@ func (l *Leader) Do(ctx context.Context, r *LeaderRequest) (*LeaderReply, error)
 			l.shun(to.ID, passed, err)
 			switch {
 			case errors.Is(err, wire.ErrUnknown) && r.Op == OpPropose, errors.Is(err, wire.ErrTooLarge):
+				if !passed && errors.Is(err, wire.ErrUnknown) {
+					l.last.Store(nil)
+				}
 				return nil, err
 			case err != nil:
 				refusal = err.Error()
@@ -130,7 +136,8 @@ func (l *Leader) shun(id view.SiloID, passed bool, err error) {
 	switch {
 	case passed && err != nil:
 		l.shunned.Store(nil)
-	case errors.Is(err, wire.ErrNotExecuted) && !errors.As(err, new(*actor.LimitReached)): // else it has too much to do
+	case errors.Is(err, context.DeadlineExceeded), // it stands still
+		errors.Is(err, wire.ErrNotExecuted) && !errors.As(err, new(*actor.LimitReached)): // else it has too much to do
 		l.shunned.Store(&shunned{id, time.Now().Add(shunTime)})
 	}
 }
@@ -141,7 +148,18 @@ func (l *Leader) ask(ctx context.Context, to LeaderAt, r *LeaderRequest, pass bo
 	}
 	request := *r
 	request.Pass = pass
-	return l.Peers.askLeader(ctx, to, &request)
+	bounded, cancel := context.WithTimeout(ctx, l.answerTime())
+	defer cancel()
+	return l.Peers.askLeader(bounded, to, &request)
+}
+
+// answerTime is how long one silo is waited for. A leader that stands still keeps its connections, and is not the
+// leader any more after an election: what it was asked is in doubt then, and others know more.
+func (l *Leader) answerTime() time.Duration {
+	if l.Patience > 0 {
+		return l.Patience
+	}
+	return 2 * time.Second
 }
 
 // askLeader asks a silo that may lead. The error is wire.ErrNotExecuted, wire.ErrTooLarge or wire.ErrUnknown.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/martinelli-go/martinelli/actor"
 	"github.com/martinelli-go/martinelli/cluster/view"
+	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
 // A silo that knows no leader, and whose guess is wrong, asks each of the others in turn, however many there are.
@@ -124,4 +125,32 @@ func TestWhatIsPassedOnMayBeInDoubt(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-asked; cancel() }()
 	require.Equal(t, LeaderInDoubt, p.PassOn(ctx, r, elsewhere()).Status)
+}
+
+// A leader that stands still keeps nobody for longer than it may take to answer: what it was asked to append is in
+// doubt then, and whoever leads by now is asked next.
+func TestALeaderThatStandsStill(t *testing.T) {
+	t.Parallel()
+	network := &actor.Network{}
+	leads(t, network, "b:1", func(ctx context.Context, r *LeaderRequest) *LeaderReply {
+		<-ctx.Done()
+		return taken(ctx, r)
+	})
+	leads(t, network, "c:1", taken)
+	views := &view.Holder{}
+	views.Set(view.Frozen(1, []string{"k"}, view.Member{Run: view.Run{ID: "b", Incarnation: 1}, Addr: "b:1", Kinds: []string{"k"}},
+		view.Member{Run: view.Run{ID: "c", Incarnation: 1}, Addr: "c:1", Kinds: []string{"k"}}))
+	l := &Leader{Peers: Peers{Node: node(t, network, "a:1"), Views: views, Service: ServicePropose}, Patience: 50 * time.Millisecond}
+	l.last.Store(&LeaderAt{"b", "b:1"})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := l.Do(ctx, &LeaderRequest{Op: OpPropose, Entry: []byte("e")})
+	require.ErrorIs(t, err, wire.ErrUnknown)
+	reply, err := l.Do(ctx, &LeaderRequest{Op: OpPropose, Entry: []byte("f")})
+	require.NoError(t, err)
+	require.Equal(t, []byte("taken"), reply.Result)
+
+	l.last.Store(&LeaderAt{"b", "b:1"}) // a read is asked again elsewhere at once
+	_, err = l.Do(ctx, &LeaderRequest{Op: OpValidate})
+	require.NoError(t, err)
 }

@@ -30,6 +30,11 @@ type Report struct {
 	Leads   bool
 	Term    uint64
 	Applied uint64
+	// Ledger is who leads the log of atomic blocks, as far as the silo knows: another group, of the same stores,
+	// whose leader may be another. LeadsLedger says whether it is the silo itself, LedgerTerm in which term.
+	Ledger      view.SiloID
+	LeadsLedger bool
+	LedgerTerm  uint64
 
 	Kinds []KindCount // where they were asked for
 
@@ -123,7 +128,9 @@ func (r *Report) Append(b []byte) []byte {
 		p = appendUint(p, 3, uint64(max(x.Silent, 0)))
 		b = appendBytes(b, 12, appendUint(p, 4, protowire.EncodeBool(x.Condemned)))
 	}
-	return b
+	b = appendText(b, 13, string(r.Ledger))
+	b = appendUint(b, 14, protowire.EncodeBool(r.LeadsLedger))
+	return appendUint(b, 15, r.LedgerTerm)
 }
 
 // DecodeReport decodes a report.
@@ -164,6 +171,13 @@ func DecodeReport(b []byte) (*Report, error) {
 			var x ReportSuspect
 			x, err = decodeReportSuspect(f)
 			r.Suspects = append(r.Suspects, x)
+		case 13:
+			text, err = f.String()
+			r.Ledger = view.SiloID(text)
+		case 14:
+			r.LeadsLedger, err = f.Bool()
+		case 15:
+			r.LedgerTerm, err = f.Uint()
 		}
 		return err
 	})

@@ -10,7 +10,7 @@ import (
 )
 
 var report = &Report{
-	Silo: "a", Cluster: "c", Version: "v1.2.3", View: 7, Slots: 4096, Leader: "b", Leads: true, Term: 3, Applied: 99,
+	Silo: "a", Cluster: "c", Version: "v1.2.3", View: 7, Slots: 4096, Leader: "b", Leads: true, Term: 3, Applied: 99, Ledger: "b", LeadsLedger: true, LedgerTerm: 4,
 	Members:  []ReportMember{{ID: "a", Addr: "a:1", Incarnation: 1 << 60, State: "up", Slots: 4096, Moving: 3, Since: 6, Labels: []view.Pair{{Name: "zone", Value: "x"}, {}}, Log: Voter}, {ID: "b", Addr: "b:1", State: "down", Log: NonVoter}},
 	Suspects: []ReportSuspect{{ID: "b", Votes: 2, Silent: 3 * time.Second, Condemned: true}, {}},
 	Kinds:    []KindCount{{"bank.Account", 12}, {"x", 0}},

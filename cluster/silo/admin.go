@@ -199,8 +199,11 @@ func (s *run) removeStore(ctx context.Context, from actor.Peer, r *link.AdminReq
 	case inView && known.Alive() && !r.Force:
 		return refused(link.AdminLiving, "silo %s is %s: drain it first; if it cannot be reached, wait until the others have found it dead, or force the removal, which cuts its calls off", known.Addr, known.State)
 	}
-	if inLog && store.Voter {
-		if missing, few := s.minority(members, string(r.Silo)); few {
+	data, _ := s.group.Members()
+	inLedger, _ := data.Find(string(r.Silo))
+	if store.Voter || inLedger.Voter {
+		since := time.Now().Add(-s.config.Lease / 2)
+		if missing, few := minority(string(s.id), string(r.Silo), since, members, data); few {
 			return refused(link.AdminMajority, "of the silos that vote in the log without this one, most would be missing (%s do not answer), and nothing could be decided any more: start those again from their directories first", orNone(missing))
 		}
 	}
@@ -217,22 +220,33 @@ func (s *run) removeStore(ctx context.Context, from actor.Peer, r *link.AdminReq
 	return &link.AdminReply{Status: link.AdminOK}
 }
 
-// minority says whether most voters would be missing if one were none any more, and who is now.
-func (s *run) minority(members consensus.Members, without string) (missing []string, few bool) {
-	voters := 0
-	for _, m := range members.List {
-		if !m.Voter || m.ID == without {
-			continue
-		}
-		voters++
-		if m.ID != string(s.id) && time.Since(m.LastContact) > s.config.Lease/2 {
-			missing = append(missing, m.Addr)
-			if addr, err := siloAddr(m.Addr); err == nil {
-				missing[len(missing)-1] = addr
+// minority says whether most voters of a log, the views' or the ledger's, would be missing if one were none any
+// more, and who has not been heard of since then. The leader of the views hears all that belong to the cluster, the
+// ledger's may be another: who is in the ledger alone, forgotten by the views, is missing there.
+func minority(self, without string, since time.Time, views, ledger consensus.Members) (missing []string, few bool) {
+	for _, log := range []consensus.Members{views, ledger} {
+		voters, lost := 0, 0
+		for _, m := range log.List {
+			if !m.Voter || m.ID == without {
+				continue
+			}
+			voters++
+			known, _ := views.Find(m.ID)
+			if m.ID == self || m.LastContact.After(since) || known.LastContact.After(since) {
+				continue
+			}
+			lost++
+			addr, err := siloAddr(m.Addr)
+			if err != nil {
+				addr = m.Addr
+			}
+			if !slices.Contains(missing, addr) {
+				missing = append(missing, addr)
 			}
 		}
+		few = few || 2*(voters-lost) <= voters
 	}
-	return missing, 2*(voters-len(missing)) <= voters
+	return missing, few
 }
 
 func orNone(names []string) string {

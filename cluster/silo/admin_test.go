@@ -2,10 +2,12 @@ package silo
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/martinelli-go/martinelli/actor"
+	"github.com/martinelli-go/martinelli/cluster/consensus"
 )
 
 // Who may give orders has shown something, or is on the same machine.
@@ -37,4 +39,38 @@ func TestWhoOperates(t *testing.T) {
 	}
 	err := Config{Operators: []string{"ops"}}.check()
 	require.ErrorContains(t, err, "Config.Operators")
+}
+
+// A removal must leave a majority of those that answer in both logs, whose voters may differ.
+func TestNoLogLosesItsMajority(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	log := func(voters ...string) (m consensus.Members) {
+		for _, id := range voters {
+			member := consensus.Member{Server: consensus.Server{ID: id, Addr: id + ":2"}, Voter: true}
+			if id != "self" && id != "dead" && id != "forgotten" {
+				member.LastContact = now
+			}
+			m.List = append(m.List, member)
+		}
+		return m
+	}
+	since := now.Add(-time.Second)
+	few := func(views, ledger consensus.Members) bool {
+		_, few := minority("self", "gone", since, views, ledger)
+		return few
+	}
+	all := log("self", "a", "gone")
+	require.False(t, few(all, all))
+	require.True(t, few(log("self", "dead", "gone"), all))
+	require.True(t, few(all, log("self", "dead", "gone")), "the ledger stops")
+	require.True(t, few(all, log("self", "forgotten", "gone")), "nobody hears of it any more")
+	require.False(t, few(all, log("self", "a", "forgotten", "gone")))
+
+	led := all
+	led.List = append([]consensus.Member(nil), all.List...)
+	led.List[1].LastContact = time.Time{} // another leads the ledger
+	require.False(t, few(all, led), "the leader of the views hears it")
+	missing, _ := minority("self", "gone", since, log("self", "dead", "gone"), log("dead", "gone"))
+	require.Equal(t, []string{"dead:1"}, missing)
 }

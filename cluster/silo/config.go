@@ -226,6 +226,9 @@ func (c Config) checkPorts(addrs []string) error {
 
 // source is where the addresses of Join come from.
 func (c Config) source() (discovery.Source, error) {
+	if c.Expect > 1 && c.Join == "" {
+		return nil, &ConfigError{"Expect", fmt.Sprintf("is %d, and Join is empty: say there where the others are, or leave Expect out", c.Expect)}
+	}
 	if c.Join == "" {
 		return discovery.Static{cmp.Or(c.Advertise, c.Listen)}, nil
 	}

@@ -153,9 +153,10 @@ func TestOneSeedOfManyIsEnough(t *testing.T) {
 func TestJoinsThatCannotWork(t *testing.T) {
 	t.Parallel()
 	for want, c := range map[string]silo.Config{
-		"Config.Expect: is 3":        {Join: "a:1,b:1", Expect: 3},
-		"Config.Expect: is negative": {Expect: -1},
-		"Config.Join: \"a;b\"":       {Join: "a;b"},
+		"Config.Expect: is 3":                    {Join: "a:1,b:1", Expect: 3},
+		"Config.Expect: is negative":             {Expect: -1},
+		"Config.Expect: is 2, and Join is empty": {Expect: 2},
+		"Config.Join: \"a;b\"":                   {Join: "a;b"},
 	} {
 		c.Network, c.Advertise = silo.NewNetwork(), "a:1"
 		_, err := silo.Start(within(t, 10*time.Second), c)

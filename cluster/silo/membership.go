@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -326,47 +325,6 @@ func (m *membership) is(from actor.Peer, run view.Run) bool {
 
 func (m *membership) refuse(what string, from actor.Peer, err error) {
 	m.log.Debug("refused: "+what, "from", from.Addr, "error", err)
-}
-
-// leave gives everything away, and returns when the silo has left the view, when there is nobody who could
-// take anything, when the silo is cut off, or with ctx.
-func (m *membership) leave(ctx context.Context) {
-	m.step(view.Stop{})
-	tick := time.NewTicker(m.tickEvery())
-	defer tick.Stop()
-	for cutOff := 0; ; {
-		if !m.somebodyElse() {
-			return
-		}
-		if m.Standing().Leased(m.now()) {
-			cutOff = 0
-		} else if cutOff++; time.Duration(cutOff)*m.tickEvery() > m.times.Wait() {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-m.left:
-			return
-		case <-m.removed:
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// hasLeft says that the silo has left the view as it wanted to.
-func (m *membership) hasLeft() bool {
-	select {
-	case <-m.left:
-		return true
-	default:
-		return false
-	}
-}
-
-func (m *membership) somebodyElse() bool {
-	return slices.ContainsFunc(m.views.Current().Members, func(o view.Member) bool { return o.State == view.Active && o.ID != m.self.ID })
 }
 
 // expel has the leader remove a store for good: its run, if one lives, when its lease has run out, then its

@@ -24,10 +24,12 @@ func (s *run) serveReport(_ context.Context, _ actor.Peer, payload []byte) ([]by
 	}
 	f, _ := s.store.Founded() // else this is not served
 	stats := s.council.Stats()
+	decides, _ := s.group.Leadership() // who leads the ledger
 	v := s.views.Current()
 	r := &link.Report{
 		Silo: s.id, Cluster: f.ClusterID, Version: version(), View: v.Number, Slots: view.Slots * v.Pools(),
 		Leader: view.SiloID(stats.Leadership.Leader.ID), Leads: stats.Leadership.Self, Term: stats.Leadership.Term, Applied: stats.Applied,
+		Ledger: view.SiloID(decides.Leader.ID), LeadsLedger: decides.Self, LedgerTerm: decides.Term,
 	}
 	// A store that has gone from the views is a member of the cluster until the ledger does without it too.
 	stores, ledger := s.members()

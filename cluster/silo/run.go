@@ -343,6 +343,12 @@ func (s *run) host(context.Context) (err error) {
 	s.node.HandleNotify(link.ServiceBlocks, s.notice)
 	s.node.Handle(link.ServiceStatus, s.serveStatus)
 	s.node.Handle(link.ServiceVariables, s.serveVariables)
+	s.node.Handle(link.ServiceRepairs, func(ctx context.Context, from actor.Peer, b []byte) ([]byte, error) {
+		if !from.Silo {
+			return nil, errSilosOnly
+		}
+		return s.variables.ServeRequest(ctx, s.siloAt(from), b)
+	})
 	for _, service := range []actor.Service{link.ServiceReplicas, link.ServiceRepairs} {
 		s.node.HandleNotify(service, func(from actor.Peer, b []byte) {
 			if id := s.siloAt(from); id != "" {

@@ -66,7 +66,7 @@ func (s *run) reached(ctx context.Context, seeds []string, of string) ([]string,
 			strangers = append(strangers, h.addr)
 		case h.answer.ClusterID != "":
 			if members = append(members, h.addr); len(members) == 1 {
-				defer time.AfterFunc(seedGrace, enough).Stop()
+				time.AfterFunc(seedGrace, enough) // if it has not ended by itself
 			}
 		default:
 			others = append(others, h.addr)

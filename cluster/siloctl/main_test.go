@@ -27,9 +27,9 @@ var rewrite = flag.Bool("rewrite", false, "write what is printed into testdata")
 
 // healthy and broken are clusters of three silos.
 var healthy = cluster.Report{
-	Cluster: "7f3a", View: 12, Leader: "10.0.0.2:7000", Term: 4, Slots: 4096, Problems: []string{},
+	Cluster: "7f3a", View: 12, Leader: "10.0.0.2:7000", Term: 4, LedgerLeader: "10.0.0.1:7000", Slots: 4096, Problems: []string{},
 	Silos: []cluster.SiloReport{
-		{ID: "s1", Addr: "10.0.0.1:7000", Incarnation: 1763771000000000001, State: "active", Since: 3, Log: "voter", Labels: map[string]string{"zone": "a", "rack": "7"}, Slots: 1366, Version: "v0.1.0", View: 12, Term: 4, Applied: 90, Grains: map[string]int{"wine.User": 10, "wine.Cellar": 3}},
+		{ID: "s1", Addr: "10.0.0.1:7000", Incarnation: 1763771000000000001, State: "active", Since: 3, Log: "voter", Labels: map[string]string{"zone": "a", "rack": "7"}, Slots: 1366, Version: "v0.1.0", View: 12, Term: 4, Applied: 90, LeadsLedger: true, LedgerTerm: 6, Grains: map[string]int{"wine.User": 10, "wine.Cellar": 3}},
 		{ID: "s2", Addr: "10.0.0.2:7000", Incarnation: 1763771000000000002, State: "active", Since: 4, Log: "voter", Slots: 1365, Version: "v0.1.0", View: 12, Leads: true, Term: 4, Applied: 91, Grains: map[string]int{"wine.User": 12}},
 		{ID: "s3", Addr: "10.0.0.3:7000", Incarnation: 1763771000000000003, State: "active", Since: 5, Log: "non-voter", Slots: 1365, Moving: 12, Version: "v0.1.0", View: 12, Term: 4, Applied: 91},
 	},
@@ -182,6 +182,7 @@ func TestRealSilo(t *testing.T) {
 	var r cluster.Report
 	require.NoError(t, json.Unmarshal([]byte(got.stdout), &r))
 	require.Equal(t, s.Addr(), r.Leader)
+	require.Equal(t, s.Addr(), r.LedgerLeader)
 	require.Equal(t, map[string]int{"bank.Account": 1}, r.Silos[0].Grains)
 
 	require.NoError(t, s.Stop(ctx))

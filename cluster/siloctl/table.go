@@ -26,7 +26,11 @@ func printStatus(w io.Writer, r *cluster.Report) {
 	if r.Leader != "" {
 		leader = fmt.Sprintf("%s, term %d", printable(r.Leader), r.Term)
 	}
-	fmt.Fprintf(w, "cluster  %s\nhealth   %s\nview     %d\nleader   %s\n\n", printable(r.Cluster), health, r.View, leader)
+	ledger := "nobody"
+	if r.LedgerLeader != "" {
+		ledger = printable(r.LedgerLeader)
+	}
+	fmt.Fprintf(w, "cluster  %s\nhealth   %s\nview     %d\nleader   %s\nledger   %s\n\n", printable(r.Cluster), health, r.View, leader, ledger)
 	t := newTable("silo", "state", "answers", "view", "applied", "slots", "version")
 	for _, s := range r.Silos {
 		row := table.Row{printable(s.Addr), printable(s.State), "yes", s.View, s.Applied, s.Slots, printable(s.Version)}
@@ -44,6 +48,9 @@ func printMembers(w io.Writer, r *cluster.Report) {
 		log := s.Log
 		if s.Leads {
 			log += ", leads"
+		}
+		if s.LeadsLedger {
+			log += ", leads the ledger"
 		}
 		incarnation, since := none, none
 		if s.Since != 0 {

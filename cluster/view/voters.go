@@ -83,7 +83,7 @@ type survey struct {
 	servers map[SiloID]Server
 	serving []Server // voters that are members and stay; founders that have not come yet, too
 	leaving []Server // voters that leave
-	dead    []Server // voters whose last run has ended
+	dead    []Server // voters whose last run has ended, and those that are gone
 	ready   []Server // non-voters that may be promoted
 	want    int      // voters
 }
@@ -110,7 +110,7 @@ func (e Electorate) survey() survey {
 		s.servers[v.ID] = v
 		m, known := e.Table.Member(v.ID)
 		switch {
-		case v.Voting && known && !m.Alive():
+		case v.Voting && (known && !m.Alive() || !known && e.gone(v.ID)): // gone, and forgotten by the view
 			s.dead = append(s.dead, v)
 		case v.Voting && m.State == Leaving:
 			s.leaving = append(s.leaving, v)

@@ -245,3 +245,17 @@ func TestNewAddresses(t *testing.T) {
 	require.Equal(t, member(1, 1).Addr, c.servers[1].Addr)
 	require.Equal(t, 2, c.voters())
 }
+
+// A voter that the view has forgotten, and that is gone, does not count as serving for ever.
+func TestAForgottenVoterLosesItsVote(t *testing.T) {
+	t.Parallel()
+	c := newCouncil(t, 3)
+	for n := range 3 {
+		c.join(n, 1, "k")
+	}
+	require.Empty(t, c.settle())
+	c.servers = append(c.servers, Server{"forgotten-x", "x:1", true})
+	require.NotContains(t, c.settle(), "demote x", "it may be a founder that is still to come")
+	c.gone["forgotten-x"] = true
+	require.Equal(t, []string{"demote x", "remove x"}, c.settle())
+}

@@ -82,7 +82,7 @@ func (h *Host) here(ctx context.Context, by *activation, to wire.ID, inv wire.In
 	for {
 		a, refused := h.reach(to, kind.Grain())
 		if refused != nil {
-			return h.declined(to, name, refused)
+			return false, refused, nil
 		}
 		if r.from == nil && h.draining.Load() {
 			return true, nil, &wire.CallError{To: to, Method: name, Cause: wire.ErrNotExecuted, Detail: "this silo is stopping"}
@@ -109,7 +109,7 @@ func (h *Host) here(ctx context.Context, by *activation, to wire.ID, inv wire.In
 				return true, nil, &link.Stale{CallError: wire.CallError{To: to, Method: name, Cause: wire.ErrFenced, Detail: stale.Error()}}
 			}
 			if _, ok := refused.(*view.Refusal); ok {
-				return h.declined(to, name, refused)
+				return false, refused, nil
 			}
 			return true, nil, err
 		}
@@ -126,16 +126,6 @@ var errNotHosted = errors.New("this silo does not host the kind")
 func (h *Host) holds(id wire.ID) bool {
 	owner, ok := h.Standing().Table().Owner(id)
 	return ok && owner.ID == h.Self
-}
-
-// declined is what becomes of a call that this silo does not serve. One of a grain that it holds, without a
-// lease, would be refused for as long as its caller is willing to wait.
-func (h *Host) declined(to wire.ID, method string, refused error) (done bool, _, err error) {
-	r := (*view.Refusal)(nil)
-	if errors.As(refused, &r) && r.Reason == view.NoLease && r.Holder.ID == h.Self {
-		return true, nil, &wire.CallError{To: to, Method: method, Cause: wire.ErrNoLease, Detail: refused.Error()}
-	}
-	return false, refused, nil
 }
 
 // notRun looks after a call that did not run: the error is to be passed on, nil where the activation has

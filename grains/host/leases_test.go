@@ -24,6 +24,7 @@ import (
 type kept struct {
 	*world
 	clock    atomic.Int64
+	looks    atomic.Int64 // at the clock
 	mu       sync.Mutex
 	registry *view.Registry
 	keepers  []*view.Keeper
@@ -34,7 +35,7 @@ func keep(t *testing.T, silos, joined int, faults ...host.Fault) *kept {
 	k := &kept{world: unseen(t, silos, faults...), registry: view.NewRegistry()}
 	k.clock.Store(int64(time.Second))
 	for _, n := range k.silos {
-		n.clock = func() time.Duration { return time.Duration(k.clock.Load()) }
+		n.clock = func() time.Duration { k.looks.Add(1); return time.Duration(k.clock.Load()) }
 		keeper, err := view.NewKeeper(view.KeeperConfig{Member: k.member(n), MaxSealed: view.Slots})
 		require.NoError(t, err)
 		k.keepers = append(k.keepers, keeper)
@@ -292,4 +293,21 @@ func TestLeaseThatRunsOutInTheQueue(t *testing.T) {
 		require.Error(t, err)
 	}
 	require.Equal(t, 1, k.ran(k.silos[0]))
+}
+
+// A silo that is without a lease for a moment refuses no call of its own for that: it waits for as long as calls
+// from elsewhere do.
+func TestCallsOfTheSiloWaitForItsLease(t *testing.T) {
+	t.Parallel()
+	k := keep(t, 1, 1)
+	ctx, a := within(t, 20*time.Second), k.key(0, 0)
+	require.NoError(t, k.call(ctx, k.silos[0], a, nothing))
+	k.lapse()
+	require.ErrorIs(t, k.call(ctx, k.silos[0], a, nothing), grains.ErrNoLease, "in the end")
+	k.silos[0].host.Router.Patience = time.Minute
+	called, looks := make(chan error, 1), k.looks.Load()
+	go func() { called <- k.call(ctx, k.silos[0], a, nothing) }()
+	soon(t, "it is looked whether there is a lease", func() bool { return k.looks.Load() > looks })
+	k.renew()
+	require.NoError(t, <-called)
 }

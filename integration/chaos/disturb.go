@@ -53,7 +53,7 @@ func (r *run) calmUntil() (until time.Duration) {
 // inject makes one fault, and ends it.
 func (r *run) inject(ctx context.Context, f fault) {
 	if f.Kind == killedLead {
-		leader, err := r.leader(ctx)
+		leader, err := r.eitherLeader(ctx)
 		if err != nil {
 			r.missed(f, err)
 			return

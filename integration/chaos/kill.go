@@ -22,7 +22,7 @@ type takeovers struct {
 	took map[string][]time.Duration // from the kill to the first answer elsewhere, by "silo" and "leader"
 }
 
-// killing kills a silo under load, the leader of the log and another one in turn, and measures for each
+// killing kills a silo under load, the leader of a log, the views' and the blocks' in turn, and another one alternately, and measures for each
 // grain that it held how long it takes until that answers elsewhere.
 func killing(ctx context.Context, e *experiment) error {
 	t := &takeovers{took: map[string][]time.Duration{}}
@@ -51,7 +51,11 @@ func (t *takeovers) kill(ctx context.Context, r *run, round int) error {
 		return err
 	}
 	hold(ctx, 2*time.Second)
-	victim, err := r.leader(ctx)
+	leads := r.leader
+	if round%4 == 2 {
+		leads = r.ledgerLeader
+	}
+	victim, err := leads(ctx)
 	if err != nil {
 		return err
 	}

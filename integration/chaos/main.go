@@ -35,7 +35,8 @@
 //
 // It ends with a table of bars, which it writes to integration/results/chaos.json too. It exits 0 when it
 // could run, even if a bar is missed, and says so plainly; 1 when it could not; 2 for flags that it does
-// not know. A run that shows a violation leaves its histories, journals and logs behind, and says where.
+// not know. A run that shows a violation, or in which a takeover took too long or a fault could not be made,
+// leaves its histories, journals and logs behind, and says where.
 //
 // It wants Linux: the proxies listen on addresses of 127.0.0.0/8.
 package main
@@ -241,7 +242,7 @@ func one(ctx context.Context, o *options, seed uint64, results string, say func(
 	if err != nil {
 		return nil, fmt.Errorf("%w (logs are in %s)", err, dir)
 	}
-	if len(res.Violations) > 0 || o.keep {
+	if len(res.Violations) > 0 || res.strange() || o.keep {
 		res.Dir = dir
 		return res, r.dropData()
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -123,4 +124,15 @@ func TestHistoriesAreWritten(t *testing.T) {
 	var read operation
 	require.NoError(t, json.Unmarshal(lines[0], &read))
 	require.Equal(t, *ops[0], read)
+}
+
+// Of a seed in which something was strange, it is said where its files are, without a violation too.
+func TestStrangeSeedsSayWhereTheirFilesAre(t *testing.T) {
+	t.Parallel()
+	require.False(t, (&result{Takeover: map[string][]time.Duration{"silo": {takeoverAtMost}}}).strange())
+	require.True(t, (&result{Missed: []string{"no turn began"}}).strange())
+	slow := &result{Takeover: map[string][]time.Duration{"silo": {time.Second}, "leader": {takeoverAtMost + 1}}, Dir: "over-there"}
+	require.True(t, slow.strange())
+	notes := strings.Join(seedsOf(&options{}, []*result{slow}).Notes, "\n")
+	require.Contains(t, notes, "over-there")
 }

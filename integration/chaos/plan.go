@@ -15,7 +15,7 @@ type kind string
 // The kinds.
 const (
 	killed     kind = "kill"          // SIGKILL of any silo, and a restart
-	killedLead kind = "kill-leader"   // SIGKILL of the leader of the log, and a restart
+	killedLead kind = "kill-leader"   // SIGKILL of the leader of one log, in turn, and a restart
 	restarted  kind = "restart"       // a stop by request, and a start
 	paused     kind = "pause"         // SIGSTOP for 1 s at most: nobody need notice
 	pausedLong kind = "pause-long"    // SIGSTOP for longer than a silo may be silent

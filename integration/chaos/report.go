@@ -72,7 +72,7 @@ func seedsOf(o *options, results []*result) *report.Section {
 			}
 			s.Notes = append(s.Notes, fmt.Sprintf("seed %d: VIOLATION: %s:\n    %s", res.Seed, v.Check, v.Detail))
 		}
-		if len(res.Violations) > 0 {
+		if len(res.Violations) > 0 || res.Dir != "" {
 			s.Notes = append(s.Notes, fmt.Sprintf("seed %d: histories, journals and logs are in %s; once more: %s", res.Seed, res.Dir, again(o, res.Seed)))
 		}
 	}

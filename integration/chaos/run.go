@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/martinelli-go/martinelli/cluster"
@@ -38,6 +39,16 @@ type result struct {
 	Dir        string                     `json:"dir,omitempty"`
 }
 
+// strange says whether somebody will want to know why: a fault could not be made, or a takeover took too long.
+func (r *result) strange() bool {
+	for _, took := range r.Takeover {
+		if len(took) > 0 && slices.Max(took) > takeoverAtMost {
+			return true
+		}
+	}
+	return len(r.Missed) > 0
+}
+
 // run is one cluster, from its founding to its end, and what is done with it.
 type run struct {
 	name     string // for people
@@ -59,6 +70,7 @@ type run struct {
 	ops       []*operation // all, once the script is over
 
 	faulting sync.WaitGroup
+	asked    atomic.Uint64 // how often a leader to be killed was asked for
 	mu       sync.Mutex
 	result   result
 	spans    []span
@@ -306,13 +318,30 @@ func (r *run) settled(ctx context.Context, n int) (map[int]int64, error) {
 	}
 }
 
-// leader asks the silos who leads the log.
+// leader asks the silos who leads the log of the views.
 func (r *run) leader(ctx context.Context) (int, error) {
+	return r.leaderOf(ctx, func(report *cluster.Report) string { return report.Leader })
+}
+
+// eitherLeader asks who leads one of the two logs: that of the views, or, every second time, that of blocks.
+func (r *run) eitherLeader(ctx context.Context) (int, error) {
+	if r.asked.Add(1)%2 == 1 {
+		return r.leader(ctx)
+	}
+	return r.ledgerLeader(ctx)
+}
+
+// ledgerLeader asks the silos who leads the log of blocks.
+func (r *run) ledgerLeader(ctx context.Context) (int, error) {
+	return r.leaderOf(ctx, func(report *cluster.Report) string { return report.LedgerLeader })
+}
+
+func (r *run) leaderOf(ctx context.Context, of func(*cluster.Report) string) (int, error) {
 	bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	for bounded.Err() == nil {
 		if report, err := r.load.clients[0].Inspect(bounded, cluster.Inspection{}); err == nil {
-			if i := slices.Index(r.addrs, report.Leader); i >= 0 {
+			if i := slices.Index(r.addrs, of(report)); i >= 0 {
 				return i + 1, nil
 			}
 		}

@@ -28,17 +28,21 @@ func NewClient(views *view.Holder, kinds map[string]wire.Kind, requests Transpor
 
 // Mutate applies an operation at the first replica that is up and takes it. See Host.Mutate.
 func (c *Client) Mutate(ctx context.Context, id wire.ID, op []byte) error {
-	return c.mutate(ctx, id, op, "")
+	return patiently(ctx, func() error { return c.mutate(ctx, id, op, "") })
 }
 
 // Prepare adds to an operation what it observes at a replica. See Host.Prepare.
-func (c *Client) Prepare(ctx context.Context, id wire.ID, op []byte) ([]byte, error) {
-	return c.prepare(ctx, id, op, "")
+func (c *Client) Prepare(ctx context.Context, id wire.ID, op []byte) (prepared []byte, err error) {
+	err = patiently(ctx, func() (err error) {
+		prepared, err = c.prepare(ctx, id, op, "")
+		return err
+	})
+	return prepared, err
 }
 
 // Read calls use with a copy of the object at a replica.
 func (c *Client) Read(ctx context.Context, id wire.ID, use func(wire.Object)) error {
-	return c.read(ctx, id, use, "")
+	return patiently(ctx, func() error { return c.read(ctx, id, use, "") })
 }
 
 // Keys returns the keys of a family that hold something, sorted. See Host.Keys.
@@ -52,7 +56,7 @@ func (c *Client) RemoteHashes(ctx context.Context, silo view.SiloID, kind string
 		return nil, err
 	}
 	hashes := map[string]uint64{}
-	err := c.pages(ctx, silo, opHashes, kind, func(i item) { hashes[i.key] = i.hash })
+	err := c.pages(ctx, silo, request{op: opHashes, kind: kind}, func(i item) { hashes[i.key] = i.hash })
 	if err != nil {
 		return nil, fmt.Errorf("hashes of %s: %w", kind, err)
 	}
@@ -109,17 +113,18 @@ func (c *Client) atReplica(ctx context.Context, r request, self view.SiloID, har
 	}
 	var tried []string
 	var last error
+	var fresh *NotCounted // a replica refused because it is new
 	for _, s := range v.Replicas(id, k.Replicas) {
 		if !s.Alive() || s.ID == self {
 			tried = append(tried, s.Addr+" is "+state(s))
 			continue
 		}
 		answer, err := c.ask(ctx, s.ID, payload)
-		notExecuted := errors.Is(err, wire.ErrNotExecuted) && !errors.Is(err, wire.ErrUnknown)
+		errors.As(err, &fresh)
 		switch {
 		case err == nil:
 			return answer, nil
-		case notExecuted, answered(err) && errors.Is(err, wire.ErrNoSuchKind):
+		case notExecuted(err), answered(err) && errors.Is(err, wire.ErrNoSuchKind):
 		case answered(err), errors.Is(err, wire.ErrTooLarge):
 			return reply{}, fmt.Errorf("variable %v at silo %s: %w", id, s.Addr, err)
 		case ctx.Err() != nil, !harmless:
@@ -135,6 +140,9 @@ func (c *Client) atReplica(ctx context.Context, r request, self view.SiloID, har
 		return reply{}, fmt.Errorf("variable %v: %w", id, last)
 	}
 	err = &wire.CallError{To: id, Cause: wire.ErrNotExecuted, Detail: fmt.Sprintf("no replica served it (%s)", strings.Join(tried, "; "))}
+	if fresh != nil {
+		err = fmt.Errorf("%w: %w", err, fresh)
+	}
 	if ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", err, ctx.Err())
 	}
@@ -158,8 +166,7 @@ func (c *Client) ask(ctx context.Context, silo view.SiloID, payload []byte) (rep
 }
 
 // pages calls each with all items that a silo answers a request with.
-func (c *Client) pages(ctx context.Context, silo view.SiloID, op uint64, kind string, each func(item)) error {
-	r := request{op: op, kind: kind}
+func (c *Client) pages(ctx context.Context, silo view.SiloID, r request, each func(item)) error {
 	for {
 		page, err := c.ask(ctx, silo, r.append(nil))
 		if err != nil {
@@ -211,7 +218,7 @@ func (c *Client) keys(ctx context.Context, family string, self view.SiloID, here
 		default:
 			asking.Go(func() {
 				var theirs []string
-				err := c.pages(ctx, s.ID, opKeys, family, func(i item) { theirs = append(theirs, i.key) })
+				err := c.pages(ctx, s.ID, request{op: opKeys, kind: family}, func(i item) { theirs = append(theirs, i.key) })
 				mu.Lock()
 				defer mu.Unlock()
 				if err != nil {

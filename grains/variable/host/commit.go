@@ -21,10 +21,12 @@ const (
 
 // entry is one thing that waits for the disk.
 type entry struct {
-	variable *variable // nil: nothing to write, only to be told when all before is durable
+	variable *variable // nil: nothing to write but settled, only to be told when all before is durable
 	delta    []byte
 	own      []byte     // nil: unchanged
 	ticket   uint64     // the machine's, for what it has joined already; 0: to be joined when durable
+	repaired bool       // others have it: it is not sent to them, and passes find where that is wrong
+	settled  []byte     // who kept variables when all was heard; nil: unchanged
 	at       *placing   // by which a writer found this silo to be a replica; nil: nobody asked
 	done     chan error // told once; nil: nobody waits. Capacity 1.
 
@@ -33,7 +35,7 @@ type entry struct {
 	err     error
 }
 
-func (e *entry) size() int { return len(e.delta) + len(e.own) + 64 }
+func (e *entry) size() int { return len(e.delta) + len(e.own) + len(e.settled) + 64 }
 
 // queue is what waits for the disk, in order.
 type queue struct {
@@ -148,6 +150,9 @@ func (h *Host) write(batch []*entry) error {
 	own := map[*variable][]byte{}
 	for _, e := range batch {
 		v := e.variable
+		if e.settled != nil {
+			_ = b.Set(keepersKey, e.settled, nil)
+		}
 		if v == nil {
 			continue
 		}
@@ -197,7 +202,8 @@ func (h *Host) publish(batch []*entry) {
 				h.step(replica.Logged{Ticket: e.ticket})
 			}
 		case len(e.novelty) > 0:
-			if len(e.novelty) <= h.cfg.Limit-slack { // what is larger, Apply brought, here as elsewhere
+			h.machine.Add(e.variable.id, e.variable)
+			if len(e.novelty) <= h.cfg.Limit-slack && !e.repaired { // what is larger, Apply brought, here as elsewhere
 				h.step(replica.Local{Key: e.variable.id, Novelty: e.novelty})
 			}
 			h.changed = append(h.changed, change{e.variable.id, e.novelty})

@@ -37,8 +37,8 @@ type Config struct {
 
 	// Requests carries operations and reads, Replicas the novelties.
 	Requests, Replicas Transport
-	// Repairs carries what compares and transfers states, which is large and never urgent. Default:
-	// Replicas.
+	// Repairs carries what compares and transfers states, which is large and never urgent: notifications and
+	// requests. Default: the notifications Replicas does, and the requests Requests does.
 	Repairs Transport
 
 	// Dir is the directory of the store; "" keeps everything in memory.
@@ -48,7 +48,8 @@ type Config struct {
 	FS vfs.FS
 	// Limit is the most bytes of one message; default 4 MiB. A single delta is a little smaller.
 	Limit int
-	// RepairLimit is the same of what Repairs carries: a state that is larger reaches no new replica.
+	// RepairLimit is the same of what Repairs carries: a state that is larger reaches no new replica, and is
+	// not handed over by a former one.
 	// Default Limit.
 	RepairLimit int
 	// Now is the clock of timestamps; default time.Now.
@@ -66,6 +67,19 @@ type Config struct {
 type hooks struct {
 	skipOwn bool // do not store what this store keeps about a variable
 	ackNow  bool // answer writers before the disk has
+
+	countAtOnce bool // a new replica serves before it has heard from those before it
+}
+
+// both sends requests by one transport and notifications by another.
+type both struct{ requests, notifications Transport }
+
+func (b both) Request(ctx context.Context, to view.SiloID, payload []byte) ([]byte, error) {
+	return b.requests.Request(ctx, to, payload)
+}
+
+func (b both) Notify(to view.SiloID, payload []byte) error {
+	return b.notifications.Notify(to, payload)
 }
 
 // keyLimit bounds the length of a variable's kind and key together.
@@ -83,7 +97,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	c.Limit = limitOf(c.Limit)
 	if c.Repairs == nil {
-		c.Repairs = c.Replicas
+		c.Repairs = both{c.Requests, c.Replicas}
 	}
 	c.RepairLimit = max(c.RepairLimit, c.Limit)
 	if c.FS == nil {

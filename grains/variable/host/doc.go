@@ -21,8 +21,9 @@
 //
 // A variable is at the silos that the view ranks highest for it, down or not. Besides, a silo may follow
 // a whole kind (Host.Follow): it then keeps copies that no write waits for. A silo that ceases to be a
-// replica hands over what it has and the others have not (former.go). A new replica serves at once, also what
-// it has not been told yet.
+// replica hands over what it has and the others have not (former.go). A new replica
+// counts, for what it was none of before, once it has heard from a quorum of the replicas before it, or from
+// all of them that are up (newcomer.go); until then it refuses, and others serve.
 //
 // # Locks
 //

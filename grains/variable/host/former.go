@@ -153,10 +153,10 @@ var errNeverTaken = errors.New("it cannot be")
 
 // give has a replica log what it lacks of a variable.
 func (h *Host) give(ctx context.Context, to view.SiloID, v *variable) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	asking, cancel := context.WithTimeout(ctx, transferTime)
 	defer cancel()
 	r := request{op: opDigest, kind: v.id.Kind(), key: v.id.Key()}
-	digest, err := h.remote.ask(ctx, to, r.append(nil))
+	digest, err := h.bulk.ask(asking, to, r.append(nil))
 	if err != nil {
 		return never(err)
 	}
@@ -166,11 +166,13 @@ func (h *Host) give(ctx context.Context, to view.SiloID, v *variable) error {
 	if len(r.body) == 0 {
 		return nil
 	}
-	if limit := h.cfg.Limit - slack; len(r.body) > limit {
+	if limit := h.cfg.RepairLimit - slack; len(r.body) > limit {
 		return fmt.Errorf("%w: %d bytes, the limit of a message is %d: %w", errNeverTaken, len(r.body), limit, wire.ErrTooLarge)
 	}
 	r.op = opTake
-	_, err = h.remote.ask(ctx, to, r.append(nil))
+	giving, cancel := context.WithTimeout(ctx, transferTime+time.Duration(len(r.body)>>20)*time.Second)
+	defer cancel()
+	_, err = h.bulk.ask(giving, to, r.append(nil))
 	return never(err)
 }
 

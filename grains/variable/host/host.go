@@ -28,6 +28,7 @@ type Host struct {
 	cfg    Config
 	logger *slog.Logger
 	remote *Client // to the other silos
+	bulk   *Client // likewise, for what is large
 	store  *store
 	table  table
 	queue  *queue
@@ -42,9 +43,11 @@ type Host struct {
 	changed  []change // announced by the machine in the step at hand
 	peers    map[machine.NodeID]*peer
 	reported map[report]bool
+	settled  *view.Table // who kept variables when this silo had last heard all, see newcomer.go
 
 	announce   chan struct{}  // capacity 1: there is something to tell the others
 	displaced  chan struct{}  // capacity 1: there may be something to hand over, see former.go
+	arrived    chan struct{}  // capacity 1: there may be something to hear, see newcomer.go
 	ended      chan struct{}  // closed, under mu, when no more goroutines may begin
 	running    sync.WaitGroup // all goroutines but the one that commits
 	commitsEnd chan struct{}
@@ -70,11 +73,16 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 	h := &Host{
 		cfg: cfg, logger: cfg.Logger, store: s, queue: newQueue(), start: time.Now(),
 		remote:   NewClient(cfg.Views, cfg.Kinds, cfg.Requests, cfg.Limit),
+		bulk:     NewClient(cfg.Views, cfg.Kinds, cfg.Repairs, cfg.RepairLimit),
 		peers:    map[machine.NodeID]*peer{},
 		reported: map[report]bool{},
-		announce: make(chan struct{}, 1), displaced: make(chan struct{}, 1), ended: make(chan struct{}), commitsEnd: make(chan struct{}),
+		announce: make(chan struct{}, 1), displaced: make(chan struct{}, 1), arrived: make(chan struct{}, 1),
+		ended: make(chan struct{}), commitsEnd: make(chan struct{}),
 	}
 	h.placing.Store(&placing{self: cfg.Self})
+	if h.settled, err = s.keepers(); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
 	if err := h.load(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -105,6 +113,7 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 	h.running.Go(func() { h.ticks(running) })
 	h.running.Go(func() { h.announcements(running) })
 	h.running.Go(func() { h.handOver(running) })
+	h.running.Go(func() { h.catchUp(running) })
 	return h, nil
 }
 
@@ -213,12 +222,13 @@ func (h *Host) wait(ctx context.Context, e *entry) error {
 	}
 }
 
-// Synced says whether all variables that this silo shares with silos that are up were found equal, and
-// all that happened since was acknowledged by them and is durable here.
+// Synced says whether this silo counts wherever it is a replica, and whether all variables that it shares with
+// silos that are up were found equal, and all that happened since was acknowledged by them and is durable here.
 func (h *Host) Synced() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.placing.Load().view != nil && h.queue.idle() && h.machine.Idle()
+	at := h.placing.Load()
+	return at.view != nil && len(at.arrivals) == 0 && h.queue.idle() && h.machine.Idle()
 }
 
 // kindOf returns how variables of that kind are kept.

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/martinelli-go/martinelli/cluster/view"
 	"github.com/martinelli-go/martinelli/crdt"
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
@@ -18,8 +19,10 @@ const (
 	opKeys      = 4 // a page, of keys after request.key
 	opHashes    = 5 // likewise
 	opFollowing = 6
-	opDigest    = 7 // for who hands a variable over: see former.go
-	opTake      = 8 // likewise: what the digest lacks
+	opDigest    = 7  // for who hands a variable over: see former.go
+	opTake      = 8  // likewise: what the digest lacks
+	opAll       = 9  // a page of hashes of all that is here, for who becomes a replica: see newcomer.go
+	opSince     = 10 // likewise: what the digest lacks
 )
 
 // maxFollowed bounds the kinds that one silo follows.
@@ -28,13 +31,16 @@ const maxFollowed = 1 << 12
 // request is one request to a host:
 //
 //	1 op  2 kind  3 key  4 body  5 incarnation  6 kinds, repeated  7 resumed: key is the last of a page
+//	8 before  9 after
 type request struct {
 	op          uint64
 	kind, key   string
-	body        []byte // an operation, or a delta
+	body        []byte // an operation, a delta or a digest
 	incarnation uint64 // of opFollowing
 	kinds       []string
 	resumed     bool
+	before      uint64 // of opAll: the number of the last view before the change,
+	after       uint64 // and of the first after it
 }
 
 func (r request) append(b []byte) []byte {
@@ -50,7 +56,9 @@ func (r request) append(b []byte) []byte {
 		b = protowire.AppendTag(b, 6, protowire.BytesType)
 		b = protowire.AppendString(b, k)
 	}
-	return appendUint(b, 7, protowire.EncodeBool(r.resumed))
+	b = appendUint(b, 7, protowire.EncodeBool(r.resumed))
+	b = appendUint(b, 8, r.before)
+	return appendUint(b, 9, r.after)
 }
 
 func appendUint(b []byte, number protowire.Number, v uint64) []byte {
@@ -92,6 +100,10 @@ func decodeRequest(b []byte) (r request, err error) {
 			r.kinds = append(r.kinds, kind)
 		case 7:
 			r.resumed, err = f.Bool()
+		case 8:
+			r.before, err = f.Uint()
+		case 9:
+			r.after, err = f.Uint()
 		}
 		return err
 	})
@@ -159,6 +171,20 @@ var refusals = &wire.ErrorTable{Errors: []wire.ErrorEntry{wire.ErrorStruct(1, wi
 			}
 			return err
 		})
+	},
+}), wire.ErrorStruct(2, wire.Codec[*NotCounted]{
+	Append: func(b []byte, e *NotCounted) []byte {
+		return appendText(appendText(appendText(b, 1, e.Variable.Kind()), 2, e.Variable.Key()), 3, string(e.Silo))
+	},
+	Decode: func(b []byte) (*NotCounted, error) {
+		var text [3]string
+		err := wire.EachField(b, func(f wire.Field) (err error) {
+			if f.Number >= 1 && int(f.Number) <= len(text) {
+				text[f.Number-1], err = f.String()
+			}
+			return err
+		})
+		return &NotCounted{wire.NewID(text[0], text[1]), view.SiloID(text[2])}, err
 	},
 })}}
 

@@ -37,6 +37,8 @@ type placing struct {
 	view    *view.Table // nil before the first
 	follows []string    // kinds that this silo follows, in the order of Follow
 	theirs  map[view.SiloID]following
+
+	arrivals []*arrival // what this silo may be a new replica by: see newcomer.go
 }
 
 // following is what another silo follows.
@@ -156,7 +158,8 @@ func (h *Host) onView(v *view.Table) {
 			delete(next.theirs, s.ID) // a new run tells anew
 		}
 	}
-	h.placing.Store(&next)
+	next.arrivals = h.arrive(old, v)
+	h.settle(&next)
 	if old.view == nil || !slices.EqualFunc(old.view.Keepers(), v.Keepers(), func(a, b view.Member) bool { return a.ID == b.ID }) {
 		h.step(replica.Replaced{})
 		h.handDisplaced()

@@ -62,19 +62,28 @@ func (h *Host) serve(ctx context.Context, from view.SiloID, r request) (reply, e
 		}
 		return h.page(items, r), nil
 	case opHashes:
-		hashes := h.Hashes(r.kind)
-		items := make([]item, 0, len(hashes))
-		for key, hash := range hashes {
-			items = append(items, item{key, hash})
-		}
-		slices.SortFunc(items, func(a, b item) int { return strings.Compare(a.key, b.key) })
-		return h.page(items, r), nil
+		return h.page(itemsOf(h.Hashes(r.kind)), r), nil
 	}
 
 	id := wire.NewID(r.kind, r.key)
+	if r.op == opAll || r.op == opSince {
+		switch {
+		case from == "":
+			return reply{}, fmt.Errorf("variable %v: silos alone catch up with silos: %w", id, wire.ErrNotExecuted)
+		case r.op == opAll:
+			return h.all(ctx, r)
+		}
+		return h.since(id, r.body)
+	}
 	at := h.placing.Load()
 	if !isReplica(at.view, k, id, h.cfg.Self) {
 		return reply{}, fmt.Errorf("variable %v: silo %s is no replica of it: %w", id, h.cfg.Self, wire.ErrNotExecuted)
+	}
+	switch r.op {
+	case opMutate, opPrepare, opRead:
+		if err := h.refusal(at, k, id); err != nil {
+			return reply{}, err
+		}
 	}
 	switch r.op {
 	case opMutate:
@@ -90,21 +99,31 @@ func (h *Host) serve(ctx context.Context, from view.SiloID, r request) (reply, e
 		if v := h.table.get(id); v != nil {
 			digest = v.Digest()
 		}
-		return h.bounded(id, digest)
+		return bounded(id, digest, h.cfg.RepairLimit)
 	case opPrepare:
 		prepared, err := h.prepareHere(k, id, r.body)
 		if err != nil {
 			return reply{}, err
 		}
-		return h.bounded(id, prepared)
+		return bounded(id, prepared, h.cfg.Limit)
 	case opRead:
 		var state []byte
 		if v := h.table.get(id); v != nil {
 			state = v.State()
 		}
-		return h.bounded(id, state)
+		return bounded(id, state, h.cfg.Limit)
 	}
 	return reply{}, fmt.Errorf("request %d to a host of variables: %w: this silo's release does not know it", r.op, wire.ErrUnsupported)
+}
+
+// itemsOf lists hashes, sorted by key.
+func itemsOf(hashes map[string]uint64) []item {
+	items := make([]item, 0, len(hashes))
+	for key, hash := range hashes {
+		items = append(items, item{key, hash})
+	}
+	slices.SortFunc(items, func(a, b item) int { return strings.Compare(a.key, b.key) })
+	return items
 }
 
 // page returns the items, which are sorted by key, that follow what the request has, as many as a message
@@ -125,9 +144,9 @@ func (h *Host) page(items []item, r request) reply {
 	return reply{items: items[from:to], more: to < len(items)}
 }
 
-// bounded returns the reply that carries body, if a message takes it.
-func (h *Host) bounded(id wire.ID, body []byte) (reply, error) {
-	if limit := h.cfg.Limit - slack; len(body) > limit {
+// bounded returns the reply that carries body, if a message of that many bytes takes it.
+func bounded(id wire.ID, body []byte, limit int) (reply, error) {
+	if limit -= slack; len(body) > limit {
 		return reply{}, fmt.Errorf("variable %v: %w: %d bytes, the limit of a message is %d: read it on a silo that is a replica, or split it",
 			id, wire.ErrTooLarge, len(body), limit)
 	}

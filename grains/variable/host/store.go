@@ -9,14 +9,17 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/martinelli-go/martinelli/cluster/view"
 	"github.com/martinelli-go/martinelli/crdt"
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
-// The layout: under metaKey the store's actor; for each variable, under its prefix, its base (a state),
+// The layout: under metaKey the store's actor, and under keepersKey who kept variables when this silo last had heard
+// all of what it became a replica of; for each variable, under its prefix, its base (a state),
 // the log of deltas since, by sequence number, and its own record.
 var (
 	metaKey       = []byte{0, 'a'}
+	keepersKey    = []byte{0, 'k'}
 	variablesFrom = []byte{1}
 	variablesTo   = []byte{2}
 )
@@ -142,6 +145,45 @@ func (s *store) claim(actor crdt.Actor) error {
 		return &ForeignStore{Dir: s.dir, Found: found, Want: actor}
 	}
 	return nil
+}
+
+// appendKeepers encodes the number of a view and who keeps variables by it:
+//
+//	1 number  2 id, repeated
+func appendKeepers(b []byte, t *view.Table) []byte {
+	b = appendUint(b, 1, t.Number)
+	for _, m := range t.Keepers() {
+		b = appendText(b, 2, string(m.ID))
+	}
+	return b
+}
+
+// keepers returns what appendKeepers encoded, a view without members if nothing is stored.
+func (s *store) keepers() (*view.Table, error) {
+	b, closer, err := s.db.Get(keepersKey)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return &view.Table{}, nil
+	}
+	var number uint64
+	var members []view.Member
+	if err == nil {
+		defer closer.Close()
+		err = wire.EachField(b, func(f wire.Field) (err error) {
+			switch f.Number {
+			case 1:
+				number, err = f.Uint()
+			case 2:
+				var id string
+				id, err = f.String()
+				members = append(members, view.Member{Run: view.Run{ID: view.SiloID(id)}})
+			}
+			return err
+		})
+	}
+	if err != nil {
+		return nil, &StoreError{Dir: s.dir, What: "cannot read who kept variables", Err: err}
+	}
+	return view.Frozen(number, nil, members...), nil
 }
 
 // each calls f with every stored record, variable by variable, of each first the base, then the log in

@@ -208,6 +208,10 @@ func (x wires) index(to view.SiloID) int {
 }
 
 func (x wires) Request(ctx context.Context, to view.SiloID, payload []byte) ([]byte, error) {
+	return x.request(ctx, to, payload, x.w.limit)
+}
+
+func (x wires) request(ctx context.Context, to view.SiloID, payload []byte, limit int) ([]byte, error) {
 	w, i := x.w, x.index(to)
 	w.mu.Lock()
 	h, cut, lose, from := w.nodes[i].host, w.cut[[2]int{x.from, i}], w.lose, view.SiloID("")
@@ -218,7 +222,7 @@ func (x wires) Request(ctx context.Context, to view.SiloID, payload []byte) ([]b
 	if h == nil || cut {
 		return nil, fmt.Errorf("no connection to %s: %w", to, wire.ErrNotExecuted)
 	}
-	if w.limit > 0 && len(payload) > w.limit {
+	if limit > 0 && len(payload) > limit {
 		return nil, wire.ErrTooLarge
 	}
 	w.mu.Lock()
@@ -228,7 +232,7 @@ func (x wires) Request(ctx context.Context, to view.SiloID, payload []byte) ([]b
 	if lose {
 		return nil, fmt.Errorf("connection to %s lost", to)
 	}
-	if w.limit > 0 && len(b) > w.limit {
+	if limit > 0 && len(b) > limit {
 		return nil, wire.ErrTooLarge
 	}
 	return b, err
@@ -240,6 +244,10 @@ func (x wires) Notify(to view.SiloID, payload []byte) error { return x.notify(to
 type repairs struct{ wires }
 
 const repairRoom = 64
+
+func (x repairs) Request(ctx context.Context, to view.SiloID, payload []byte) ([]byte, error) {
+	return x.request(ctx, to, payload, x.w.limit*repairRoom)
+}
 
 func (x repairs) Notify(to view.SiloID, payload []byte) error {
 	return x.notify(to, payload, x.w.limit*repairRoom)

@@ -20,13 +20,9 @@ func (h *Host) Mutate(ctx context.Context, id wire.ID, op []byte) error {
 	if err != nil {
 		return err
 	}
-	if at := h.placing.Load(); isReplica(at.view, k, id, h.cfg.Self) {
-		err := h.mutateHere(ctx, at, k, id, op)
-		if !errors.Is(err, wire.ErrNotExecuted) {
-			return err
-		}
-	}
-	return h.remote.mutate(ctx, id, op, h.cfg.Self)
+	return h.nearest(ctx, k, id,
+		func(at *placing) error { return h.mutateHere(ctx, at, k, id, op) },
+		func() error { return h.remote.mutate(ctx, id, op, h.cfg.Self) })
 }
 
 // mutateHere applies an operation at this replica, which it is as far as at says.
@@ -91,15 +87,15 @@ func check(l wire.Lattice, delta []byte) (changes bool, err error) {
 }
 
 // Prepare adds to an operation what it observes at the nearest replica. It changes nothing.
-func (h *Host) Prepare(ctx context.Context, id wire.ID, op []byte) ([]byte, error) {
+func (h *Host) Prepare(ctx context.Context, id wire.ID, op []byte) (prepared []byte, err error) {
 	k, err := kindOf(h.cfg.Kinds, id.Kind())
 	if err != nil {
 		return nil, err
 	}
-	if isReplica(h.placing.Load().view, k, id, h.cfg.Self) {
-		return h.prepareHere(k, id, op)
-	}
-	return h.remote.prepare(ctx, id, op, h.cfg.Self)
+	err = h.nearest(ctx, k, id,
+		func(*placing) (err error) { prepared, err = h.prepareHere(k, id, op); return err },
+		func() (err error) { prepared, err = h.remote.prepare(ctx, id, op, h.cfg.Self); return err })
+	return prepared, err
 }
 
 func (h *Host) prepareHere(k *wire.VariableKind, id wire.ID, op []byte) (prepared []byte, err error) {
@@ -124,17 +120,17 @@ func (h *Host) Read(ctx context.Context, id wire.ID, use func(wire.Object)) erro
 	if err != nil {
 		return err
 	}
-	at := h.placing.Load()
-	if isReplica(at.view, k, id, h.cfg.Self) {
+	return h.nearest(ctx, k, id, func(*placing) error {
 		h.readHere(k, id, use)
 		return nil
-	}
-	err = h.remote.read(ctx, id, use, h.cfg.Self)
-	if err != nil && at.follow(h.cfg.Self, id.Kind()) && h.table.get(id) != nil {
-		h.readHere(k, id, use)
-		return nil
-	}
-	return err
+	}, func() error {
+		err := h.remote.read(ctx, id, use, h.cfg.Self)
+		if err != nil && h.placing.Load().follow(h.cfg.Self, id.Kind()) && h.table.get(id) != nil {
+			h.readHere(k, id, use)
+			return nil
+		}
+		return err
+	})
 }
 
 func (h *Host) readHere(k *wire.VariableKind, id wire.ID, use func(wire.Object)) {
