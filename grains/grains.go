@@ -137,6 +137,15 @@ var (
 	ErrNoSuchMethod = wire.ErrNoSuchMethod
 	// ErrDenied: the silos' Config.Authorize refused it. It did not run, and calling again does not help.
 	ErrDenied = wire.ErrDenied
+	// ErrOverloaded: the call did not run, because too much waits already, at its grain, its silo or this
+	// node. It matches ErrNotExecuted too; calling again at once makes it worse.
+	ErrOverloaded = wire.ErrOverloaded
+	// ErrIncompatible: the call did not run, because caller and silo were built from versions of the
+	// interface that cannot talk. The text names both.
+	ErrIncompatible = wire.ErrIncompatible
+	// ErrStreamLost: a stream ended before its end, because its grain has moved or ended, or its reader
+	// paused for too long. What was read is good; range over a new one.
+	ErrStreamLost = wire.ErrStreamLost
 	// ErrCycle: the call would wait for a grain that waits for it.
 	ErrCycle = wire.ErrCycle
 	// ErrTooLarge: arguments or result exceed what one message may carry (Config.MaxMessage of silos and

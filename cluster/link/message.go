@@ -57,20 +57,22 @@ type Status uint8
 
 // The statuses.
 const (
-	StatusOK         Status = iota + 1
-	StatusError             // the method returned an error
-	StatusNotOwner          // not executed: the grain is elsewhere, at Holder in that view
-	StatusRefused           // not executed
-	StatusUnknown           // it is not known whether it ran
-	StatusNoKind            // not executed: the silo was not given the kind
-	StatusNoMethod          // not executed: the silo's version of the interface has no such method
-	StatusCycle             // not executed: it would wait for itself
-	StatusReplyLost         // committed before, and the reply was not kept
-	StatusResultLost        // it ran; its result is too large to send
-	StatusDenied            // not executed: not authorized
-	StatusMoving            // not executed: the grain is moving, or nowhere, or the silo behind its view; again, in a moment
-	StatusNoLease           // not executed: the silo has no lease
-	StatusStale             // not executed: who calls has a successor, its turn is over
+	StatusOK           Status = iota + 1
+	StatusError               // the method returned an error
+	StatusNotOwner            // not executed: the grain is elsewhere, at Holder in that view
+	StatusRefused             // not executed
+	StatusUnknown             // it is not known whether it ran
+	StatusNoKind              // not executed: the silo was not given the kind
+	StatusNoMethod            // not executed: the silo's version of the interface has no such method
+	StatusCycle               // not executed: it would wait for itself
+	StatusReplyLost           // committed before, and the reply was not kept
+	StatusResultLost          // it ran; its result is too large to send
+	StatusDenied              // not executed: not authorized
+	StatusMoving              // not executed: the grain is moving, or nowhere, or the silo behind its view; again, in a moment
+	StatusNoLease             // not executed: the silo has no lease
+	StatusStale               // not executed: who calls has a successor, its turn is over
+	StatusOverloaded          // not executed: too much waits
+	StatusIncompatible        // not executed: the interfaces cannot talk
 )
 
 func appendID(b []byte, n protowire.Number, id wire.ID) []byte {

@@ -307,6 +307,10 @@ func (j *journey) answered(addr string, reply *CallReply) refusal {
 		return j.failed(wire.ErrNoSuchMethod, reply.Detail)
 	case StatusCycle:
 		return j.failed(wire.ErrCycle, reply.Detail)
+	case StatusOverloaded:
+		return j.failed(wire.ErrOverloaded, "silo "+addr+": "+reply.Detail)
+	case StatusIncompatible:
+		return j.failed(wire.ErrIncompatible, "silo "+addr+": "+reply.Detail)
 	case StatusReplyLost:
 		return j.failed(wire.ErrReplyLost, reply.Detail)
 	case StatusDenied:

@@ -26,7 +26,7 @@ var idle = wire.Method[int64, int64]{
 func BenchmarkLocalCall(b *testing.B) {
 	n := &node{id: "store", addr: "silo", views: &view.Holder{}}
 	n.see(view.Frozen(1, []string{kindName}, view.Member{Run: view.Run{ID: "store", Incarnation: 1}, Addr: "silo"}))
-	kind := wire.NewKind(kindName, func(at *wire.Grain) *idler { return &idler{} }, &idle)
+	kind := wire.NewKind(kindName, wire.KindOptions{}, func(at *wire.Grain) *idler { return &idler{} }, &idle)
 	start := time.Now()
 	n.host = host.New(host.Config{
 		Self: n.id, Addr: n.addr, Views: n.views, Standing: n.stands.Load, Now: func() time.Duration { return time.Since(start) },
@@ -50,7 +50,7 @@ func BenchmarkLocalCall(b *testing.B) {
 func BenchmarkIdleGrains(b *testing.B) {
 	n := &node{id: "store", addr: "silo", views: &view.Holder{}}
 	n.see(view.Frozen(1, []string{kindName}, view.Member{Run: view.Run{ID: "store", Incarnation: 1}, Addr: "silo"}))
-	kind := wire.NewKind(kindName, func(at *wire.Grain) *idler { return &idler{} }, &idle)
+	kind := wire.NewKind(kindName, wire.KindOptions{}, func(at *wire.Grain) *idler { return &idler{} }, &idle)
 	start := time.Now()
 	n.host = host.New(host.Config{
 		Self: n.id, Addr: n.addr, Views: n.views, Standing: n.stands.Load, Now: func() time.Duration { return time.Since(start) },

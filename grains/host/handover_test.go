@@ -121,7 +121,7 @@ func TestMemoryIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &node{id: "store", addr: "silo", views: &view.Holder{}}
 		n.see(view.Frozen(1, []string{kindName}, view.Member{Run: view.Run{ID: "other", Incarnation: 1}, Addr: "other"}))
-		kind := wire.NewKind(kindName, func(at *wire.Grain) *grain { return &grain{at: n} }, &run)
+		kind := wire.NewKind(kindName, wire.KindOptions{}, func(at *wire.Grain) *grain { return &grain{at: n} }, &run)
 		n.host = host.New(host.Config{
 			Self: n.id, Addr: n.addr, Views: n.views, Standing: n.stands.Load, Now: n.now, Kinds: map[string]wire.Kind{kindName: kind},
 		})

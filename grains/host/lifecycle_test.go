@@ -28,7 +28,7 @@ func TestIdleGrainsGo(t *testing.T) {
 		var activated, deactivated atomic.Int32
 		w.onActivate = func(context.Context, *grain) error { activated.Add(1); return nil }
 		w.onDeactivate = func(context.Context, *grain) error { deactivated.Add(1); return nil }
-		kind := wire.NewKind(kindName, func(at *wire.Grain) *grain { return &grain{world: w, at: n} }, &run)
+		kind := wire.NewKind(kindName, wire.KindOptions{}, func(at *wire.Grain) *grain { return &grain{world: w, at: n} }, &run)
 		n.host = host.New(host.Config{
 			Self: n.id, Addr: n.addr, Views: n.views, Standing: n.stands.Load, Now: n.now, Kinds: map[string]wire.Kind{kindName: kind}, IdleAfter: time.Minute,
 		})

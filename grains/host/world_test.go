@@ -157,7 +157,7 @@ func (w *world) host(n *node, faults []host.Fault) {
 	n.node, err = actor.Start(actor.Config{Network: w.network, Addr: n.addr, Silo: true, Logger: logger})
 	require.NoError(w.t, err)
 	n.see(w.view(0))
-	kind := wire.NewKind(kindName, func(at *wire.Grain) *grain {
+	kind := wire.NewKind(kindName, wire.KindOptions{}, func(at *wire.Grain) *grain {
 		g := &grain{world: w, at: n}
 		wire.Bind(at, 1, "state", &g.state, wire.IntCodec[int64]())
 		return g

@@ -22,9 +22,42 @@ type Invocation interface {
 
 // MethodInfo describes a method of a grain interface.
 type MethodInfo struct {
-	Number   uint32
-	Name     string
+	Number uint32
+	Name   string
+	Traits
+	// Of is the interface, nil in code that an older grainc wrote.
+	Of *Interface
+}
+
+// Traits are what the directives of a method say of it.
+type Traits struct {
+	// ReadOnly: the method changes nothing. Calls of such methods of one grain may run side by side, and one
+	// whose fate is unknown is made again.
 	ReadOnly bool
+	// Reentrant: while the method waits for a call that it makes, other calls of its grain may run, those
+	// that come back among them.
+	Reentrant bool
+	// OneWay: nobody waits for the method.
+	OneWay bool
+	// Idempotent: running the method twice does what running it once does; a call whose fate is unknown is
+	// made again.
+	Idempotent bool
+	// Stream: the method returns an iter.Seq2[R, error].
+	Stream bool
+}
+
+// Interface is a grain interface as one build knows it.
+type Interface struct {
+	Kind string
+	// Version is what the directive version says, 0 without one: for people.
+	Version uint32
+	// Fingerprint is a hash of the methods, their traits and the shapes of what they take and return. Equal
+	// ones need no further look.
+	Fingerprint uint64
+	// Lineage is the fingerprint that the interface had when its numbers were first given out. Interfaces
+	// of one lineage can talk whatever else differs, because numbers keep their meaning; those of different
+	// lineages cannot.
+	Lineage uint64
 }
 
 // Handler is a method of a grain interface as engines see it, whatever its types; *Method implements it.
@@ -40,19 +73,20 @@ type Handler interface {
 // Method describes one method of a grain interface, with the types of its arguments (a generated struct
 // where there are several) and of its result. Generated code holds one, as a variable, for each.
 type Method[A, R any] struct {
-	Number   uint32
-	Name     string
-	ReadOnly bool
-	Args     Codec[A]
-	Result   Codec[R]
-	Errors   *ErrorTable
+	Number uint32
+	Name   string
+	Traits
+	Of     *Interface
+	Args   Codec[A]
+	Result Codec[R]
+	Errors *ErrorTable
 	// Do calls the method on an implementation.
 	Do func(ctx context.Context, impl any, a A) (R, error)
 }
 
 // Info describes the method.
 func (m *Method[A, R]) Info() MethodInfo {
-	return MethodInfo{Number: m.Number, Name: m.Name, ReadOnly: m.ReadOnly}
+	return MethodInfo{m.Number, m.Name, m.Traits, m.Of}
 }
 
 // ResultCodec is the codec of the method's result.

@@ -48,6 +48,15 @@ var (
 	// ErrFenced: the silo may not run the turn any more: its lease has run out, or the grain is another's.
 	// It never travels: who called the turn is told ErrUnknown.
 	ErrFenced = errors.New("the turn has lost its grain: nothing that it does counts any more: return")
+	// ErrOverloaded: the call did not run, because too much waits already, at its grain, its silo or this
+	// node. It is an ErrNotExecuted too; who calls again at once makes it worse.
+	ErrOverloaded = fmt.Errorf("too much waits already; call again later, or less: %w", ErrNotExecuted)
+	// ErrIncompatible: the call did not run, because caller and silo were built from interfaces that cannot
+	// talk.
+	ErrIncompatible = errors.New("caller and silo have interfaces of this kind that cannot talk to each other")
+	// ErrStreamLost: a stream's grain has moved, or ended, in the middle of it, or its reader paused for too
+	// long. What was read is good; nothing says whether there was more. Range over a new one.
+	ErrStreamLost = errors.New("the stream was lost before its end: start it anew")
 	// ErrUnsupported: this kind of node cannot serve the request.
 	ErrUnsupported = errors.New("not possible on this node")
 )
@@ -57,7 +66,7 @@ var frameworkErrors = []error{
 	1: ErrUnknown, 2: ErrNotExecuted, 3: ErrNoSuchKind, 4: ErrNoSuchMethod, 5: ErrCycle, 6: ErrTooLarge, 7: ErrPanic,
 	8: ErrNoBlock, 9: ErrOutsideBlock, 10: ErrAborted, 11: ErrUnbound, 12: ErrDecode, 13: ErrReplyLost, 14: ErrUnsupported,
 	15: context.Canceled, 16: context.DeadlineExceeded, 17: ErrDenied,
-	18: ErrNoLease,
+	18: ErrNoLease, 19: ErrOverloaded, 20: ErrIncompatible, 21: ErrStreamLost,
 }
 
 // CallError is an error of a call that its method did not return. Cause is one of this package's.

@@ -41,6 +41,7 @@ func (k Kind) Process() *ProcessKind { return k.process }
 
 // GrainKind is how a silo makes and calls grains of a kind.
 type GrainKind struct {
+	KindOptions
 	// New makes an instance for g, its fields bound; what it returns implements the grain's interface.
 	New func(g *Grain) any
 	// Methods by number; a number that was retired is nil.
@@ -55,9 +56,15 @@ func (k *GrainKind) Method(number uint32) Handler {
 	return k.Methods[number]
 }
 
+// KindOptions are what the directives of an implementation say of its grains.
+type KindOptions struct {
+	// IdleAfter is how long an activation is kept without calls; 0: as long as the silo's Config says.
+	IdleAfter time.Duration
+}
+
 // NewKind returns the kind of a grain.
-func NewKind[G interface{ attach(*Grain) }](name string, build func(*Grain) G, methods ...Handler) Kind {
-	k := &GrainKind{New: func(g *Grain) any {
+func NewKind[G interface{ attach(*Grain) }](name string, o KindOptions, build func(*Grain) G, methods ...Handler) Kind {
+	k := &GrainKind{KindOptions: o, New: func(g *Grain) any {
 		impl := build(g)
 		impl.attach(g)
 		return impl

@@ -118,8 +118,8 @@ var methodAccountTransfer = wire.Method[argsAccountTransfer, int64]{
 
 var methodAccountBalance = wire.Method[struct{}, int64]{
 	Number: 3, Name: "Balance",
-	ReadOnly: true,
-	Args:     wire.EmptyCodec, Result: codecInt64,
+	Traits: wire.Traits{ReadOnly: true},
+	Args:   wire.EmptyCodec, Result: codecInt64,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, _ struct{}) (int64, error) {
 		return impl.(Account).Balance(ctx)
@@ -246,7 +246,7 @@ func (s *Card) Effect(m *crdt.Minter, own *Card) (*Card, error) { return layoutC
 // Grains returns everything in this package that a silo hosts.
 func Grains() []grains.Kind {
 	return append(Shared(),
-		wire.NewKind("bank.Account", func(at *wire.Grain) *account {
+		wire.NewKind("bank.Account", wire.KindOptions{}, func(at *wire.Grain) *account {
 			impl := new(account)
 			wire.Bind(at, 1, "balance", &impl.balance, codecInt64)
 			return impl

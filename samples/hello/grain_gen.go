@@ -48,7 +48,7 @@ func (g *greeter) Key() string {
 // Grains returns everything in this package that a silo hosts.
 func Grains() []grains.Kind {
 	return append(Shared(),
-		wire.NewKind("hello.Greeter", func(at *wire.Grain) *greeter {
+		wire.NewKind("hello.Greeter", wire.KindOptions{}, func(at *wire.Grain) *greeter {
 			impl := new(greeter)
 			return impl
 		}, &methodGreeterHello),

@@ -79,8 +79,8 @@ var methodUserDeposit = wire.Method[Money, struct{}]{
 
 var methodUserBalance = wire.Method[struct{}, Wallet]{
 	Number: 4, Name: "Balance",
-	ReadOnly: true,
-	Args:     wire.EmptyCodec, Result: codecWallet,
+	Traits: wire.Traits{ReadOnly: true},
+	Args:   wire.EmptyCodec, Result: codecWallet,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, _ struct{}) (Wallet, error) {
 		return impl.(User).Balance(ctx)
@@ -173,8 +173,8 @@ var methodCellarTake = wire.Method[int64, Money]{
 
 var methodCellarShelf = wire.Method[struct{}, Shelf]{
 	Number: 3, Name: "Shelf",
-	ReadOnly: true,
-	Args:     wire.EmptyCodec, Result: codecShelf,
+	Traits: wire.Traits{ReadOnly: true},
+	Args:   wire.EmptyCodec, Result: codecShelf,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, _ struct{}) (Shelf, error) {
 		return impl.(Cellar).Shelf(ctx)
@@ -199,12 +199,12 @@ func (g *cellar) Key() WineID {
 // Grains returns everything in this package that a silo hosts.
 func Grains(labels *label.Index) []grains.Kind {
 	return append(Shared(),
-		wire.NewKind("wine.User", func(at *wire.Grain) *user {
+		wire.NewKind("wine.User", wire.KindOptions{}, func(at *wire.Grain) *user {
 			impl := newUser(labels)
 			wire.Bind(at, 1, "wallet", &impl.wallet, codecWallet)
 			return impl
 		}, &methodUserRate, &methodUserUpload, &methodUserDeposit, &methodUserBalance, &methodUserPurchase),
-		wire.NewKind("wine.Cellar", func(at *wire.Grain) *cellar {
+		wire.NewKind("wine.Cellar", wire.KindOptions{}, func(at *wire.Grain) *cellar {
 			impl := new(cellar)
 			wire.Bind(at, 1, "shelf", &impl.shelf, codecShelf)
 			return impl

@@ -257,7 +257,7 @@ func (e *emitter) method(i *check.Interface, m *check.Method) {
 	e.p("var %s = %s.Method[%s, %s]{", name, e.wire(), typ, resultType(e, m))
 	e.p("Number: %d, Name: %q,", m.Number, m.Name)
 	if m.ReadOnly {
-		e.p("ReadOnly: true,")
+		e.p("Traits: %s.Traits{ReadOnly: true},", e.wire())
 	}
 	e.p("Args: %s, Result: %s,", codec, result)
 	if len(e.m.Errors) > 0 {

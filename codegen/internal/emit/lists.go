@@ -78,7 +78,7 @@ func (e *emitter) depNames() []string {
 
 // kind writes how a silo makes and calls an implementation.
 func (e *emitter) kind(i *check.Impl, names []string) {
-	e.p("%s.NewKind(%q, func(at *%s.Grain) *%s {", e.wire(), i.Kind, e.wire(), i.Name)
+	e.p("%s.NewKind(%q, %s.KindOptions{}, func(at *%s.Grain) *%s {", e.wire(), i.Kind, e.wire(), e.wire(), i.Name)
 	if i.Constructor == nil {
 		e.p("impl := new(%s)", i.Name)
 	} else {

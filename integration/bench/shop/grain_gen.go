@@ -151,8 +151,8 @@ var methodWalletDeposit = wire.Method[int64, struct{}]{
 
 var methodWalletPurse = wire.Method[struct{}, Purse]{
 	Number: 2, Name: "Purse",
-	ReadOnly: true,
-	Args:     wire.EmptyCodec, Result: codecPurse,
+	Traits: wire.Traits{ReadOnly: true},
+	Args:   wire.EmptyCodec, Result: codecPurse,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, _ struct{}) (Purse, error) {
 		return impl.(Wallet).Purse(ctx)
@@ -236,8 +236,8 @@ var methodItemPut = wire.Method[argsItemPut, struct{}]{
 
 var methodItemStock = wire.Method[struct{}, Stock]{
 	Number: 2, Name: "Stock",
-	ReadOnly: true,
-	Args:     wire.EmptyCodec, Result: codecStock,
+	Traits: wire.Traits{ReadOnly: true},
+	Args:   wire.EmptyCodec, Result: codecStock,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, _ struct{}) (Stock, error) {
 		return impl.(Item).Stock(ctx)
@@ -281,20 +281,20 @@ func (g *item) Key() ItemID {
 // Grains returns everything in this package that a silo hosts.
 func Grains() []grains.Kind {
 	return append(Shared(),
-		wire.NewKind("shop.Counter", func(at *wire.Grain) *counter {
+		wire.NewKind("shop.Counter", wire.KindOptions{}, func(at *wire.Grain) *counter {
 			impl := new(counter)
 			return impl
 		}, &methodCounterAdd, &methodCounterEcho),
-		wire.NewKind("shop.Driver", func(at *wire.Grain) *driver {
+		wire.NewKind("shop.Driver", wire.KindOptions{}, func(at *wire.Grain) *driver {
 			impl := new(driver)
 			return impl
 		}, &methodDriverRun),
-		wire.NewKind("shop.Wallet", func(at *wire.Grain) *wallet {
+		wire.NewKind("shop.Wallet", wire.KindOptions{}, func(at *wire.Grain) *wallet {
 			impl := new(wallet)
 			wire.Bind(at, 1, "purse", &impl.purse, codecPurse)
 			return impl
 		}, &methodWalletDeposit, &methodWalletPurse, &methodWalletBuy),
-		wire.NewKind("shop.Item", func(at *wire.Grain) *item {
+		wire.NewKind("shop.Item", wire.KindOptions{}, func(at *wire.Grain) *item {
 			impl := new(item)
 			wire.Bind(at, 1, "stock", &impl.stock, codecStock)
 			return impl

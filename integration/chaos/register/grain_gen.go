@@ -50,8 +50,8 @@ func (r registerRef) Take(ctx context.Context, a1 Op, a2 Key, a3 Life) (Seen, er
 
 var methodRegisterRead = wire.Method[Op, Seen]{
 	Number: 1, Name: "Read",
-	ReadOnly: true,
-	Args:     codecOp, Result: codecSeen,
+	Traits: wire.Traits{ReadOnly: true},
+	Args:   codecOp, Result: codecSeen,
 	Do: func(ctx context.Context, impl any, args Op) (Seen, error) {
 		return impl.(Register).Read(ctx, args)
 	},
@@ -212,7 +212,7 @@ func (g *register) Key() Key {
 // Grains returns everything in this package that a silo hosts.
 func Grains(j *Journal) []grains.Kind {
 	return append(Shared(),
-		wire.NewKind("register.Register", func(at *wire.Grain) *register {
+		wire.NewKind("register.Register", wire.KindOptions{}, func(at *wire.Grain) *register {
 			impl := newRegister(j)
 			wire.Bind(at, 1, "cell", &impl.cell, codecCell)
 			return impl

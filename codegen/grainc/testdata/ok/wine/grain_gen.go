@@ -55,8 +55,8 @@ var methodUserUpload = wire.Method[[]byte, Match]{
 
 var methodUserBalance = wire.Method[struct{}, Money]{
 	Number: 2, Name: "Balance",
-	ReadOnly: true,
-	Args:     wire.EmptyCodec, Result: codecMoney,
+	Traits: wire.Traits{ReadOnly: true},
+	Args:   wire.EmptyCodec, Result: codecMoney,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, _ struct{}) (Money, error) {
 		return impl.(User).Balance(ctx)
@@ -159,12 +159,12 @@ func (g *cellar) Key() Bottle {
 // Grains returns everything in this package that a silo hosts.
 func Grains(mail Mailer, cellar_ Auditor) []grains.Kind {
 	return append(Shared(),
-		wire.NewKind("wine.User", func(at *wire.Grain) *user {
+		wire.NewKind("wine.User", wire.KindOptions{}, func(at *wire.Grain) *user {
 			impl := newUser(mail, cellar_)
 			wire.Bind(at, 1, "wallet", &impl.wallet, codecWallet)
 			return impl
 		}, &methodUserUpload, &methodUserBalance, &methodUserPurchase, &methodUserRate),
-		wire.NewKind("wine.Cellar", func(at *wire.Grain) *cellar {
+		wire.NewKind("wine.Cellar", wire.KindOptions{}, func(at *wire.Grain) *cellar {
 			impl := newCellar(mail)
 			wire.Bind(at, 1, "stock", &impl.stock, codecInt)
 			return impl

@@ -22,7 +22,7 @@ func (g *till) Key() int64 {
 // Grains returns everything in this package that a silo hosts.
 func Grains() []grains.Kind {
 	return append(Shared(),
-		wire.NewKind("shop.Till", func(at *wire.Grain) *till {
+		wire.NewKind("shop.Till", wire.KindOptions{}, func(at *wire.Grain) *till {
 			impl := new(till)
 			wire.Bind(at, 1, "sum", &impl.sum, codecInt64)
 			return impl
