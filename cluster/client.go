@@ -42,6 +42,9 @@ type Config struct {
 	TrustNetwork bool
 	// MaxMessage is as in the silos' Config. Default 1 MiB.
 	MaxMessage int
+	// Outgoing happen around every call that is made by the client; the first is the outermost. Default: none,
+	// which costs nothing.
+	Outgoing []grains.Interceptor
 	// Logger gets what operators want to know. Default slog.Default().
 	Logger *slog.Logger
 	// Network connects to silos of the same process in memory, under the name Listen: the Messages of
@@ -188,7 +191,7 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 	cl.flows = dataflow.NewFollower(dataflow.FollowerConfig{
 		Views: cl.views, Kinds: cl.kinds, Transport: flows, Logger: c.Logger,
 	})
-	cl.door.Open(&blocks.Engine{Route: cl.route, Variables: cl.variables, Flows: cl.flows, Blocks: cl.blocks, Kinds: cl.kinds})
+	cl.door.Open(&blocks.Engine{Route: cl.route, Variables: cl.variables, Flows: cl.flows, Blocks: cl.blocks, Kinds: cl.kinds, Outgoing: c.Outgoing})
 	cl.node.HandleNotify(link.ServiceBlocks, cl.notice)
 	cl.node.Handle(link.ServiceStatus, cl.serveStatus)
 	cl.node.HandleNotify(link.ServiceDataflow, func(from actor.Peer, b []byte) {

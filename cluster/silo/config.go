@@ -81,6 +81,11 @@ type Config struct {
 	// Default: everything is allowed.
 	Authorize func(ctx context.Context, c grains.Call) error
 
+	// Incoming happen around every call of a grain that this silo runs, Outgoing around every one that is made
+	// on it, by its grains or by itself; the first of a list is the outermost. Calls cost what they do.
+	// Default: none, which costs nothing.
+	Incoming, Outgoing []grains.Interceptor
+
 	// MaxMessage is the most bytes that a call's arguments, its result, or one change of a variable may
 	// measure in encoded form; the same on all nodes. More memory is held for each connection the larger
 	// it is. Default 1 MiB.

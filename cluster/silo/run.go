@@ -301,6 +301,7 @@ func (s *run) host(context.Context) (err error) {
 	s.grains = grains.New(grains.Config{
 		Self: s.id, Addr: s.addr, Views: s.views, Standing: s.membership.Standing, Now: s.membership.now, Kinds: s.kinds, Engine: &s.engine, Router: router,
 		Prepare: s.variables.Prepare, Limit: s.config.MaxMessage + overhead/2, IdleAfter: s.config.IdleAfter, Logger: s.log,
+		Incoming: s.config.Incoming, Outgoing: s.config.Outgoing,
 		HandOver: s.peers.With(link.ServiceHandover).Request,
 	})
 	s.blocks = blocks.New(blocks.Config{
@@ -325,7 +326,7 @@ func (s *run) host(context.Context) (err error) {
 	}
 	s.opened(func(ctx context.Context) error { return s.flows.Stop(ctx) })
 	s.opened(s.grains.Stop)
-	s.engine = blocks.Engine{Route: s.grains.Call, Variables: s.variables, Flows: s.flows, Blocks: s.blocks, Kinds: s.kinds}
+	s.engine = blocks.Engine{Route: s.grains.Call, Variables: s.variables, Flows: s.flows, Blocks: s.blocks, Kinds: s.kinds, Outgoing: s.config.Outgoing}
 
 	s.node.Handle(link.ServicePropose, s.serveLeader)
 	s.node.Handle(link.ServiceView, s.serveView)

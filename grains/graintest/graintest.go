@@ -46,6 +46,24 @@ const timeout = 30 * time.Second
 // Start starts a cluster of that many silos, each given kinds, and fails the test if it does not serve.
 func Start(t testing.TB, silos int, kinds []grains.Kind) *Cluster {
 	t.Helper()
+	return StartWith(t, Config{Silos: silos, Grains: kinds})
+}
+
+// Config is what a cluster is to have beyond silos and kinds.
+type Config struct {
+	// Silos is how many there are; 0 stands for 1.
+	Silos int
+	// Grains is what each of them is given, and the client.
+	Grains []grains.Kind
+	// Incoming and Outgoing are those of every silo, and Outgoing also those of the client; see
+	// [grains.Interceptor].
+	Incoming, Outgoing []grains.Interceptor
+}
+
+// StartWith is Start with more to choose.
+func StartWith(t testing.TB, config Config) *Cluster {
+	t.Helper()
+	silos, kinds := max(config.Silos, 1), config.Grains
 	out := &output{of: t}
 	t.Cleanup(out.end) // runs after stop
 	c := &Cluster{t: t, network: silo.NewNetwork(), logger: slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelWarn}))}
@@ -57,13 +75,14 @@ func Start(t testing.TB, silos int, kinds []grains.Kind) *Cluster {
 		c.silos = append(c.silos, &member{config: silo.Config{
 			Grains: kinds, Advertise: addrs[i], Join: strings.Join(addrs, ","),
 			Network: c.network, Memory: silo.NewMemory(), Logger: c.logger,
+			Incoming: config.Incoming, Outgoing: config.Outgoing,
 		}})
 	}
 	t.Cleanup(c.stop)
 	c.each(func(m *member) { c.start(m) })
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	client, err := cluster.Connect(ctx, cluster.Config{Silos: strings.Join(addrs, ","), Grains: kinds, Network: c.network.Messages, Logger: c.logger})
+	client, err := cluster.Connect(ctx, cluster.Config{Silos: strings.Join(addrs, ","), Grains: kinds, Network: c.network.Messages, Logger: c.logger, Outgoing: config.Outgoing})
 	require.NoError(t, err)
 	c.Client = client
 	c.await(silos)

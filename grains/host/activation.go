@@ -171,7 +171,11 @@ func (a *activation) run(ctx context.Context, r running) (verdict, error) {
 	}
 	impl, err := a.ready(t)
 	if err == nil {
-		err = a.guard(r.name, func() error { return r.what.Run(t, impl) })
+		if len(a.host.Incoming) == 0 {
+			err = a.guard(r.name, func() error { return r.what.Run(t, impl) })
+		} else {
+			err = a.guard(r.name, func() error { return a.intercepted(t, impl, r) })
+		}
 	}
 	if r.in != nil {
 		a.report(r.in)

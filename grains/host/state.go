@@ -203,6 +203,11 @@ func (a *activation) Outcome(ctx context.Context, id wire.BlockID) (wire.Outcome
 
 // Call makes a call from the grain: it is no call from outside, and has no id of its own.
 func (a *activation) Call(ctx context.Context, to wire.ID, c wire.Invocation) error {
+	if len(a.host.Outgoing) > 0 {
+		return wire.MakeCall(ctx, a.host.Outgoing, a.id, to, c, func(ctx context.Context) error {
+			return a.call(ctx, to, c, wire.BlockID{}, false)
+		})
+	}
 	return a.call(ctx, to, c, wire.BlockID{}, false)
 }
 

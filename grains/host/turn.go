@@ -79,10 +79,13 @@ func (t *turn) finish() {
 
 type turnKey struct{}
 
-// Value finds the turn itself.
+// Value finds the turn itself, and the grain whose turn it is.
 func (t *turn) Value(key any) any {
-	if key == (turnKey{}) {
+	switch key {
+	case turnKey{}:
 		return t
+	case wire.TurnKey{}:
+		return t.activation.id
 	}
 	if own := t.own.Load(); own != nil {
 		return own.Value(key) // context.Cause and contexts below look for the one that is cancelled

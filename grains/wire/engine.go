@@ -131,6 +131,15 @@ func BlockOf(ctx context.Context) Block {
 	return b
 }
 
+// TurnKey is the key by which a host's contexts yield the grain whose turn they are of, an ID.
+type TurnKey struct{}
+
+// TurnOf returns the grain in whose turn ctx is, zero for none.
+func TurnOf(ctx context.Context) ID {
+	id, _ := ctx.Value(TurnKey{}).(ID)
+	return id
+}
+
 type retryKey struct{}
 
 // WithRetry returns a context whose next call from outside is made under an id that was used before.

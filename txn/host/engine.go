@@ -33,11 +33,20 @@ type Engine struct {
 	Flows     Flows
 	Blocks    *Coordinator
 	Kinds     map[string]wire.Kind
+	// Outgoing are around the calls that are made by this engine.
+	Outgoing []wire.Interceptor
 }
 
 // Call implements wire.Engine: a call from outside any grain gets an id, by which its outcome can be asked
 // for if it begins a block.
 func (e *Engine) Call(ctx context.Context, to wire.ID, c wire.Invocation) error {
+	if len(e.Outgoing) > 0 {
+		return wire.MakeCall(ctx, e.Outgoing, wire.TurnOf(ctx), to, c, func(ctx context.Context) error { return e.call(ctx, to, c) })
+	}
+	return e.call(ctx, to, c)
+}
+
+func (e *Engine) call(ctx context.Context, to wire.ID, c wire.Invocation) error {
 	if wire.BlockOf(ctx) != nil { // it has no id of its own
 		return e.Route(ctx, to, c, wire.BlockID{}, false)
 	}

@@ -1,0 +1,24 @@
+package host
+
+import (
+	"context"
+
+	"github.com/martinelli-go/martinelli/grains/wire"
+)
+
+// intercepted runs a method with the incoming interceptors around it. It is for hosts that have any: the
+// closures are theirs to pay for.
+func (a *activation) intercepted(t *turn, impl any, r running) error {
+	info := r.method.Info()
+	c := wire.CallInfo{Grain: a.id, Method: info.Name, Traits: info.Traits, Incoming: true, InBlock: r.in != nil}
+	if t.from != nil {
+		c.Caller = t.from.activation.id
+	} else if n := len(t.chain); n > 0 {
+		c.Caller = t.chain[n-1].Grain
+	}
+	err := wire.Intercept(t, a.host.Incoming, c, func(ctx context.Context) error { return r.what.Run(ctx, impl) })
+	if err != nil { // an interceptor's may be that of a call of its own
+		err = wire.MethodError(err, r.method.ErrorTable())
+	}
+	return err
+}
