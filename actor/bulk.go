@@ -48,7 +48,7 @@ type bulkWriter struct {
 }
 
 func newBulkWriter(l *link, conn *watched, who identity, wrote *atomic.Bool, hello outgoing) *bulkWriter {
-	w := &bulkWriter{link: l, conn: conn, who: who, wrote: wrote, buf: make([]byte, 0, frameHead+chunkBytes+maxHead)}
+	w := &bulkWriter{link: l, conn: conn, who: who, wrote: wrote}
 	w.active = append(w.active, w.begin(hello))
 	return w
 }
@@ -83,6 +83,8 @@ func (w *bulkWriter) pending() (bytes int) {
 	}
 	return bytes
 }
+
+func (w *bulkWriter) rest() { w.buf = nil }
 
 // admit lets what waits take its turns.
 func (w *bulkWriter) admit() {
@@ -154,6 +156,9 @@ func (w *bulkWriter) step(t *transfer) (more bool, err error) {
 }
 
 func (w *bulkWriter) frame(kind byte, number uint32, head, data []byte) error {
+	if w.buf == nil {
+		w.buf = make([]byte, 0, frameHead+chunkBytes+maxHead)
+	}
 	b := appendHead(w.buf[:0], kind, number, uint32(len(head)+len(data)))
 	b = append(append(b, head...), data...)
 	_, err := w.conn.Write(b)

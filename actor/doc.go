@@ -43,6 +43,7 @@
 // is written at once; nothing waits for more to come. The length of a frame is
 // checked before memory is made for it, queues are bounded, a refused address
 // costs a round trip, and an end that does not answer a ping for five seconds is
-// gone. For tests [Network] joins nodes of one process and can cut, drop, delay
+// gone. Notifications go through actors of protoactor-go, one for each sender
+// and service. For tests [Network] joins nodes of one process and can cut, drop, delay
 // and kill.
 package actor

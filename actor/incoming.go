@@ -74,6 +74,9 @@ func (t *tcp) serve(conn net.Conn, ch Channel, who identity) {
 		if t.inputs.CompareAndDelete(inputKey{in.sender, ch}, in) { // else it speaks on a later connection
 			t.node.callerLost(in.sender, ch)
 		}
+		if in.from.peer != nil {
+			t.node.letGo(in.sender, in.from.peer)
+		}
 	}()
 	if err := in.read(); !t.closed.Load() {
 		t.node.cfg.Logger.Debug("a connection ended", slog.String("node", t.node.addr), slog.String("from", in.sender),
@@ -182,7 +185,7 @@ func (in *incoming) whole(size int) error {
 func (in *incoming) speaks(env *Envelope) bool {
 	if in.sender == "" && env.Sender != "" && len(env.Sender) <= maxAddr {
 		in.sender = env.Sender
-		in.from.peer = in.node.peer(env.Sender)
+		in.from.peer = in.node.hold(env.Sender)
 		in.tcp.inputs.Store(inputKey{in.sender, in.from.channel}, in)
 	}
 	if env.Sender != in.sender {

@@ -42,17 +42,19 @@ func appendHead(b []byte, kind byte, number, length uint32) []byte {
 
 // link is what a node has to one address on one channel. One goroutine dials
 // and writes; it runs while there is something to write or a connection, and
-// ends with the link.
+// the link ends with it.
 type link struct {
 	tcp     *tcp
 	addr    string
 	channel Channel
 	wake    chan struct{} // capacity 1: there is something to write
 	over    chan struct{} // closed by close
+	lacks   atomic.Bool   // answers were lost that the next connection should have brought: it ends, to say so
 
 	mu      sync.Mutex // taken before the shards of Node.calls, after nothing
 	running bool
 	closed  bool
+	gone    bool       // it has ended: another takes its place
 	waiting []outgoing // in order
 	bytes   int        // of waiting and of what is being written
 	conn    *watched   // nil while there is none
@@ -63,11 +65,15 @@ type link struct {
 
 // writer is what writes to one connection of a link.
 type writer interface {
-	// write writes a part of what waits. More says that there is some left.
+	// write writes a part of what waits. More says that there may be some left.
 	write() (more bool, err error)
+	// rest gives memory back that quiet connections do not need.
+	rest()
 	// pending is how many bytes of the link's queue it holds when it has ended.
 	pending() int
 }
+
+var errLinkOver = errors.New("the link has ended")
 
 var errQueueFull = errors.New("overloaded: too many answers wait for the connection to this peer")
 
@@ -89,11 +95,16 @@ func (l *link) send(o outgoing) error {
 	case l.closed:
 		l.mu.Unlock()
 		return errStopped
+	case l.gone:
+		l.mu.Unlock()
+		return errLinkOver
 	case l.bytes+size > room && reply:
 		conn := l.conn
 		l.mu.Unlock()
 		if conn != nil {
 			go conn.end() // inside TLS it may take a while
+		} else {
+			l.lacks.Store(true)
 		}
 		return errQueueFull
 	case l.bytes+size > room:
@@ -125,6 +136,7 @@ func (l *link) rouse() {
 
 // run connects and writes, anew while something waits.
 func (l *link) run() {
+	defer l.tcp.node.forget(l.addr)
 	for {
 		conn, who, err := l.tcp.open(l.addr, l.channel)
 		l.mu.Lock()
@@ -144,7 +156,8 @@ func (l *link) run() {
 			l.conn = nil
 		}
 		if l.closed || len(l.waiting) == 0 {
-			l.running = false
+			l.running, l.gone = false, true
+			l.tcp.links.CompareAndDelete(inputKey{l.addr, l.channel}, l)
 			waiting := l.takeWaiting()
 			l.mu.Unlock()
 			l.refuse(waiting, errStopped)
@@ -180,6 +193,7 @@ func (l *link) written(bytes int) {
 // use writes to one connection until it is lost.
 func (l *link) use(conn *watched, who identity) {
 	n := l.tcp.node
+	defer n.letGo(l.addr, n.hold(l.addr))
 	n.reached(l.addr, l.channel, who)
 	go l.readPongs(conn)
 	var wrote atomic.Bool
@@ -207,7 +221,7 @@ func (l *link) write(conn *watched, w writer) {
 	var pinged uint32
 	for {
 		more, err := w.write()
-		if err != nil {
+		if err != nil || l.lacks.Load() && l.lacks.CompareAndSwap(true, false) {
 			return
 		}
 		if !more {
@@ -226,6 +240,7 @@ func (l *link) write(conn *watched, w writer) {
 			case <-l.wake:
 				continue
 			case <-beat.C:
+				w.rest()
 			case <-conn.over:
 				return
 			case <-l.over:

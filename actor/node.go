@@ -36,7 +36,8 @@ type Node struct {
 	idle    sync.Pool // of *call, to be used again
 	served  servedTable
 	inboxes inboxes
-	peers   sync.Map // address → *peer
+	peers   sync.Map   // address → *peer
+	holding sync.Mutex // guards peer.held, and the removal of peers
 
 	guard   *Guard
 	work    work
@@ -88,6 +89,7 @@ type origin struct {
 
 // peer is what a node knows of one address.
 type peer struct {
+	held int         // connections to and from there; without any it is forgotten
 	silo atomic.Bool // who was reached there has shown to be a silo
 	on   [channels]struct {
 		calls, bytes atomic.Int64  // this node's requests that are unanswered
@@ -246,6 +248,29 @@ func (n *Node) peer(addr string) *peer {
 	}
 	p, _ := n.peers.LoadOrStore(addr, new(peer))
 	return p.(*peer)
+}
+
+// hold is peer for a connection, until it calls letGo.
+func (n *Node) hold(addr string) *peer {
+	n.holding.Lock()
+	defer n.holding.Unlock()
+	p := n.peer(addr)
+	p.held++
+	return p
+}
+
+// letGo ends a connection's hold of p, and forgets p when it was the last.
+func (n *Node) letGo(addr string, p *peer) {
+	n.holding.Lock()
+	defer n.holding.Unlock()
+	if p.held--; p.held == 0 {
+		n.peers.CompareAndDelete(addr, p)
+	}
+}
+
+// forget forgets addr, unless there is a connection to or from there.
+func (n *Node) forget(addr string) {
+	n.letGo(addr, n.hold(addr))
 }
 
 // Stop drains the node: new requests from others are refused as not executed,

@@ -1,25 +1,31 @@
 package actor
 
 import (
+	"context"
 	"hash/maphash"
 	"log/slog"
 	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	protoactor "github.com/asynkron/protoactor-go/actor"
 )
 
-// inboxes queue notifications for their handlers: one queue, and while it is
-// not empty one goroutine, for each (sender, service). An empty one costs
-// nothing.
+// inboxes queue notifications for their handlers: an actor of protoactor-go for
+// each (sender, service) that has sent anything for a while. Its mailbox keeps
+// the order; what bounds it is here.
 type inboxes struct {
-	node  *Node
-	seed  maphash.Seed
-	bytes atomic.Int64 // of all payloads that wait
-	shard [16]struct {
+	node   *Node
+	system *protoactor.ActorSystem
+	seed   maphash.Seed
+	bytes  atomic.Int64 // of all payloads that wait
+	shard  [16]struct {
 		sync.Mutex
 		boxes map[inboxKey]*inbox
-		_     [48]byte // a cache line each
+		swept time.Time // when idle ones were looked for last
+		_     [24]byte  // a cache line each
 	}
 }
 
@@ -28,19 +34,39 @@ type inboxKey struct {
 	service Service
 }
 
-// inbox is guarded by its shard. It is in the table while its goroutine runs.
-type inbox struct{ waiting []notification }
+// inbox is the actor that hands on what one sender sends to one service. It is
+// in the table from its first message until its actor stops, when none is
+// waiting: an actor that stops drops what is in its mailbox.
+type inbox struct {
+	in      *inboxes
+	mu      *sync.Mutex // of its shard
+	key     inboxKey
+	handler func(Peer, []byte)
+	pid     *protoactor.PID
+	waiting int       // in the mailbox, guarded by mu
+	busy    bool      // the same
+	used    time.Time // the same
+}
 
+// notification is the message of an inbox.
 type notification struct {
 	*Envelope
 	from origin
 }
 
-// notifyOverhead is what a queued notification costs beyond its payload.
-const notifyOverhead = 256
+const (
+	// notifyOverhead is what a queued notification costs beyond its payload.
+	notifyOverhead = 384
+	// keptInbox is how long an inbox without messages is kept, at least. One costs 1 kB. (An actor's own
+	// receive timeout would do, but its timer and the actor race in protoactor-go.)
+	keptInbox = 10 * time.Second
+)
 
 func (b *inboxes) init(n *Node) {
 	b.node, b.seed = n, maphash.MakeSeed()
+	b.system = protoactor.NewActorSystem(func(c *protoactor.Config) {
+		c.LoggerFactory = func(*protoactor.ActorSystem) *slog.Logger { return slog.New(demoted{n.cfg.Logger.Handler()}) }
+	})
 	for i := range b.shard {
 		b.shard[i].boxes = map[inboxKey]*inbox{}
 	}
@@ -61,71 +87,115 @@ func (b *inboxes) put(env *Envelope, from origin) (kept bool) {
 		return false
 	}
 	key := inboxKey{env.Sender, Service(env.Service)}
-	s := &b.shard[maphash.Comparable(b.seed, key)%uint64(len(b.shard))]
+	s := &b.shard[b.of(key)]
 	s.Lock()
+	now := time.Now()
+	if now.Sub(s.swept) > keptInbox {
+		s.swept = now
+		b.sweep(s.boxes, now.Add(-keptInbox))
+	}
 	box := s.boxes[key]
 	switch {
+	case n.left.Load():
+		b.bytes.Add(-size)
+		s.Unlock()
+		return false
 	case box == nil:
-		box = &inbox{waiting: []notification{{env, from}}}
+		box = &inbox{in: b, mu: &s.Mutex, key: key, handler: h}
+		box.pid = b.system.Root.Spawn(protoactor.PropsFromProducer(func() protoactor.Actor { return box }))
 		s.boxes[key] = box
-		go b.drain(&s.Mutex, s.boxes, key, box, h)
-	case len(box.waiting) >= n.cfg.NotifyQueue:
+	case box.waiting >= n.cfg.NotifyQueue:
 		b.bytes.Add(-size)
 		s.Unlock()
 		n.garbage("a notification: its handler is too slow", env)
 		return false
-	default:
-		box.waiting = append(box.waiting, notification{env, from})
 	}
+	box.waiting, box.used = box.waiting+1, now
+	// Under the lock, so that a sender's messages keep their order and none comes behind the actor's end.
+	b.system.Root.Send(box.pid, &notification{env, from})
 	s.Unlock()
 	return true
 }
 
-// drain hands an inbox to its handler until it is empty.
-func (b *inboxes) drain(mu *sync.Mutex, boxes map[inboxKey]*inbox, key inboxKey, box *inbox, h func(Peer, []byte)) {
-	for {
-		mu.Lock()
-		batch := box.waiting
-		box.waiting = nil
-		if len(batch) == 0 {
+// sweep ends the inboxes of a shard, which is locked, that were not used since.
+func (b *inboxes) sweep(boxes map[inboxKey]*inbox, since time.Time) {
+	for key, box := range boxes {
+		if box.waiting == 0 && !box.busy && box.used.Before(since) {
 			delete(boxes, key)
-			mu.Unlock()
-			return
-		}
-		mu.Unlock()
-		for _, env := range batch {
-			b.bytes.Add(-int64(len(env.Payload) + notifyOverhead))
-			if !b.node.left.Load() {
-				b.deliver(h, env)
-			}
+			b.system.Root.Stop(box.pid)
 		}
 	}
 }
 
-func (b *inboxes) deliver(h func(Peer, []byte), env notification) {
+// Receive implements protoactor.Actor.
+func (x *inbox) Receive(c protoactor.Context) {
+	m, ok := c.Message().(*notification)
+	if !ok { // it starts, or stops
+		return
+	}
+	x.in.bytes.Add(-int64(len(m.Payload) + notifyOverhead))
+	x.is(true)
+	defer x.is(false)
+	if !x.in.node.left.Load() {
+		x.deliver(m)
+	}
+}
+
+// is says that a message is being handled, or has been.
+func (x *inbox) is(busy bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.busy = busy; busy {
+		x.waiting--
+	}
+}
+
+func (x *inbox) deliver(env *notification) {
+	n := x.in.node
 	defer func() {
 		if r := recover(); r != nil {
-			b.node.cfg.Logger.Error("a notification's handler panicked", slog.String("node", b.node.addr),
+			n.cfg.Logger.Error("a notification's handler panicked", slog.String("node", n.addr),
 				slog.Uint64("service", uint64(env.Service)), slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
 		}
 	}()
-	h(env.from.sender(env.Envelope), env.Payload)
+	x.handler(env.from.sender(env.Envelope), env.Payload)
 }
 
-// close drops what waits; a handler that is running finishes.
+func (b *inboxes) of(key inboxKey) uint64 {
+	return maphash.Comparable(b.seed, key) % uint64(len(b.shard))
+}
+
+// close ends the actors: what waits is dropped, a handler that is running
+// finishes. Node.left is set.
 func (b *inboxes) close() {
 	for i := range b.shard {
 		s := &b.shard[i]
 		s.Lock()
-		for _, box := range s.boxes {
-			for _, env := range box.waiting {
-				b.bytes.Add(-int64(len(env.Payload) + notifyOverhead))
-			}
-			box.waiting = nil
+		for key, box := range s.boxes {
+			delete(s.boxes, key)
+			b.system.Root.Stop(box.pid)
 		}
 		s.Unlock()
 	}
+	b.system.Shutdown()
 }
+
+// demoted is a handler of log/slog in which what protoactor-go has to say is of
+// the level debug: it logs what is normal here, such as that it has started.
+type demoted struct{ slog.Handler }
+
+func (d demoted) Enabled(ctx context.Context, _ slog.Level) bool {
+	return d.Handler.Enabled(ctx, slog.LevelDebug)
+}
+
+func (d demoted) Handle(ctx context.Context, r slog.Record) error {
+	r.Level = min(r.Level, slog.LevelDebug)
+	return d.Handler.Handle(ctx, r)
+}
+
+func (d demoted) WithAttrs(a []slog.Attr) slog.Handler { return demoted{d.Handler.WithAttrs(a)} }
+
+func (d demoted) WithGroup(name string) slog.Handler { return demoted{d.Handler.WithGroup(name)} }
 
 // validText makes text fit for a protobuf string.
 func validText(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }

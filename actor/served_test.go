@@ -16,8 +16,7 @@ type testKey struct{}
 
 // The context of a handler is one like those of package context, whatever is
 // derived of it and whenever it is asked.
-func TestServedIsAContext(t *testing.T) {
-	t.Parallel()
+func TestServedIsAContext(t *testing.T) { // not in parallel: it counts goroutines
 	derive := map[string]func(context.Context) (context.Context, context.CancelFunc){
 		"itself":      func(ctx context.Context) (context.Context, context.CancelFunc) { return ctx, func() {} },
 		"with cancel": context.WithCancel,

@@ -87,6 +87,16 @@ func (w *streamWriter) take() {
 	w.link.mu.Unlock()
 }
 
+// rest leaves the queue's memory too, if it is empty.
+func (w *streamWriter) rest() {
+	w.buf, w.taken, w.next = nil, nil, 0
+	w.link.mu.Lock()
+	if len(w.link.waiting) == 0 {
+		w.link.waiting = nil
+	}
+	w.link.mu.Unlock()
+}
+
 func (w *streamWriter) append(env *Envelope) {
 	at := len(w.buf)
 	w.buf = appendEnvelope(appendHead(w.buf, frameWhole, 0, 0), env)

@@ -380,3 +380,27 @@ func TestRequestsAreServedOnce(t *testing.T) {
 	require.NoError(t, b.Stop(t.Context()))
 	require.EqualValues(t, 1, begun.Load())
 }
+
+// Answers may be lost before there is a connection to lose.
+func TestLostAnswersEndTheNextConnection(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	b := overTCP(t, Config{PeerQueueBytes: 1 << 20})
+	guard, err := newGuard(Config{}.withDefaults())
+	require.NoError(t, err)
+	var lost error
+	for lost == nil { // nobody accepts
+		lost = b.transport.send(outgoing{to: l.Addr().String(), env: &Envelope{Kind: Kind_KIND_REPLY, Payload: make([]byte, 10_000)}})
+	}
+	require.ErrorIs(t, lost, errQueueFull)
+	conn, err := l.Accept()
+	require.NoError(t, err)
+	in, _, _, err := guard.accept(conn)
+	require.NoError(t, err)
+	_ = in.SetReadDeadline(time.Now().Add(10 * time.Second))
+	n, err := io.Copy(io.Discard, in)
+	require.NoError(t, err, "it is still open")
+	require.Positive(t, n, "who speaks there has not said so")
+}

@@ -131,7 +131,11 @@ func (t *tcp) send(o outgoing) error {
 		}
 		return nil
 	}
-	return t.link(o.to, o.channel()).send(o)
+	for {
+		if err := t.link(o.to, o.channel()).send(o); err != errLinkOver {
+			return err
+		}
+	}
 }
 
 var errStopped = errors.New("this node has stopped")
@@ -148,6 +152,9 @@ func (t *tcp) link(addr string, ch Channel) *link {
 		return l.(*link)
 	}
 	l, _ := t.links.LoadOrStore(key, newLink(t, addr, ch))
+	if t.closed.Load() { // close may have looked before
+		l.(*link).close()
+	}
 	return l.(*link)
 }
 
