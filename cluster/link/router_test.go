@@ -22,6 +22,7 @@ func (invocation) Method() wire.Handler {
 	return &wire.Method[struct{}, struct{}]{Number: 1, Name: "Run"}
 }
 func (invocation) AppendArgs(b []byte) []byte  { return b }
+func (invocation) Traits() wire.Traits         { return wire.Traits{} }
 func (invocation) DecodeResult(b []byte) error { return nil }
 func (invocation) DecodeError(b []byte) error  { return wire.DecodeError(b, nil) }
 

@@ -9,6 +9,8 @@ import (
 type Invocation interface {
 	// Method is the called method.
 	Method() Handler
+	// Traits are those of the method, as far as they apply to this call.
+	Traits() Traits
 	// Run calls impl, which implements the grain's interface, with clones of the arguments, and keeps a
 	// clone of the result. The error is the method's own.
 	Run(ctx context.Context, impl any) error
@@ -37,12 +39,12 @@ type Traits struct {
 	// Reentrant: while the method waits for a call that it makes, other calls of its grain may run, those
 	// that come back among them.
 	Reentrant bool
-	// OneWay: nobody waits for the method.
+	// OneWay: nobody waits for the method. See Send.
 	OneWay bool
 	// Idempotent: running the method twice does what running it once does; a call whose fate is unknown is
 	// made again.
 	Idempotent bool
-	// Stream: the method returns an iter.Seq2[R, error].
+	// Stream: the method returns an iter.Seq2[R, error]. See StreamMethod.
 	Stream bool
 }
 
@@ -82,6 +84,10 @@ type Method[A, R any] struct {
 	Errors *ErrorTable
 	// Do calls the method on an implementation.
 	Do func(ctx context.Context, impl any, a A) (R, error)
+	// BindArgs and BindResult give the references in a value the engine that calls through them are made by:
+	// of the grain that is called, and of who has called. Nil where the type holds none. See RefType.
+	BindArgs   func(e Engine, a A) A
+	BindResult func(e Engine, r R) R
 }
 
 // Info describes the method.
@@ -101,26 +107,15 @@ func (m *Method[A, R]) Serve(ctx context.Context, impl any, args, b []byte) ([]b
 	if err != nil {
 		return nil, fmt.Errorf("arguments of %s: %w", m.Name, &DecodeFailure{err})
 	}
+	if m.BindArgs != nil {
+		a = m.BindArgs(engineOf(impl), a)
+	}
 	r, err := m.Do(ctx, impl, a)
 	if err != nil {
 		return nil, err
 	}
 	return m.Result.Append(b, r), nil
 }
-
-// Ref is embedded by stubs. It is comparable.
-type Ref struct {
-	engine Engine
-	id     ID
-}
-
-// NewRef returns the reference that a stub embeds; it makes no call.
-func NewRef(c Caller, kind, key string) Ref { return Ref{Of(c), NewID(kind, key)} }
-
-// GrainID names the grain.
-func (r Ref) GrainID() ID { return r.id }
-
-func (r Ref) String() string { return r.id.String() }
 
 type call[A, R any] struct {
 	m      *Method[A, R]
@@ -129,6 +124,7 @@ type call[A, R any] struct {
 }
 
 func (c *call[A, R]) Method() Handler            { return c.m }
+func (c *call[A, R]) Traits() Traits             { return c.m.Traits }
 func (c *call[A, R]) AppendArgs(b []byte) []byte { return c.m.Args.Append(b, c.args) }
 func (c *call[A, R]) DecodeError(b []byte) error { return DecodeError(b, c.m.Errors) }
 func (c *call[A, R]) DecodeResult(b []byte) (err error) {
@@ -137,7 +133,11 @@ func (c *call[A, R]) DecodeResult(b []byte) (err error) {
 }
 
 func (c *call[A, R]) Run(ctx context.Context, impl any) error {
-	r, err := c.m.Do(ctx, impl, c.m.Args.Copy(c.args))
+	a := c.m.Args.Copy(c.args)
+	if c.m.BindArgs != nil {
+		a = c.m.BindArgs(engineOf(impl), a)
+	}
+	r, err := c.m.Do(ctx, impl, a)
 	if err != nil {
 		return MethodError(err, c.m.Errors)
 	}
@@ -148,10 +148,25 @@ func (c *call[A, R]) Run(ctx context.Context, impl any) error {
 // Call makes the call that a stub's method stands for.
 func Call[A, R any](ctx context.Context, r Ref, m *Method[A, R], args A) (R, error) {
 	c := &call[A, R]{m: m, args: args}
-	err := r.engine.Call(ctx, r.id, c)
-	if err != nil {
+	e := r.at()
+	if err := e.Call(ctx, r.id, c); err != nil {
 		var none R
 		return none, err
 	}
+	if m.BindResult != nil {
+		return m.BindResult(e, c.result), nil
+	}
 	return c.result, nil
+}
+
+// Send makes the call of a method that is one-way. The stub of a method with //grain:oneway is
+//
+//	func (r userRef) Poke(ctx context.Context, a string) error {
+//		return wire.Send(ctx, r.Ref, &methodUserPoke, a)
+//	}
+//
+// where methodUserPoke is a Method[A, struct{}] with Traits.OneWay. It returns when the call is on its way,
+// nil or an error that is ErrNotExecuted. The arguments are copied before that.
+func Send[A any](ctx context.Context, r Ref, m *Method[A, struct{}], args A) error {
+	return r.at().Call(ctx, r.id, &call[A, struct{}]{m: m, args: m.Args.Copy(args)})
 }
