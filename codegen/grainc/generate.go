@@ -48,6 +48,9 @@ func (f file) write() error {
 type result struct {
 	files    []file
 	problems []string
+	warnings []string
+	// changes say what is different on the wire, or stored, from what the lock files have.
+	changes []string
 }
 
 // stale returns the files that are not what they should be.
@@ -85,8 +88,8 @@ func generate(ctx context.Context, dir string, patterns []string) (*result, erro
 // add makes the files of one package, or notes what is wrong with it.
 func (r *result) add(program *load.Program, p *load.Package, dir string) error {
 	m, problems := check.Check(program, p)
-	if len(problems) > 0 {
-		r.report(dir, problems)
+	r.report(dir, problems)
+	if slices.ContainsFunc(problems, func(p load.Problem) bool { return !p.Warning }) {
 		return nil
 	}
 	generated := filepath.Join(p.Dir, load.GeneratedFile)
@@ -109,7 +112,11 @@ func (r *result) add(program *load.Program, p *load.Package, dir string) error {
 	if err != nil {
 		return err
 	}
-	if problems := m.Number(numbers); len(problems) > 0 {
+	problems = m.Number(numbers)
+	for _, line := range numbers.Diff() {
+		r.changes = append(r.changes, relative(dir, name)+": "+line)
+	}
+	if len(problems) > 0 {
 		r.report(dir, problems)
 		return nil
 	}
@@ -144,8 +151,12 @@ func clashes(m *check.Model, names []string) []load.Problem {
 func (r *result) report(dir string, problems []load.Problem) {
 	for _, p := range problems {
 		p.Pos.Filename = relative(dir, p.Pos.Filename)
-		if text := p.String(); !slices.Contains(r.problems, text) {
-			r.problems = append(r.problems, text)
+		to := &r.problems
+		if p.Warning {
+			to = &r.warnings
+		}
+		if text := p.String(); !slices.Contains(*to, text) {
+			*to = append(*to, text)
 		}
 	}
 }

@@ -196,7 +196,7 @@ type E struct { C *crdt.Counter }`,
 			"D is marked //crdt:lattice and has no fields: give it some",
 			"//crdt:lattice belongs directly above a struct whose fields are lattices",
 			"13:1: //crdt:lattice belongs directly above a struct",
-			"//grain:lattice is not known: did you mean //grain:was?",
+			"//grain:lattice is not known: did you mean //crdt:lattice?",
 		}},
 	{"latticespelling", `import "github.com/martinelli-go/martinelli/crdt"
 // crdt:lattice

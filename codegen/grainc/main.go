@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 )
 
@@ -25,13 +26,21 @@ The packages are patterns as the go command takes them; the default is the curre
 wrong with them is printed, all of it, as file:line:col: what and how to fix it.
 
 flags:
-  -check   write nothing; list the files that are not up to date, and fail if there are any
+  -check        write nothing; list the files that are not up to date, and fail if there are any
+  -strict       take warnings for errors
+
+What changes in a lock file that was there (added, removed, renamed, refused) is printed, a line each.
 
 In the packages:
   //go:generate go tool grainc .
-  //grain:readonly   above a method: it changes nothing
-  //grain:was Old    above what was called Old: it keeps the number of Old
-  //crdt:lattice     above a struct whose fields are lattices: it is one
+  //grain:readonly    above a method: it changes nothing
+  //grain:reentrant   above a method, or an interface: while it waits, other calls of its grain run
+  //grain:oneway      above a method: nobody waits for it
+  //grain:idempotent  above a method: twice does what once does; it is called again if need be
+  //grain:version 2   above a grain interface: for people, in errors of what cannot talk
+  //grain:idle 5m     above an implementation: how long its grains are kept without calls
+  //grain:was Old     above what was called Old: it keeps the number of Old
+  //crdt:lattice      above a struct whose fields are lattices: it is one
 
 The exit code is 0, 1 when something is wrong or not up to date, and 2 when the command line is.
 `
@@ -47,6 +56,7 @@ func run(ctx context.Context, dir string, args []string, stdout, stderr io.Write
 	flags := flag.NewFlagSet("grainc", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	check := flags.Bool("check", false, "")
+	strict := flags.Bool("strict", false, "")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(stdout, usage)
@@ -70,10 +80,13 @@ func run(ctx context.Context, dir string, args []string, stdout, stderr io.Write
 		fmt.Fprintln(stderr, "grainc:", err)
 		return 1
 	}
-	if len(result.problems) > 0 {
-		for _, p := range result.problems {
-			fmt.Fprintln(stderr, p)
-		}
+	for _, line := range result.changes {
+		fmt.Fprintln(stdout, line)
+	}
+	for _, p := range slices.Concat(result.warnings, result.problems) {
+		fmt.Fprintln(stderr, p)
+	}
+	if len(result.problems) > 0 || *strict && len(result.warnings) > 0 {
 		return 1
 	}
 	stale := result.stale()

@@ -25,6 +25,8 @@ func GetAccount(c grains.Caller, key AccountID) Account {
 
 type accountRef struct{ wire.Ref }
 
+var interfaceAccount = wire.Interface{Kind: "bank.Account", Fingerprint: 0x53de14e2d9885096, Lineage: 0x53de14e2d9885096}
+
 func (r accountRef) Deposit(ctx context.Context, a1 int64) (int64, error) {
 	return wire.Call(ctx, r.Ref, &methodAccountDeposit, a1)
 }
@@ -61,7 +63,7 @@ func (r accountRef) Wait(ctx context.Context) error {
 }
 
 var methodAccountDeposit = wire.Method[int64, int64]{
-	Number: 1, Name: "Deposit",
+	Number: 1, Name: "Deposit", Of: &interfaceAccount,
 	Args: codecInt64, Result: codecInt64,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args int64) (int64, error) {
@@ -108,7 +110,7 @@ func decodeArgsAccountTransfer(b []byte) (v argsAccountTransfer, err error) {
 }
 
 var methodAccountTransfer = wire.Method[argsAccountTransfer, int64]{
-	Number: 2, Name: "Transfer",
+	Number: 2, Name: "Transfer", Of: &interfaceAccount,
 	Args: wire.Codec[argsAccountTransfer]{Append: appendArgsAccountTransfer, Decode: decodeArgsAccountTransfer}, Result: codecInt64,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args argsAccountTransfer) (int64, error) {
@@ -117,7 +119,7 @@ var methodAccountTransfer = wire.Method[argsAccountTransfer, int64]{
 }
 
 var methodAccountBalance = wire.Method[struct{}, int64]{
-	Number: 3, Name: "Balance",
+	Number: 3, Name: "Balance", Of: &interfaceAccount,
 	Traits: wire.Traits{ReadOnly: true},
 	Args:   wire.EmptyCodec, Result: codecInt64,
 	Errors: errorTable,
@@ -127,7 +129,7 @@ var methodAccountBalance = wire.Method[struct{}, int64]{
 }
 
 var methodAccountOutside = wire.Method[struct{}, []string]{
-	Number: 4, Name: "Outside",
+	Number: 4, Name: "Outside", Of: &interfaceAccount,
 	Args: wire.EmptyCodec, Result: codecSliceOfString,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, _ struct{}) ([]string, error) {
@@ -136,7 +138,7 @@ var methodAccountOutside = wire.Method[struct{}, []string]{
 }
 
 var methodAccountCall = wire.Method[[]AccountID, struct{}]{
-	Number: 5, Name: "Call",
+	Number: 5, Name: "Call", Of: &interfaceAccount,
 	Args: codecSliceOfAccountID, Result: wire.EmptyCodec,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args []AccountID) (struct{}, error) {
@@ -145,7 +147,7 @@ var methodAccountCall = wire.Method[[]AccountID, struct{}]{
 }
 
 var methodAccountPanic = wire.Method[struct{}, struct{}]{
-	Number: 6, Name: "Panic",
+	Number: 6, Name: "Panic", Of: &interfaceAccount,
 	Args: wire.EmptyCodec, Result: wire.EmptyCodec,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, _ struct{}) (struct{}, error) {
@@ -154,7 +156,7 @@ var methodAccountPanic = wire.Method[struct{}, struct{}]{
 }
 
 var methodAccountBig = wire.Method[int64, []byte]{
-	Number: 7, Name: "Big",
+	Number: 7, Name: "Big", Of: &interfaceAccount,
 	Args: codecInt64, Result: codecBytes,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args int64) ([]byte, error) {
@@ -163,7 +165,7 @@ var methodAccountBig = wire.Method[int64, []byte]{
 }
 
 var methodAccountWait = wire.Method[struct{}, struct{}]{
-	Number: 8, Name: "Wait",
+	Number: 8, Name: "Wait", Of: &interfaceAccount,
 	Args: wire.EmptyCodec, Result: wire.EmptyCodec,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, _ struct{}) (struct{}, error) {

@@ -28,6 +28,8 @@ func GetUser(c grains.Caller, key UserID) User {
 
 type userRef struct{ wire.Ref }
 
+var interfaceUser = wire.Interface{Kind: "wine.User", Fingerprint: 0x9e1e49065fd7ec3f, Lineage: 0x9e1e49065fd7ec3f}
+
 func (r userRef) Rate(ctx context.Context, a1 []Rating) error {
 	_, err := wire.Call(ctx, r.Ref, &methodUserRate, a1)
 	return err
@@ -51,7 +53,7 @@ func (r userRef) Purchase(ctx context.Context, a1 WineID) (Order, error) {
 }
 
 var methodUserRate = wire.Method[[]Rating, struct{}]{
-	Number: 1, Name: "Rate",
+	Number: 1, Name: "Rate", Of: &interfaceUser,
 	Args: codecSliceOfRating, Result: wire.EmptyCodec,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args []Rating) (struct{}, error) {
@@ -60,7 +62,7 @@ var methodUserRate = wire.Method[[]Rating, struct{}]{
 }
 
 var methodUserUpload = wire.Method[[]byte, Match]{
-	Number: 2, Name: "Upload",
+	Number: 2, Name: "Upload", Of: &interfaceUser,
 	Args: codecBytes, Result: codecMatch,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args []byte) (Match, error) {
@@ -69,7 +71,7 @@ var methodUserUpload = wire.Method[[]byte, Match]{
 }
 
 var methodUserDeposit = wire.Method[Money, struct{}]{
-	Number: 3, Name: "Deposit",
+	Number: 3, Name: "Deposit", Of: &interfaceUser,
 	Args: codecMoney, Result: wire.EmptyCodec,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args Money) (struct{}, error) {
@@ -78,7 +80,7 @@ var methodUserDeposit = wire.Method[Money, struct{}]{
 }
 
 var methodUserBalance = wire.Method[struct{}, Wallet]{
-	Number: 4, Name: "Balance",
+	Number: 4, Name: "Balance", Of: &interfaceUser,
 	Traits: wire.Traits{ReadOnly: true},
 	Args:   wire.EmptyCodec, Result: codecWallet,
 	Errors: errorTable,
@@ -88,7 +90,7 @@ var methodUserBalance = wire.Method[struct{}, Wallet]{
 }
 
 var methodUserPurchase = wire.Method[WineID, Order]{
-	Number: 5, Name: "Purchase",
+	Number: 5, Name: "Purchase", Of: &interfaceUser,
 	Args: codecWineID, Result: codecOrder,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args WineID) (Order, error) {
@@ -107,6 +109,8 @@ func GetCellar(c grains.Caller, key WineID) Cellar {
 }
 
 type cellarRef struct{ wire.Ref }
+
+var interfaceCellar = wire.Interface{Kind: "wine.Cellar", Fingerprint: 0x2e6e03b494ad5762, Lineage: 0x2e6e03b494ad5762}
 
 func (r cellarRef) Put(ctx context.Context, a1 int64, a2 Money) error {
 	_, err := wire.Call(ctx, r.Ref, &methodCellarPut, argsCellarPut{a1, a2})
@@ -154,7 +158,7 @@ func decodeArgsCellarPut(b []byte) (v argsCellarPut, err error) {
 }
 
 var methodCellarPut = wire.Method[argsCellarPut, struct{}]{
-	Number: 1, Name: "Put",
+	Number: 1, Name: "Put", Of: &interfaceCellar,
 	Args: wire.Codec[argsCellarPut]{Append: appendArgsCellarPut, Decode: decodeArgsCellarPut}, Result: wire.EmptyCodec,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args argsCellarPut) (struct{}, error) {
@@ -163,7 +167,7 @@ var methodCellarPut = wire.Method[argsCellarPut, struct{}]{
 }
 
 var methodCellarTake = wire.Method[int64, Money]{
-	Number: 2, Name: "Take",
+	Number: 2, Name: "Take", Of: &interfaceCellar,
 	Args: codecInt64, Result: codecMoney,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args int64) (Money, error) {
@@ -172,7 +176,7 @@ var methodCellarTake = wire.Method[int64, Money]{
 }
 
 var methodCellarShelf = wire.Method[struct{}, Shelf]{
-	Number: 3, Name: "Shelf",
+	Number: 3, Name: "Shelf", Of: &interfaceCellar,
 	Traits: wire.Traits{ReadOnly: true},
 	Args:   wire.EmptyCodec, Result: codecShelf,
 	Errors: errorTable,

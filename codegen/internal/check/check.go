@@ -58,6 +58,7 @@ func Check(program *load.Program, p *load.Package) (*Model, []load.Problem) {
 	c.constructors()
 	c.m.Types.finish()
 	c.fingerprints()
+	c.contexts()
 	c.notes.unused(c)
 	if !c.m.Empty() || len(c.problems) > 0 {
 		for _, e := range p.TypeErrors {
@@ -104,6 +105,11 @@ func (c *checker) ownName(name string) bool {
 
 func (c *checker) report(pos token.Pos, format string, args ...any) {
 	c.problems = append(c.problems, load.Problem{Pos: c.program.Fset.Position(pos), Text: fmt.Sprintf(format, args...)})
+}
+
+// warn notes what is most likely a mistake, and no reason not to generate.
+func (c *checker) warn(pos token.Pos, format string, args ...any) {
+	c.problems = append(c.problems, load.Problem{Pos: c.program.Fset.Position(pos), Text: fmt.Sprintf(format, args...), Warning: true})
 }
 
 func (c *checker) sort() {
@@ -163,7 +169,8 @@ func (c *checker) iface(t *types.TypeName) {
 		c.report(t.Pos(), "grain interface %s is generic: a kind of grains is one type, so declare an interface for each instance", t.Name())
 		return
 	}
-	i := &Interface{Name: t.Name(), Was: c.notes.was(t.Pos()), Kind: c.m.Prefix + "." + t.Name(), Type: t.Type(), Key: key, Pos: t.Pos()}
+	i := &Interface{Name: t.Name(), Was: c.notes.was(t.Pos()), Kind: c.m.Prefix + "." + t.Name(), Type: t.Type(), Key: key, Pos: t.Pos(), Version: c.version(t.Pos())}
+	i.Reentrant = c.notes.has(t.Pos(), "//grain:", "reentrant")
 	c.keyType(t.Pos(), "the key of "+t.Name(), key)
 	for _, f := range c.methods(named) {
 		if m := c.method(i, f); m != nil {
@@ -201,6 +208,7 @@ func (c *checker) method(i *Interface, f *types.Func) *Method {
 		pos = i.Pos // an interface of another package, whose source is not here
 	}
 	before := len(c.problems)
+	traits, was := c.traits(i, f), c.notes.was(f.Pos())
 	if !f.Exported() {
 		c.report(pos, "method %s is not exported, so no other package could implement it: rename it to %s", full, load.Upper(f.Name()))
 	}
@@ -219,13 +227,16 @@ func (c *checker) method(i *Interface, f *types.Func) *Method {
 	if len(c.problems) > before {
 		return nil
 	}
-	m := &Method{Name: f.Name(), Pos: pos, ReadOnly: c.notes.readOnly(f.Pos()), Was: c.notes.was(f.Pos())}
+	m := &Method{Name: f.Name(), Pos: pos, Traits: traits, Was: was}
 	for n := 1; n < params.Len(); n++ {
 		v := params.At(n)
 		m.Params = append(m.Params, Param{v.Name(), c.typeOf(pos, fmt.Sprintf("argument %s of %s", argName(v, n), full), v.Type())})
 	}
 	if results.Len() == 2 {
 		m.Result = c.typeOf(pos, "the result of "+full, results.At(0).Type())
+	}
+	if len(c.problems) == before {
+		c.conflicts(pos, full, m)
 	}
 	if len(c.problems) > before {
 		return nil
@@ -352,7 +363,7 @@ func (c *checker) impl(t *types.TypeName) {
 	}
 	m := &Impl{
 		Name: t.Name(), Pos: t.Pos(), Iface: iface, Key: key, Constructor: load.Constructor(t),
-		Kind: load.Prefix(of.Obj().Pkg()) + "." + of.Obj().Name(),
+		Kind: load.Prefix(of.Obj().Pkg()) + "." + of.Obj().Name(), IdleAfter: c.idle(t.Pos()),
 	}
 	for _, i := range c.m.Interfaces {
 		if i.Type == of {

@@ -5,6 +5,7 @@ package check
 import (
 	"go/token"
 	"go/types"
+	"time"
 
 	"github.com/martinelli-go/martinelli/codegen/internal/load"
 )
@@ -45,17 +46,22 @@ type Interface struct {
 	Key     types.Type
 	Pos     token.Pos
 	Methods []*Method
+	// Reentrant says that all its methods are.
+	Reentrant bool
+	Version   uint32
+	// Fingerprint and Lineage are known once there are numbers.
+	Fingerprint, Lineage uint64
 }
 
 // Method is one method of a grain interface.
 type Method struct {
-	Name     string
-	Was      string
-	Pos      token.Pos
-	ReadOnly bool
-	Params   []Param // without the context
-	Result   *Type   // nil for an error alone
-	Number   uint32
+	Name string
+	Was  string
+	Pos  token.Pos
+	Traits
+	Params []Param // without the context
+	Result *Type   // nil for an error alone; of a stream its elements
+	Number uint32
 }
 
 // Param is a parameter of a method.
@@ -74,6 +80,7 @@ type Impl struct {
 	Key         types.Type
 	Constructor *types.Func
 	States      []*State
+	IdleAfter   time.Duration
 }
 
 // State is a field of transactional state.

@@ -68,6 +68,14 @@ func (m *Model) Number(f *lock.File) []load.Problem {
 			e.Number = n.take(s, e.Pos, "error ", e.Name, e.Was, shape, "give the new error another name")
 		}
 	}
+	for _, i := range m.Interfaces {
+		s := f.Section("interface "+i.Name, "")
+		i.Fingerprint = m.fingerprint(i)
+		if s.Lineage == 0 {
+			s.Lineage = i.Fingerprint
+		}
+		i.Lineage, s.Version = s.Lineage, i.Version
+	}
 	slices.SortStableFunc(n.problems, func(a, b load.Problem) int { return a.Pos.Offset - b.Pos.Offset })
 	return n.problems
 }

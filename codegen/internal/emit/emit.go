@@ -159,6 +159,8 @@ func (e *emitter) asserts() {
 
 func refName(i *check.Interface) string { return load.Lower(i.Name) + "Ref" }
 
+func interfaceName(i *check.Interface) string { return "interface" + load.Upper(i.Name) }
+
 func methodName(i *check.Interface, m *check.Method) string {
 	return "method" + load.Upper(i.Name) + load.Upper(m.Name)
 }
@@ -170,6 +172,11 @@ func (e *emitter) iface(i *check.Interface) {
 	e.p("func %s(c %s.Caller, key %s) %s {", get, e.grains(), e.typ(i.Key), i.Name)
 	e.p("return %s{%s.NewRef(c, %q, %s)}\n}\n", ref, e.wire(), i.Kind, e.keyText(i.Key, "key"))
 	e.p("type %s struct { %s.Ref }\n", ref, e.wire())
+	version := ""
+	if i.Version > 0 {
+		version = fmt.Sprintf(", Version: %d", i.Version)
+	}
+	e.p("var %s = %s.Interface{Kind: %q%s, Fingerprint: %#016x, Lineage: %#016x}\n", e.declare(interfaceName(i)), e.wire(), i.Kind, version, i.Fingerprint, i.Lineage)
 	for _, m := range i.Methods {
 		e.stubMethod(i, m, ref)
 	}
@@ -255,9 +262,9 @@ func (e *emitter) method(i *check.Interface, m *check.Method) {
 	}
 	name := e.declare(methodName(i, m))
 	e.p("var %s = %s.Method[%s, %s]{", name, e.wire(), typ, resultType(e, m))
-	e.p("Number: %d, Name: %q,", m.Number, m.Name)
-	if m.ReadOnly {
-		e.p("Traits: %s.Traits{ReadOnly: true},", e.wire())
+	e.p("Number: %d, Name: %q, Of: &%s,", m.Number, m.Name, interfaceName(i))
+	if traits := m.Traits.Names(); len(traits) > 0 {
+		e.p("Traits: %s.Traits{%s: true},", e.wire(), strings.Join(traits, ": true, "))
 	}
 	e.p("Args: %s, Result: %s,", codec, result)
 	if len(e.m.Errors) > 0 {

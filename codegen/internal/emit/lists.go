@@ -78,7 +78,11 @@ func (e *emitter) depNames() []string {
 
 // kind writes how a silo makes and calls an implementation.
 func (e *emitter) kind(i *check.Impl, names []string) {
-	e.p("%s.NewKind(%q, %s.KindOptions{}, func(at *%s.Grain) *%s {", e.wire(), i.Kind, e.wire(), e.wire(), i.Name)
+	options := ""
+	if i.IdleAfter > 0 {
+		options = fmt.Sprintf("IdleAfter: %d /* %v */", i.IdleAfter, i.IdleAfter)
+	}
+	e.p("%s.NewKind(%q, %s.KindOptions{%s}, func(at *%s.Grain) *%s {", e.wire(), i.Kind, e.wire(), options, e.wire(), i.Name)
 	if i.Constructor == nil {
 		e.p("impl := new(%s)", i.Name)
 	} else {

@@ -41,13 +41,19 @@ const (
 type Problem struct {
 	Pos  token.Position
 	Text string
+	// Warning says that code can be generated nonetheless.
+	Warning bool
 }
 
 func (p Problem) String() string {
-	if !p.Pos.IsValid() {
-		return p.Text
+	text := p.Text
+	if p.Warning {
+		text = "warning: " + text
 	}
-	return fmt.Sprintf("%s: %s", p.Pos, p.Text)
+	if !p.Pos.IsValid() {
+		return text
+	}
+	return fmt.Sprintf("%s: %s", p.Pos, text)
 }
 
 // Package is a package of the main module, type-checked from source.
@@ -256,7 +262,7 @@ func (l *loader) typeCheck(listed *packages.Package, files []*ast.File, tolerant
 				problems = append(problems, Problem{Text: err.Error()})
 				return
 			}
-			problems = append(problems, Problem{e.Fset.Position(e.Pos), e.Msg})
+			problems = append(problems, Problem{Pos: e.Fset.Position(e.Pos), Text: e.Msg})
 		},
 	}
 	if m := listed.Module; m != nil && m.GoVersion != "" {

@@ -4,8 +4,13 @@
 // grain, the errors of a package), one line for each number:
 //
 //	interface User
+//		lineage 0x8a2c0f1d5b3e7a94
+//		version 3
 //		1 Balance () int
 //		2 Purchase (string) Order // retired
+//
+// The lineage of an interface is the fingerprint that it had when its first numbers were given: interfaces of
+// one lineage can talk.
 //
 // A number is never given to anything else: what was removed stays as a retired line.
 package lock
@@ -13,6 +18,7 @@ package lock
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +43,9 @@ type Entry struct {
 	Shape   string // of what is encoded: a rename of a Go type leaves it as it is
 	Retired bool
 	taken   bool
+	// was is what the file said, nil for a new number; refused is the shape that was declared instead.
+	was     *Entry
+	refused string
 }
 
 // Section holds the numbers of one thing.
@@ -45,7 +54,11 @@ type Section struct {
 	Entries []*Entry
 	// First is the first number that is given, 0 for 1.
 	First uint32
-	used  bool
+	// Lineage and Version are those of an interface, 0 for none.
+	Lineage uint64
+	Version uint32
+	used    bool
+	was     *Section // what the file said of it, without entries; nil for a new one
 }
 
 // File is a lock file.
@@ -87,6 +100,22 @@ func Parse(text string) (*File, error) {
 		if section == nil {
 			return fail("a number before the first section")
 		}
+		if word, value, _ := strings.Cut(trimmed, " "); word == "lineage" || word == "version" {
+			bits := 64
+			if word == "version" {
+				bits = 32
+			}
+			n, err := strconv.ParseUint(value, 0, bits)
+			if err != nil || n == 0 {
+				return fail("%q is no %s: restore the line from version control", value, word)
+			}
+			if word == "version" {
+				section.Version = uint32(n)
+			} else {
+				section.Lineage = n
+			}
+			continue
+		}
 		e := &Entry{}
 		if e.Retired = strings.HasSuffix(trimmed, retired); e.Retired {
 			trimmed = strings.TrimSpace(strings.TrimSuffix(trimmed, retired))
@@ -109,6 +138,13 @@ func Parse(text string) (*File, error) {
 			}
 		}
 		section.Entries = append(section.Entries, e)
+	}
+	for _, s := range f.sections {
+		s.was = &Section{Title: s.Title, Lineage: s.Lineage, Version: s.Version}
+		for _, e := range s.Entries {
+			was := *e
+			e.was = &was
+		}
 	}
 	return f, nil
 }
@@ -204,6 +240,7 @@ func (s *Section) Take(name, was, shape string) (uint32, error) {
 	}
 	e.taken = true
 	if e.Shape != shape {
+		e.refused = shape
 		return e.Number, &Changed{s.Title, name, e.Number, e.Shape, shape}
 	}
 	return e.Number, nil
@@ -244,19 +281,19 @@ func (s *Section) Missing() (names []string) {
 func (f *File) String() string {
 	var b strings.Builder
 	b.WriteString(header)
-	sections := make([]*Section, 0, len(f.sections))
-	for _, s := range f.sections {
-		sections = append(sections, s)
-	}
-	slices.SortFunc(sections, func(a, b *Section) int { return cmp.Compare(a.Title, b.Title) })
-	for _, s := range sections {
-		if len(s.Entries) == 0 {
+	for _, s := range f.sorted() {
+		if s.empty() {
 			continue
 		}
 		b.WriteString("\n" + s.Title + "\n")
-		slices.SortFunc(s.Entries, func(a, b *Entry) int { return cmp.Compare(a.Number, b.Number) })
-		for _, e := range s.Entries {
-			line := strings.TrimSpace(fmt.Sprintf("%d %s %s", e.Number, e.Name, e.Shape))
+		if s.Lineage != 0 {
+			fmt.Fprintf(&b, "\tlineage %#016x\n", s.Lineage)
+		}
+		if s.Version != 0 {
+			fmt.Fprintf(&b, "\tversion %d\n", s.Version)
+		}
+		for _, e := range s.byNumber() {
+			line := e.text()
 			if e.Retired || s.used && !e.taken {
 				line += retired
 			}
@@ -266,10 +303,20 @@ func (f *File) String() string {
 	return b.String()
 }
 
+func (e *Entry) text() string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s %s", e.Number, e.Name, e.Shape))
+}
+
+func (f *File) sorted() []*Section {
+	return slices.SortedFunc(maps.Values(f.sections), func(a, b *Section) int { return cmp.Compare(a.Title, b.Title) })
+}
+
+func (s *Section) empty() bool { return len(s.Entries) == 0 && s.Lineage == 0 }
+
 // Empty says whether the file holds no number.
 func (f *File) Empty() bool {
 	for _, s := range f.sections {
-		if len(s.Entries) > 0 {
+		if !s.empty() {
 			return false
 		}
 	}

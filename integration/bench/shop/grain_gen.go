@@ -31,6 +31,8 @@ func GetCounter(c grains.Caller, key string) Counter {
 
 type counterRef struct{ wire.Ref }
 
+var interfaceCounter = wire.Interface{Kind: "shop.Counter", Fingerprint: 0xb389c1d586e36a2e, Lineage: 0xb389c1d586e36a2e}
+
 func (r counterRef) Add(ctx context.Context, a1 int64) (int64, error) {
 	return wire.Call(ctx, r.Ref, &methodCounterAdd, a1)
 }
@@ -40,7 +42,7 @@ func (r counterRef) Echo(ctx context.Context, a1 []byte) ([]byte, error) {
 }
 
 var methodCounterAdd = wire.Method[int64, int64]{
-	Number: 1, Name: "Add",
+	Number: 1, Name: "Add", Of: &interfaceCounter,
 	Args: codecInt64, Result: codecInt64,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args int64) (int64, error) {
@@ -49,7 +51,7 @@ var methodCounterAdd = wire.Method[int64, int64]{
 }
 
 var methodCounterEcho = wire.Method[[]byte, []byte]{
-	Number: 2, Name: "Echo",
+	Number: 2, Name: "Echo", Of: &interfaceCounter,
 	Args: codecBytes, Result: codecBytes,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args []byte) ([]byte, error) {
@@ -68,6 +70,8 @@ func GetDriver(c grains.Caller, key string) Driver {
 }
 
 type driverRef struct{ wire.Ref }
+
+var interfaceDriver = wire.Interface{Kind: "shop.Driver", Fingerprint: 0x3292cc5a036a8d2e, Lineage: 0x3292cc5a036a8d2e}
 
 func (r driverRef) Run(ctx context.Context, a1 string, a2 int64) error {
 	_, err := wire.Call(ctx, r.Ref, &methodDriverRun, argsDriverRun{a1, a2})
@@ -107,7 +111,7 @@ func decodeArgsDriverRun(b []byte) (v argsDriverRun, err error) {
 }
 
 var methodDriverRun = wire.Method[argsDriverRun, struct{}]{
-	Number: 1, Name: "Run",
+	Number: 1, Name: "Run", Of: &interfaceDriver,
 	Args: wire.Codec[argsDriverRun]{Append: appendArgsDriverRun, Decode: decodeArgsDriverRun}, Result: wire.EmptyCodec,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args argsDriverRun) (struct{}, error) {
@@ -127,6 +131,8 @@ func GetWallet(c grains.Caller, key WalletID) Wallet {
 
 type walletRef struct{ wire.Ref }
 
+var interfaceWallet = wire.Interface{Kind: "shop.Wallet", Fingerprint: 0xf483279d90ae666e, Lineage: 0xf483279d90ae666e}
+
 func (r walletRef) Deposit(ctx context.Context, a1 int64) error {
 	_, err := wire.Call(ctx, r.Ref, &methodWalletDeposit, a1)
 	return err
@@ -141,7 +147,7 @@ func (r walletRef) Buy(ctx context.Context, a1 ItemID) (int64, error) {
 }
 
 var methodWalletDeposit = wire.Method[int64, struct{}]{
-	Number: 1, Name: "Deposit",
+	Number: 1, Name: "Deposit", Of: &interfaceWallet,
 	Args: codecInt64, Result: wire.EmptyCodec,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args int64) (struct{}, error) {
@@ -150,7 +156,7 @@ var methodWalletDeposit = wire.Method[int64, struct{}]{
 }
 
 var methodWalletPurse = wire.Method[struct{}, Purse]{
-	Number: 2, Name: "Purse",
+	Number: 2, Name: "Purse", Of: &interfaceWallet,
 	Traits: wire.Traits{ReadOnly: true},
 	Args:   wire.EmptyCodec, Result: codecPurse,
 	Errors: errorTable,
@@ -160,7 +166,7 @@ var methodWalletPurse = wire.Method[struct{}, Purse]{
 }
 
 var methodWalletBuy = wire.Method[ItemID, int64]{
-	Number: 3, Name: "Buy",
+	Number: 3, Name: "Buy", Of: &interfaceWallet,
 	Args: codecItemID, Result: codecInt64,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args ItemID) (int64, error) {
@@ -179,6 +185,8 @@ func GetItem(c grains.Caller, key ItemID) Item {
 }
 
 type itemRef struct{ wire.Ref }
+
+var interfaceItem = wire.Interface{Kind: "shop.Item", Fingerprint: 0x08a9086f2ff390fb, Lineage: 0x08a9086f2ff390fb}
 
 func (r itemRef) Put(ctx context.Context, a1 int64, a2 int64) error {
 	_, err := wire.Call(ctx, r.Ref, &methodItemPut, argsItemPut{a1, a2})
@@ -226,7 +234,7 @@ func decodeArgsItemPut(b []byte) (v argsItemPut, err error) {
 }
 
 var methodItemPut = wire.Method[argsItemPut, struct{}]{
-	Number: 1, Name: "Put",
+	Number: 1, Name: "Put", Of: &interfaceItem,
 	Args: wire.Codec[argsItemPut]{Append: appendArgsItemPut, Decode: decodeArgsItemPut}, Result: wire.EmptyCodec,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args argsItemPut) (struct{}, error) {
@@ -235,7 +243,7 @@ var methodItemPut = wire.Method[argsItemPut, struct{}]{
 }
 
 var methodItemStock = wire.Method[struct{}, Stock]{
-	Number: 2, Name: "Stock",
+	Number: 2, Name: "Stock", Of: &interfaceItem,
 	Traits: wire.Traits{ReadOnly: true},
 	Args:   wire.EmptyCodec, Result: codecStock,
 	Errors: errorTable,
@@ -245,7 +253,7 @@ var methodItemStock = wire.Method[struct{}, Stock]{
 }
 
 var methodItemTake = wire.Method[struct{}, int64]{
-	Number: 3, Name: "Take",
+	Number: 3, Name: "Take", Of: &interfaceItem,
 	Args: wire.EmptyCodec, Result: codecInt64,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, _ struct{}) (int64, error) {

@@ -24,6 +24,8 @@ func GetRegister(c grains.Caller, key Key) Register {
 
 type registerRef struct{ wire.Ref }
 
+var interfaceRegister = wire.Interface{Kind: "register.Register", Fingerprint: 0xc7e8f5fd6e0ef8c1, Lineage: 0xc7e8f5fd6e0ef8c1}
+
 func (r registerRef) Read(ctx context.Context, a1 Op) (Seen, error) {
 	return wire.Call(ctx, r.Ref, &methodRegisterRead, a1)
 }
@@ -49,7 +51,7 @@ func (r registerRef) Take(ctx context.Context, a1 Op, a2 Key, a3 Life) (Seen, er
 }
 
 var methodRegisterRead = wire.Method[Op, Seen]{
-	Number: 1, Name: "Read",
+	Number: 1, Name: "Read", Of: &interfaceRegister,
 	Traits: wire.Traits{ReadOnly: true},
 	Args:   codecOp, Result: codecSeen,
 	Do: func(ctx context.Context, impl any, args Op) (Seen, error) {
@@ -58,7 +60,7 @@ var methodRegisterRead = wire.Method[Op, Seen]{
 }
 
 var methodRegisterWrite = wire.Method[Op, Seen]{
-	Number: 2, Name: "Write",
+	Number: 2, Name: "Write", Of: &interfaceRegister,
 	Args: codecOp, Result: codecSeen,
 	Do: func(ctx context.Context, impl any, args Op) (Seen, error) {
 		return impl.(Register).Write(ctx, args)
@@ -98,7 +100,7 @@ func decodeArgsRegisterCompareAndSet(b []byte) (v argsRegisterCompareAndSet, err
 }
 
 var methodRegisterCompareAndSet = wire.Method[argsRegisterCompareAndSet, Seen]{
-	Number: 3, Name: "CompareAndSet",
+	Number: 3, Name: "CompareAndSet", Of: &interfaceRegister,
 	Args: wire.Codec[argsRegisterCompareAndSet]{Append: appendArgsRegisterCompareAndSet, Decode: decodeArgsRegisterCompareAndSet}, Result: codecSeen,
 	Do: func(ctx context.Context, impl any, args argsRegisterCompareAndSet) (Seen, error) {
 		return impl.(Register).CompareAndSet(ctx, args.A1, args.A2)
@@ -106,7 +108,7 @@ var methodRegisterCompareAndSet = wire.Method[argsRegisterCompareAndSet, Seen]{
 }
 
 var methodRegisterTouch = wire.Method[Op, Seen]{
-	Number: 4, Name: "Touch",
+	Number: 4, Name: "Touch", Of: &interfaceRegister,
 	Args: codecOp, Result: codecSeen,
 	Do: func(ctx context.Context, impl any, args Op) (Seen, error) {
 		return impl.(Register).Touch(ctx, args)
@@ -146,7 +148,7 @@ func decodeArgsRegisterRelay(b []byte) (v argsRegisterRelay, err error) {
 }
 
 var methodRegisterRelay = wire.Method[argsRegisterRelay, Seen]{
-	Number: 5, Name: "Relay",
+	Number: 5, Name: "Relay", Of: &interfaceRegister,
 	Args: wire.Codec[argsRegisterRelay]{Append: appendArgsRegisterRelay, Decode: decodeArgsRegisterRelay}, Result: codecSeen,
 	Do: func(ctx context.Context, impl any, args argsRegisterRelay) (Seen, error) {
 		return impl.(Register).Relay(ctx, args.A1, args.A2)
@@ -192,7 +194,7 @@ func decodeArgsRegisterTake(b []byte) (v argsRegisterTake, err error) {
 }
 
 var methodRegisterTake = wire.Method[argsRegisterTake, Seen]{
-	Number: 6, Name: "Take",
+	Number: 6, Name: "Take", Of: &interfaceRegister,
 	Args: wire.Codec[argsRegisterTake]{Append: appendArgsRegisterTake, Decode: decodeArgsRegisterTake}, Result: codecSeen,
 	Do: func(ctx context.Context, impl any, args argsRegisterTake) (Seen, error) {
 		return impl.(Register).Take(ctx, args.A1, args.A2, args.A3)

@@ -23,12 +23,14 @@ func GetGreeter(c grains.Caller, key string) Greeter {
 
 type greeterRef struct{ wire.Ref }
 
+var interfaceGreeter = wire.Interface{Kind: "hello.Greeter", Fingerprint: 0x60c0f7f48c6cf6ff, Lineage: 0x60c0f7f48c6cf6ff}
+
 func (r greeterRef) Hello(ctx context.Context) (string, error) {
 	return wire.Call(ctx, r.Ref, &methodGreeterHello, struct{}{})
 }
 
 var methodGreeterHello = wire.Method[struct{}, string]{
-	Number: 1, Name: "Hello",
+	Number: 1, Name: "Hello", Of: &interfaceGreeter,
 	Args: wire.EmptyCodec, Result: codecString,
 	Do: func(ctx context.Context, impl any, _ struct{}) (string, error) {
 		return impl.(Greeter).Hello(ctx)

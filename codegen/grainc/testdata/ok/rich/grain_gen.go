@@ -26,6 +26,8 @@ func GetRich(c grains.Caller, key ID) Rich {
 
 type richRef struct{ wire.Ref }
 
+var interfaceRich = wire.Interface{Kind: "rich.Rich", Fingerprint: 0x020d157da7928b2c, Lineage: 0x020d157da7928b2c}
+
 func (r richRef) Echo(ctx context.Context, a1 Everything) (Everything, error) {
 	return wire.Call(ctx, r.Ref, &methodRichEcho, a1)
 }
@@ -53,7 +55,7 @@ func (r richRef) Ping(ctx context.Context) error {
 }
 
 var methodRichEcho = wire.Method[Everything, Everything]{
-	Number: 1, Name: "Echo",
+	Number: 1, Name: "Echo", Of: &interfaceRich,
 	Args: codecEverything, Result: codecEverything,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args Everything) (Everything, error) {
@@ -114,7 +116,7 @@ func cloneArgsRichMany(v argsRichMany) argsRichMany {
 }
 
 var methodRichMany = wire.Method[argsRichMany, map[string]Everything]{
-	Number: 2, Name: "Many",
+	Number: 2, Name: "Many", Of: &interfaceRich,
 	Args: wire.Codec[argsRichMany]{Append: appendArgsRichMany, Decode: decodeArgsRichMany, Clone: cloneArgsRichMany}, Result: codecMapOfStringToEverything,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args argsRichMany) (map[string]Everything, error) {
@@ -123,7 +125,7 @@ var methodRichMany = wire.Method[argsRichMany, map[string]Everything]{
 }
 
 var methodRichPlain = wire.Method[struct{}, struct{}]{
-	Number: 3, Name: "Plain",
+	Number: 3, Name: "Plain", Of: &interfaceRich,
 	Args: wire.EmptyCodec, Result: wire.EmptyCodec,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, _ struct{}) (struct{}, error) {
@@ -132,7 +134,7 @@ var methodRichPlain = wire.Method[struct{}, struct{}]{
 }
 
 var methodRichScalar = wire.Method[Level, time.Duration]{
-	Number: 4, Name: "Scalar",
+	Number: 4, Name: "Scalar", Of: &interfaceRich,
 	Args: codecLevel, Result: codecTimeDuration,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args Level) (time.Duration, error) {
@@ -141,7 +143,7 @@ var methodRichScalar = wire.Method[Level, time.Duration]{
 }
 
 var methodRichTime = wire.Method[time.Time, error]{
-	Number: 5, Name: "Time",
+	Number: 5, Name: "Time", Of: &interfaceRich,
 	Args: codecTimeTime, Result: codecError,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args time.Time) (error, error) {
@@ -150,7 +152,7 @@ var methodRichTime = wire.Method[time.Time, error]{
 }
 
 var methodRichPing = wire.Method[struct{}, struct{}]{
-	Number: 6, Name: "Ping",
+	Number: 6, Name: "Ping", Of: &interfaceRich,
 	Args: wire.EmptyCodec, Result: wire.EmptyCodec,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, _ struct{}) (struct{}, error) {

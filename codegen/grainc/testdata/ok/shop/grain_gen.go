@@ -23,6 +23,8 @@ func GetTill(c grains.Caller, key int64) Till {
 
 type tillRef struct{ wire.Ref }
 
+var interfaceTill = wire.Interface{Kind: "shop.Till", Fingerprint: 0x88069d58a7a78b48, Lineage: 0x88069d58a7a78b48}
+
 func (r tillRef) Pay(ctx context.Context, a1 int64, a2 string) error {
 	_, err := wire.Call(ctx, r.Ref, &methodTillPay, argsTillPay{a1, a2})
 	return err
@@ -65,7 +67,7 @@ func decodeArgsTillPay(b []byte) (v argsTillPay, err error) {
 }
 
 var methodTillPay = wire.Method[argsTillPay, struct{}]{
-	Number: 1, Name: "Pay",
+	Number: 1, Name: "Pay", Of: &interfaceTill,
 	Args: wire.Codec[argsTillPay]{Append: appendArgsTillPay, Decode: decodeArgsTillPay}, Result: wire.EmptyCodec,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args argsTillPay) (struct{}, error) {
@@ -74,7 +76,7 @@ var methodTillPay = wire.Method[argsTillPay, struct{}]{
 }
 
 var methodTillReceipt = wire.Method[struct{}, Receipt]{
-	Number: 2, Name: "Receipt",
+	Number: 2, Name: "Receipt", Of: &interfaceTill,
 	Args: wire.EmptyCodec, Result: codecReceipt,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, _ struct{}) (Receipt, error) {

@@ -27,6 +27,8 @@ func GetUser(c grains.Caller, key UserID) User {
 
 type userRef struct{ wire.Ref }
 
+var interfaceUser = wire.Interface{Kind: "wine.User", Fingerprint: 0x29488b3fccf2d6b0, Lineage: 0x29488b3fccf2d6b0}
+
 func (r userRef) Upload(ctx context.Context, a1 []byte) (Match, error) {
 	return wire.Call(ctx, r.Ref, &methodUserUpload, a1)
 }
@@ -45,7 +47,7 @@ func (r userRef) Rate(ctx context.Context, a1 []WineID, a2 map[WineID]int) error
 }
 
 var methodUserUpload = wire.Method[[]byte, Match]{
-	Number: 1, Name: "Upload",
+	Number: 1, Name: "Upload", Of: &interfaceUser,
 	Args: codecBytes, Result: codecMatch,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args []byte) (Match, error) {
@@ -54,7 +56,7 @@ var methodUserUpload = wire.Method[[]byte, Match]{
 }
 
 var methodUserBalance = wire.Method[struct{}, Money]{
-	Number: 2, Name: "Balance",
+	Number: 2, Name: "Balance", Of: &interfaceUser,
 	Traits: wire.Traits{ReadOnly: true},
 	Args:   wire.EmptyCodec, Result: codecMoney,
 	Errors: errorTable,
@@ -64,7 +66,7 @@ var methodUserBalance = wire.Method[struct{}, Money]{
 }
 
 var methodUserPurchase = wire.Method[WineID, Order]{
-	Number: 3, Name: "Purchase",
+	Number: 3, Name: "Purchase", Of: &interfaceUser,
 	Args: codecWineID, Result: codecOrder,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args WineID) (Order, error) {
@@ -107,7 +109,7 @@ func cloneArgsUserRate(v argsUserRate) argsUserRate {
 }
 
 var methodUserRate = wire.Method[argsUserRate, struct{}]{
-	Number: 4, Name: "Rate",
+	Number: 4, Name: "Rate", Of: &interfaceUser,
 	Args: wire.Codec[argsUserRate]{Append: appendArgsUserRate, Decode: decodeArgsUserRate, Clone: cloneArgsUserRate}, Result: wire.EmptyCodec,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args argsUserRate) (struct{}, error) {
@@ -127,13 +129,15 @@ func GetCellar(c grains.Caller, key Bottle) Cellar {
 
 type cellarRef struct{ wire.Ref }
 
+var interfaceCellar = wire.Interface{Kind: "wine.Cellar", Fingerprint: 0x02132678ae505400, Lineage: 0x02132678ae505400}
+
 func (r cellarRef) Take(ctx context.Context, a1 int) error {
 	_, err := wire.Call(ctx, r.Ref, &methodCellarTake, a1)
 	return err
 }
 
 var methodCellarTake = wire.Method[int, struct{}]{
-	Number: 1, Name: "Take",
+	Number: 1, Name: "Take", Of: &interfaceCellar,
 	Args: codecInt, Result: wire.EmptyCodec,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args int) (struct{}, error) {

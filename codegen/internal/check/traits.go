@@ -1,0 +1,79 @@
+package check
+
+import (
+	"go/token"
+	"go/types"
+	"strconv"
+	"time"
+)
+
+// maxIdle is the longest time that //grain:idle may say: a year.
+const maxIdle = 365 * 24 * time.Hour
+
+// Traits are what the directives of a method, and its form, say of it.
+type Traits struct{ ReadOnly, Reentrant, OneWay, Idempotent, Stream bool }
+
+// Names lists the traits by the names of their fields in package wire.
+func (t Traits) Names() []string {
+	var all []string
+	for _, one := range []struct {
+		set  bool
+		name string
+	}{{t.ReadOnly, "ReadOnly"}, {t.Reentrant, "Reentrant"}, {t.OneWay, "OneWay"}, {t.Idempotent, "Idempotent"}, {t.Stream, "Stream"}} {
+		if one.set {
+			all = append(all, one.name)
+		}
+	}
+	return all
+}
+
+// traits reads the directives above a method of i. What contradicts itself is reported by conflicts, once
+// it is known what the method returns.
+func (c *checker) traits(i *Interface, f *types.Func) Traits {
+	has := func(word string) bool { return c.notes.has(f.Pos(), "//grain:", word) }
+	return Traits{
+		ReadOnly: has("readonly"), Reentrant: has("reentrant") || i.Reentrant, OneWay: has("oneway"), Idempotent: has("idempotent"),
+	}
+}
+
+// conflicts reports directives of a method that cannot both be meant.
+func (c *checker) conflicts(pos token.Pos, full string, m *Method) {
+	switch {
+	case m.OneWay && m.Stream:
+		c.report(pos, "method %s is //grain:oneway and returns a stream: nobody waits for it, so nobody could read it; remove the directive", full)
+	case m.OneWay && m.Result != nil:
+		c.report(pos, "method %s is //grain:oneway and returns a result (%s): nobody waits for it, so nobody would get it; return an error alone, or remove the directive", full, c.show(m.Result.Go))
+	}
+	if m.OneWay && m.ReadOnly {
+		c.report(pos, "method %s is both %s: what nobody waits for and what changes nothing does nothing; remove one", full, directiveList("oneway", "readonly"))
+	}
+}
+
+// version reads the version of an interface, 0 without one.
+func (c *checker) version(pos token.Pos) uint32 {
+	one := c.notes.argument(pos, "version")
+	if one == nil {
+		return 0
+	}
+	n, err := strconv.ParseUint(one.arg, 10, 32)
+	if err != nil || n == 0 {
+		c.report(one.pos, "//grain:version %s: a version is a whole number from 1 on: //grain:version 2", one.arg)
+	}
+	return uint32(n)
+}
+
+// idle reads how long grains of an implementation are kept without calls, 0 for as long as the silo says.
+func (c *checker) idle(pos token.Pos) time.Duration {
+	one := c.notes.argument(pos, "idle")
+	if one == nil {
+		return 0
+	}
+	d, err := time.ParseDuration(one.arg)
+	switch {
+	case err != nil:
+		c.report(one.pos, "//grain:idle %s: that is no duration: write one as 30s, 5m or 1h30m", one.arg)
+	case d < time.Second || d > maxIdle:
+		c.report(one.pos, "//grain:idle %s: a grain is kept for a second at least, and for a year at most: write a duration between, as 5m", one.arg)
+	}
+	return d
+}
