@@ -133,7 +133,8 @@ var (
 	// ErrNoSuchKind: no silo that could be reached hosts the grain's kind; the list of kinds that the
 	// silos were started with lacks it.
 	ErrNoSuchKind = wire.ErrNoSuchKind
-	// ErrNoSuchMethod: the silos run an older version of the interface.
+	// ErrNoSuchMethod: the call did not run, because the build of the grain's silo lacks the method; the text
+	// names both versions. It matches ErrNotExecuted too: see Upgrades.
 	ErrNoSuchMethod = wire.ErrNoSuchMethod
 	// ErrDenied: the silos' Config.Authorize refused it. It did not run, and calling again does not help.
 	ErrDenied = wire.ErrDenied

@@ -132,11 +132,13 @@ func TestWhatIsPassedOnMayBeInDoubt(t *testing.T) {
 func TestALeaderThatStandsStill(t *testing.T) {
 	t.Parallel()
 	network := &actor.Network{}
+	over := make(chan struct{}) // an answer at the last moment would be one
 	leads(t, network, "b:1", func(ctx context.Context, r *LeaderRequest) *LeaderReply {
-		<-ctx.Done()
+		<-over
 		return taken(ctx, r)
 	})
 	leads(t, network, "c:1", taken)
+	t.Cleanup(func() { close(over) })
 	views := &view.Holder{}
 	views.Set(view.Frozen(1, []string{"k"}, view.Member{Run: view.Run{ID: "b", Incarnation: 1}, Addr: "b:1", Kinds: []string{"k"}},
 		view.Member{Run: view.Run{ID: "c", Incarnation: 1}, Addr: "c:1", Kinds: []string{"k"}}))

@@ -30,6 +30,8 @@ type CallRequest struct {
 	By view.Grant
 	// Forwarded says that a silo has sent the call on: it is not sent on again.
 	Forwarded bool
+	// Of is the interface as the caller knows it, but for its Kind; zero where that is not known.
+	Of wire.Interface
 }
 
 // Link is a turn that waits for a call.
@@ -192,7 +194,16 @@ func (r *CallRequest) Append(b []byte) []byte {
 	if r.By.Kind != "" {
 		b = appendBytes(b, 13, AppendGrant(nil, r.By))
 	}
-	return appendUint(b, 14, protowire.EncodeBool(r.Forwarded))
+	b = appendUint(b, 14, protowire.EncodeBool(r.Forwarded))
+	if r.Of.Fingerprint != 0 {
+		b = appendInterface(b, 16, r.Of)
+	}
+	return b
+}
+
+func appendInterface(b []byte, n protowire.Number, i wire.Interface) []byte {
+	var m [32]byte
+	return appendBytes(b, n, wire.AppendInterface(m[:0], i))
 }
 
 // maxChain bounds how many turns may wait for each other in a row.
@@ -241,6 +252,8 @@ func DecodeCallRequest(b []byte) (*CallRequest, error) {
 			}
 		case 14:
 			r.Forwarded, err = f.Bool()
+		case 16:
+			r.Of, err = wire.DecodeInterface(f)
 		}
 		return err
 	})

@@ -33,6 +33,14 @@ func TestCallsArriveAsTheyWere(t *testing.T) {
 			}
 			req.Chain = []Link{{Grain: id(), Call: commit.CallID(number.Draw(t, "call")), InBlock: true}}
 		}
+		if rapid.Bool().Draw(t, "told") {
+			req.Of = wire.Interface{
+				Version: rapid.Uint32().Draw(t, "version"), Fingerprint: rapid.Uint64Min(1).Draw(t, "fingerprint"), Lineage: number.Draw(t, "lineage"),
+			}
+			if rapid.Bool().Draw(t, "never changed") {
+				req.Of.Lineage = req.Of.Fingerprint
+			}
+		}
 		got, err := DecodeCallRequest(req.Append(nil))
 		require.NoError(t, err)
 		require.Equal(t, req, got)
@@ -47,6 +55,21 @@ func TestCallsArriveAsTheyWere(t *testing.T) {
 	}
 	_, err := DecodeCallRequest(appendBytes(nil, 13, []byte{0xff}))
 	require.Error(t, err)
+}
+
+// What a caller says of its interface is short, and nonsense in its place is refused.
+func TestInterfacesAreShort(t *testing.T) {
+	t.Parallel()
+	plain := len((&CallRequest{}).Append(nil))
+	size := func(i wire.Interface) int { return len((&CallRequest{Of: i}).Append(nil)) - plain }
+	require.Equal(t, 11, size(wire.Interface{Fingerprint: 7, Lineage: 7}))
+	require.Equal(t, 20, size(wire.Interface{Version: 3, Fingerprint: 8, Lineage: 7}))
+	for n := range 17 {
+		_, err := DecodeCallRequest(appendBytes(nil, 16, make([]byte, n)))
+		require.Equal(t, n == 8 || n == 16, err == nil, n)
+	}
+	_, err := DecodeCallRequest(appendBytes(nil, 16, append(make([]byte, 16), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)))
+	require.Error(t, err, "a version of more than 32 bits")
 }
 
 // A call is not made again for ever where there is no lease; any other refusal is worth waiting for.

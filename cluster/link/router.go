@@ -136,9 +136,13 @@ const maxScratch = 64 << 10
 func encode(to wire.ID, inv wire.Invocation, c *Calling) []byte {
 	args := scratch.Get().(*[]byte)
 	*args = inv.AppendArgs((*args)[:0])
-	req := CallRequest{To: to, Method: inv.Method().Info().Number, Args: *args, Root: c.Root, Retry: c.Retry, Chain: c.Chain, By: c.By}
+	method := inv.Method().Info()
+	req := CallRequest{To: to, Method: method.Number, Args: *args, Root: c.Root, Retry: c.Retry, Chain: c.Chain, By: c.By}
 	if c.In != nil {
 		req.Block, req.Coordinator = c.In.Holder, c.In.Coordinator
+	}
+	if method.Of != nil {
+		req.Of = *method.Of
 	}
 	b := req.Append(nil)
 	if cap(*args) <= maxScratch {
@@ -280,6 +284,11 @@ func (j *journey) attempt(ctx context.Context, addr string) refusal {
 	return j.answered(addr, &reply)
 }
 
+// called adds to what a silo says of the caller which node that is.
+func (j *journey) called(reply *CallReply) string {
+	return "called from " + j.Peers.Node.Addr() + ": " + reply.Detail
+}
+
 // answered reads a reply.
 func (j *journey) answered(addr string, reply *CallReply) refusal {
 	switch reply.Status {
@@ -304,13 +313,13 @@ func (j *journey) answered(addr string, reply *CallReply) refusal {
 	case StatusNoKind:
 		return j.failed(wire.ErrNoSuchKind, reply.Detail)
 	case StatusNoMethod:
-		return j.failed(wire.ErrNoSuchMethod, reply.Detail)
+		return j.failed(wire.ErrNoSuchMethod, j.called(reply))
 	case StatusCycle:
 		return j.failed(wire.ErrCycle, reply.Detail)
 	case StatusOverloaded:
 		return j.failed(wire.ErrOverloaded, "silo "+addr+": "+reply.Detail)
 	case StatusIncompatible:
-		return j.failed(wire.ErrIncompatible, "silo "+addr+": "+reply.Detail)
+		return j.failed(wire.ErrIncompatible, j.called(reply))
 	case StatusReplyLost:
 		return j.failed(wire.ErrReplyLost, reply.Detail)
 	case StatusDenied:

@@ -151,6 +151,7 @@ func TestBranchOfAReplacedActivation(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	req := &CallRequest{To: target, Method: 1, Args: []byte("x"), Chain: []Link{{Grain: target, Call: 1, InBlock: true}}, Coordinator: "c"}
 	req.Block.Attempt = commit.Attempt{ID: commit.ID{Client: 1, Seq: 2}, N: 3}
+	req.Of = wire.Interface{Version: 3, Fingerprint: 1 << 63, Lineage: 1}
 	f.Add(req.Append(nil))
 	f.Add((&CallReply{Status: StatusOK, Result: []byte("x"), Record: []commit.Record{{Reads: []commit.Read{{}}, Writes: []commit.Write{{}}}}}).Append(nil))
 	f.Add(Notice{Kind: NoticeAborted, Stale: []commit.Read{{}}}.Append(nil))

@@ -261,11 +261,13 @@ func refusal(err error) *link.CallReply {
 type served struct {
 	method       wire.Handler
 	args, result []byte
+	bad          *wire.BadArguments // why the method was not called
 }
 
 // Run implements runner.
 func (s *served) Run(ctx context.Context, impl any) (err error) {
 	s.result, err = s.method.Serve(ctx, impl, s.args, nil)
+	s.bad, _ = err.(*wire.BadArguments)
 	return err
 }
 
@@ -281,8 +283,11 @@ func (h *Host) serve(ctx context.Context, req *link.CallRequest) (_ *link.CallRe
 		return refuse(link.StatusNoKind, "silo "+h.Addr+" was not given it: add the Grains() of its package to Config.Grains of every silo"), nil
 	}
 	method := kind.Grain().Method(req.Method)
-	if method == nil {
-		return refuse(link.StatusNoMethod, fmt.Sprintf("silo %s knows no method number %d", h.Addr, req.Method)), nil
+	if reply := h.stranger(req, kind.Grain(), method); reply != nil {
+		if _, refused := h.activate(req.To); refused != nil {
+			return nil, refused // the silo that has the grain may be of another build
+		}
+		return reply, nil
 	}
 	a, refused := h.reach(req.To, kind.Grain())
 	if refused != nil {
@@ -321,6 +326,8 @@ func (h *Host) serve(ctx context.Context, req *link.CallRequest) (_ *link.CallRe
 	switch {
 	case verdict == unproven:
 		reply = refuse(link.StatusUnknown, err.Error())
+	case served.bad != nil:
+		reply = h.unreadable(req, kind.Grain(), served.bad)
 	case err == nil:
 	case errors.As(err, &call) && verdict == notRun && call.Cause == wire.ErrCycle:
 		reply = refuse(link.StatusCycle, call.Detail)

@@ -18,6 +18,7 @@ var (
 	CompareHolders   Fault = func(f *faults) { f.compareHolders = true }
 	ForwardAgain     Fault = func(f *faults) { f.forwardAgain = true }
 	ApplyOldMemory   Fault = func(f *faults) { f.applyOldMemory = true }
+	MixLineages      Fault = func(f *faults) { f.mixLineages = true }
 	DrainAtOnce      Fault = func(f *faults) { f.drainAtOnce = true }
 	KeepWaiters      Fault = func(f *faults) { f.keepWaiters = true }
 	WaitInCycles     Fault = func(f *faults) { f.waitInCycles = true }

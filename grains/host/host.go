@@ -124,6 +124,7 @@ type faults struct {
 	forwardAgain     bool // calls are sent on that were sent on before
 	drainAtOnce      bool // rows that are sealed are released while turns run
 	applyOldMemory   bool // memory is taken over whoever has served the grain since
+	mixLineages      bool // calls of interfaces are served whose numbers mean other things here
 
 	keepWaiters  bool   // an activation that ends does not refuse what waits
 	waitInCycles bool   // a call that comes back to a grain that waits for it waits too

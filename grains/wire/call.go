@@ -1,9 +1,6 @@
 package wire
 
-import (
-	"context"
-	"fmt"
-)
+import "context"
 
 // Invocation is one call as an engine sees it, whatever its types.
 type Invocation interface {
@@ -105,7 +102,7 @@ func (m *Method[A, R]) ErrorTable() *ErrorTable { return m.Errors }
 func (m *Method[A, R]) Serve(ctx context.Context, impl any, args, b []byte) ([]byte, error) {
 	a, err := m.Args.Decode(args)
 	if err != nil {
-		return nil, fmt.Errorf("arguments of %s: %w", m.Name, &DecodeFailure{err})
+		return nil, &BadArguments{m.Name, err}
 	}
 	if m.BindArgs != nil {
 		a = m.BindArgs(engineOf(impl), a)

@@ -19,8 +19,9 @@ var (
 	ErrNotExecuted = errors.New("the call was not executed")
 	// ErrNoSuchKind: no silo that is reachable hosts that kind.
 	ErrNoSuchKind = errors.New("no silo hosts this kind")
-	// ErrNoSuchMethod: the silo's version of the interface has no such method.
-	ErrNoSuchMethod = errors.New("the grain has no such method")
+	// ErrNoSuchMethod: the call did not run, because the silo's version of the interface has no such method. It
+	// is an ErrNotExecuted too: where it is the silos that are older, it runs when they have been upgraded.
+	ErrNoSuchMethod = fmt.Errorf("the grain has no such method there: %w", ErrNotExecuted)
 	// ErrCycle: the call would wait for a grain that waits for it.
 	ErrCycle = errors.New("the call chain comes back to a grain that waits for it")
 	// ErrTooLarge: arguments or result exceed what one message may carry.

@@ -148,7 +148,7 @@ func TestDoubtTravels(t *testing.T) {
 func TestErrorsOfTheFrameworkTravel(t *testing.T) {
 	t.Parallel()
 	all := []error{
-		wire.ErrUnknown, wire.ErrNotExecuted, wire.ErrNoSuchKind, wire.ErrNoSuchMethod, wire.ErrCycle, wire.ErrTooLarge,
+		wire.ErrUnknown, wire.ErrNotExecuted, wire.ErrNoSuchKind, wire.ErrIncompatible, wire.ErrCycle, wire.ErrTooLarge,
 		wire.ErrPanic, wire.ErrNoBlock, wire.ErrOutsideBlock, wire.ErrAborted, wire.ErrUnbound, wire.ErrDecode,
 		wire.ErrReplyLost, wire.ErrUnsupported, context.Canceled, context.DeadlineExceeded,
 	}
@@ -158,6 +158,11 @@ func TestErrorsOfTheFrameworkTravel(t *testing.T) {
 		for _, other := range all {
 			require.Equal(t, other == err, errors.Is(back, other), "%v as %v", err, other)
 		}
+	}
+	for _, err := range []error{wire.ErrNoLease, wire.ErrOverloaded, wire.ErrNoSuchMethod} { // each is an ErrNotExecuted besides
+		back := travel(err, nil)
+		require.ErrorIs(t, back, err)
+		require.ErrorIs(t, back, wire.ErrNotExecuted)
 	}
 }
 

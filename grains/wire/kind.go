@@ -46,6 +46,8 @@ type GrainKind struct {
 	New func(g *Grain) any
 	// Methods by number; a number that was retired is nil.
 	Methods []Handler
+	// Of is the interface as this build knows it, nil where generated code does not say.
+	Of *Interface
 }
 
 // Method returns the method of that number, nil if there is none.
@@ -70,7 +72,11 @@ func NewKind[G interface{ attach(*Grain) }](name string, o KindOptions, build fu
 		return impl
 	}}
 	for _, m := range methods {
-		n := int(m.Info().Number)
+		info := m.Info()
+		if k.Of == nil {
+			k.Of = info.Of
+		}
+		n := int(info.Number)
 		for len(k.Methods) <= n {
 			k.Methods = append(k.Methods, nil)
 		}
