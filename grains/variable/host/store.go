@@ -76,43 +76,53 @@ func parseKey(b []byte) (id wire.ID, what byte, seq uint64, err error) {
 	return id, 0, 0, bad
 }
 
-// store is the database. Its methods but failure belong to one goroutine.
+// store is the database. Its methods but fail and err belong to one goroutine.
 type store struct {
 	dir     string
 	db      *pebble.DB
-	failure atomic.Pointer[error] // set once: the database is not to be used any more
+	logger  *slog.Logger
+	failure atomic.Pointer[error] // set once: nothing more becomes durable
+	broken  atomic.Bool           // pebble has met what it cannot go on after: it may hold its locks for ever
+}
+
+// fail notes why nothing more becomes durable. The first reason counts.
+func (s *store) fail(err error) {
+	if s.failure.CompareAndSwap(nil, &err) {
+		s.logger.Error("variable store: the disk has failed", "dir", s.dir, "error", err)
+	}
 }
 
 // events is what pebble writes its log to.
-type events struct {
-	store  *store
-	logger *slog.Logger
-}
+type events struct{ store *store }
 
 func (e events) Infof(string, ...any) {}
 
 func (e events) Errorf(format string, args ...any) {
-	e.logger.Error("variable store: "+fmt.Sprintf(format, args...), "dir", e.store.dir)
+	e.store.logger.Error("variable store: "+fmt.Sprintf(format, args...), "dir", e.store.dir)
 }
 
 // Fatalf returns, although pebble does not expect it to: a host that fails must not take down the process
 // before it has told those who wait. What pebble does next is discarded, because failure is looked at
 // after every commit.
 func (e events) Fatalf(format string, args ...any) {
-	err := fmt.Errorf(format, args...)
-	e.store.failure.CompareAndSwap(nil, &err)
+	e.store.broken.Store(true)
+	e.store.fail(fmt.Errorf(format, args...))
 	e.Errorf(format, args...)
 }
 
 func openStore(cfg Config) (*store, error) {
-	s := &store{dir: cfg.Dir}
+	s := &store{dir: cfg.Dir, logger: cfg.Logger}
 	if err := cfg.FS.MkdirAll(cfg.Dir, 0o755); err != nil {
+		return nil, &StoreError{Dir: cfg.Dir, What: "cannot make the directory", Err: err}
+	}
+	disk, err := newDisk(cfg.FS, s)
+	if err != nil {
 		return nil, &StoreError{Dir: cfg.Dir, What: "cannot make the directory", Err: err}
 	}
 	cache := pebble.NewCache(8 << 20)
 	defer cache.Unref()
 	db, err := pebble.Open(cfg.Dir, &pebble.Options{
-		FS: cfg.FS, Cache: cache, Logger: events{s, cfg.Logger},
+		FS: disk, Cache: cache, Logger: events{s},
 		MemTableSize:       16 << 20,
 		FormatMajorVersion: pebble.FormatNewest,
 	})
@@ -120,8 +130,12 @@ func openStore(cfg Config) (*store, error) {
 		return nil, &StoreError{Dir: cfg.Dir, What: "cannot open", Err: err}
 	}
 	s.db = db
-	if err := s.claim(cfg.Actor); err != nil {
-		return nil, errors.Join(err, db.Close())
+	err = s.claim(cfg.Actor)
+	if failure := s.err(); err == nil && failure != nil {
+		err = s.cannotWrite(failure)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
@@ -223,9 +237,13 @@ func (s *store) commit(b *pebble.Batch, o *pebble.WriteOptions) error {
 		err = s.err()
 	}
 	if err != nil {
-		return &StoreError{Dir: s.dir, What: "cannot write", Write: true, Err: err}
+		return s.cannotWrite(err)
 	}
 	return b.Close()
+}
+
+func (s *store) cannotWrite(err error) error {
+	return &StoreError{Dir: s.dir, What: "cannot write", Write: true, Err: err}
 }
 
 func (s *store) err() error {
@@ -235,11 +253,19 @@ func (s *store) err() error {
 	return nil
 }
 
-// close closes the database, unless it has failed: then pebble's locks may be held for ever, and what it
-// would still write is not wanted.
+// close closes the database, unless pebble has given up: then its locks may be held for ever. A failure
+// that was there before is not told again.
 func (s *store) close() error {
-	if s.err() != nil {
+	before := s.err()
+	if s.broken.Load() {
 		return nil
 	}
-	return s.db.Close()
+	err := s.db.Close()
+	switch now := s.err(); {
+	case before != nil:
+		return nil
+	case now != nil:
+		return s.cannotWrite(now)
+	}
+	return err
 }

@@ -15,12 +15,12 @@ import (
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
-// disk is a file system whose fsync can be held up, and then fails or not.
-type disk struct {
+// slowDisk is a file system whose fsync can be held up, and then fails or not.
+type slowDisk struct {
 	held atomic.Pointer[chan error] // each fsync takes an answer from it
 }
 
-func (d *disk) MaybeError(op errorfs.Op) error {
+func (d *slowDisk) MaybeError(op errorfs.Op) error {
 	switch op.Kind {
 	case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo:
 		if c := d.held.Load(); c != nil && strings.HasSuffix(op.Path, ".log") {
@@ -30,9 +30,9 @@ func (d *disk) MaybeError(op errorfs.Op) error {
 	return nil
 }
 
-func (d *disk) String() string { return "held fsync" }
+func (d *slowDisk) String() string { return "held fsync" }
 
-func (d *disk) hold() chan<- error {
+func (d *slowDisk) hold() chan<- error {
 	c := make(chan error)
 	d.held.Store(&c)
 	return c
@@ -45,7 +45,7 @@ func TestDiskFails(t *testing.T) {
 	run := func(h hooks) error {
 		w := newWorld(t, 3, 1)
 		w.hooks = h
-		d := &disk{}
+		d := &slowDisk{}
 		w.nodes[0].fs = errorfs.Wrap(w.nodes[0].fs, d)
 		hosts := w.startAll()
 		require.NoError(t, hosts[0].Mutate(t.Context(), theBag, add("a")))
@@ -149,7 +149,7 @@ func TestStoreIsChecked(t *testing.T) {
 		"log": logKey(prefix(theBag), 77), "base": part(prefix(theBag), partBase), "name": {1, 200},
 	} {
 		cfg := w.config(0)
-		db, err := pebble.Open("variables", &pebble.Options{FS: cfg.FS, Logger: events{&store{}, cfg.Logger}})
+		db, err := pebble.Open("variables", &pebble.Options{FS: cfg.FS, Logger: events{&store{logger: cfg.Logger}}})
 		require.NoError(t, err)
 		require.NoError(t, db.Set(record, []byte("garbage"), pebble.Sync))
 		require.NoError(t, db.Close())
@@ -159,7 +159,7 @@ func TestStoreIsChecked(t *testing.T) {
 		if name != "name" {
 			require.Equal(t, theBag, stored.Variable)
 		}
-		db, err = pebble.Open("variables", &pebble.Options{FS: cfg.FS, Logger: events{&store{}, cfg.Logger}})
+		db, err = pebble.Open("variables", &pebble.Options{FS: cfg.FS, Logger: events{&store{logger: cfg.Logger}}})
 		require.NoError(t, err)
 		require.NoError(t, db.Delete(record, pebble.Sync))
 		require.NoError(t, db.Close())
