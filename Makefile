@@ -60,6 +60,10 @@ generate: ## write generated code anew
 bench: ## calls and purchases beside what others reach, side by side in one run (some minutes)
 	$(GO) run ./integration/bench $(ARGS)
 
+.PHONY: bench-calls
+bench-calls: ## calls beside what others reach, with TLS too, a million idle grains, encoders, overload, the generator, a rolling upgrade, each against its bar (some ten minutes, 2 GB)
+	$(GO) run ./integration/bench calls $(ARGS)
+
 .PHONY: chaos
 chaos: ## silos killed, paused, drained, restarted, joined and cut off under load, and what they did checked, with SEEDS seeds from SEED on (default 20 from 1; half an hour; ARGS=--short: two minutes)
 	$(GO) run ./integration/chaos --seed $(or $(SEED),1) --seeds $(or $(SEEDS),20) $(ARGS)

@@ -80,7 +80,7 @@ var house = []struct {
 
 // soleImporters names the packages that alone may import a library, tests and benchmarks apart.
 var soleImporters = map[string][]string{
-	"github.com/asynkron/protoactor-go": {"integration/bench"},
+	"github.com/asynkron/protoactor-go": {"actor", "integration/bench"},
 	"google.golang.org/grpc":            {"integration/bench"},
 	"github.com/hashicorp/raft":         {"cluster/consensus"},
 	"github.com/hashicorp/raft-wal":     {"cluster/consensus"},

@@ -20,6 +20,7 @@ func TestArguments(t *testing.T) {
 		says string
 	}{
 		"help":            {[]string{"--help"}, report.ExitMeasured, "usage: go run ./integration/bench"},
+		"help for calls":  {[]string{callsCommand, "--help"}, report.ExitMeasured, "usage: go run ./integration/bench calls"},
 		"an unknown flag": {[]string{"--fast"}, report.ExitUsage, "flag provided but not defined: -fast"},
 		"an argument":     {[]string{"fast"}, report.ExitUsage, `unexpected argument "fast"`},
 		"an unknown role": {[]string{serveCommand, "coffee"}, report.ExitFailed, `no role "coffee"`},

@@ -49,12 +49,14 @@ func newGrainLocalRivals(ctx context.Context, callers int) (fromSilo, fromGrain 
 	return fromSilo, fromGrain, nil
 }
 
-// serveSilo is one silo; args are Listen, Join and DataDir.
+// serveSilo is one silo; args are Listen, Join, DataDir, and the directory of certificates, "" for none.
 func serveSilo(ctx context.Context, p parent, args []string) error {
-	if len(args) != 3 {
-		return errors.New("the role takes Listen, Join and DataDir")
+	if len(args) != 4 {
+		return errors.New("the role takes Listen, Join, DataDir and the directory of certificates")
 	}
-	s, err := silo.Start(ctx, silo.Config{Grains: shop.Grains(), Listen: args[0], Join: args[1], DataDir: args[2], Logger: p.log})
+	s, err := silo.Start(ctx, silo.Config{
+		Grains: shop.Grains(), Listen: args[0], Join: args[1], DataDir: args[2], TLS: certificates(args[3]).files(siloCert), Logger: p.log,
+	})
 	if err != nil {
 		return err
 	}
@@ -68,28 +70,53 @@ func serveSilo(ctx context.Context, p parent, args []string) error {
 	return errors.Join(err, s.Stop(bounded))
 }
 
-// newGrainRemoteRival calls grains of one silo in another process as a client.
-func newGrainRemoteRival(ctx context.Context, payload []byte) (_ *rival, err error) {
+// remoteSilo is a silo in another process, and a client of it.
+type remoteSilo struct {
+	server *child
+	client *cluster.Client
+}
+
+// newRemoteSilo starts both, with TLS where certs is not "".
+func newRemoteSilo(ctx context.Context, certs certificates) (*remoteSilo, error) {
 	addrs, err := siloAddrs(1)
 	if err != nil {
 		return nil, err
 	}
-	server, err := spawn(ctx, roleSilo, addrs[0], addrs[0], "")
+	server, err := spawn(ctx, roleSilo, addrs[0], addrs[0], "", string(certs))
 	if err != nil {
 		return nil, err
 	}
-	bounded, cancel := context.WithTimeout(ctx, startWithin)
-	defer cancel()
-	client, err := cluster.Connect(bounded, cluster.Config{Silos: server.ready, Grains: shop.Shared(), Logger: quiet(io.Discard)})
+	client, err := connect(ctx, server.ready, certs)
 	if err != nil {
 		return nil, errors.Join(err, server.stop())
 	}
+	return &remoteSilo{server, client}, nil
+}
+
+func connect(ctx context.Context, addr string, certs certificates) (*cluster.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, startWithin)
+	defer cancel()
+	return cluster.Connect(ctx, cluster.Config{Silos: addr, Grains: shop.Shared(), TLS: certs.files(clientCert), Logger: quiet(io.Discard)})
+}
+
+func (r *remoteSilo) stop() error { return errors.Join(r.client.Close(), r.server.stop()) }
+
+// newGrainRemoteRival calls grains of one silo in another process as a client.
+func newGrainRemoteRival(ctx context.Context, payload []byte, certs certificates) (*rival, error) {
+	at, err := newRemoteSilo(ctx, certs)
+	if err != nil {
+		return nil, err
+	}
 	counters := make([]shop.Counter, mostCallers)
 	for i := range counters {
-		counters[i] = shop.GetCounter(client, targetName(i))
+		counters[i] = shop.GetCounter(at.client, targetName(i))
+	}
+	name := "grain, from a client"
+	if certs != "" {
+		name += ", TLS"
 	}
 	return &rival{
-		name: "grain, from a client",
+		name: name,
 		calls: func(ctx context.Context, caller, n int) error {
 			for range n {
 				out, err := counters[caller].Echo(ctx, payload)
@@ -102,6 +129,6 @@ func newGrainRemoteRival(ctx context.Context, payload []byte) (_ *rival, err err
 			}
 			return nil
 		},
-		stop: func() error { return errors.Join(client.Close(), server.stop()) },
+		stop: at.stop,
 	}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
@@ -45,12 +46,21 @@ var echoService = grpc.ServiceDesc{
 	}},
 }
 
-func serveGRPC(ctx context.Context, p parent) error {
+// serveGRPC serves; args is the directory of certificates, or nothing.
+func serveGRPC(ctx context.Context, p parent, args []string) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	s := grpc.NewServer()
+	var options []grpc.ServerOption
+	if len(args) > 0 {
+		c, err := certificates(args[0]).config(siloCert)
+		if err != nil {
+			return err
+		}
+		options = append(options, grpc.Creds(credentials.NewTLS(c)))
+	}
+	s := grpc.NewServer(options...)
 	s.RegisterService(&echoService, echo{})
 	go func() {
 		<-ctx.Done()
@@ -63,17 +73,26 @@ func serveGRPC(ctx context.Context, p parent) error {
 	return nil
 }
 
-func newGRPCRival(ctx context.Context, payload []byte) (*rival, error) {
-	server, err := spawn(ctx, roleGRPC)
+// newGRPCRival calls a server in another process, over TLS where certs is not "".
+func newGRPCRival(ctx context.Context, payload []byte, certs certificates) (*rival, error) {
+	name, creds, args := "unary gRPC", insecure.NewCredentials(), []string(nil)
+	if certs != "" {
+		c, err := certs.config(clientCert)
+		if err != nil {
+			return nil, err
+		}
+		name, creds, args = "unary gRPC, TLS", credentials.NewTLS(c), []string{string(certs)}
+	}
+	server, err := spawn(ctx, roleGRPC, args...)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := grpc.NewClient("passthrough:///"+server.ready, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient("passthrough:///"+server.ready, grpc.WithTransportCredentials(creds))
 	if err != nil {
 		return nil, errors.Join(err, server.stop())
 	}
 	return &rival{
-		name: "unary gRPC",
+		name: name,
 		calls: func(ctx context.Context, _, n int) error {
 			for range n {
 				out := new(wrapperspb.BytesValue)

@@ -2,10 +2,13 @@
 // with a table of bars.
 //
 //	go run ./integration/bench [--short] [--json]
+//	go run ./integration/bench calls [--short] [--json]
 //
-// Three sections, each in several rounds in which the rivals take turns, so that whatever else happens on
-// the machine happens to all of them; every figure is the median of the rounds, every ratio the median of
-// the rounds' ratios:
+// The second measures calls and what belongs to them against the bars for it: local and remote calls, with
+// TLS too, many idle grains, encoders, overload, the generator, a rolling upgrade. The first has three
+// sections, each in several rounds in which the rivals take turns, so that whatever else happens on the
+// machine happens to all of them; every figure is the median of the rounds, every ratio the median of the
+// rounds' ratios:
 //
 //	local     a typed grain call beside a mutex-guarded method, protoactor-go's RequestFuture and its
 //	          cluster.Request, in one process
@@ -13,7 +16,8 @@
 //	purchase  an atomic block over two grains and a variable on three silo processes that fsync
 //
 // It exits 0 when it could measure, even if a bar is missed, and says so plainly; 1 when it could not; 2
-// for flags that it does not know. The bars are written to integration/results/bench.json too.
+// for flags that it does not know. The bars are written to
+// integration/results too, to bench.json or calls.json.
 package main
 
 import (
@@ -43,6 +47,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			return report.ExitFailed
 		}
 		return report.ExitMeasured
+	}
+	if len(args) > 0 && args[0] == callsCommand {
+		return runCalls(ctx, args[1:], stdout, stderr)
 	}
 	command := report.Command{
 		Name:    "bench",

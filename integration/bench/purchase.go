@@ -55,7 +55,7 @@ func openStore(ctx context.Context, results string) (_ *store, err error) {
 	}
 	join := strings.Join(addrs, ",")
 	err = each(silos, func(i int) (err error) {
-		s.silos[i], err = spawn(ctx, roleSilo, addrs[i], join, filepath.Join(s.dir, fmt.Sprintf("silo-%d", i+1)))
+		s.silos[i], err = spawn(ctx, roleSilo, addrs[i], join, filepath.Join(s.dir, fmt.Sprintf("silo-%d", i+1)), "")
 		return err
 	})
 	if err != nil {

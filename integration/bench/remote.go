@@ -26,10 +26,13 @@ func (b *bench) remote(ctx context.Context, r *report.Report) (err error) {
 	payload := bytes.Repeat([]byte{'x'}, payloadSize)
 	var rivals []*rival
 	defer func() { err = errors.Join(err, stopAll(rivals)) }()
-	for _, start := range []func(context.Context, []byte) (*rival, error){
-		newGRPCRival, newProtoRemoteRival, newProtoClusterRemoteRival, newGrainRemoteRival,
+	for _, start := range []func() (*rival, error){
+		func() (*rival, error) { return newGRPCRival(ctx, payload, "") },
+		func() (*rival, error) { return newProtoRemoteRival(ctx, payload) },
+		func() (*rival, error) { return newProtoClusterRemoteRival(ctx, payload) },
+		func() (*rival, error) { return newGrainRemoteRival(ctx, payload, "") },
 	} {
-		rival, err := start(ctx, payload)
+		rival, err := start()
 		if err != nil {
 			return err
 		}

@@ -34,13 +34,15 @@ func serve(ctx context.Context, args []string, stdin io.Reader, stdout, stderr i
 	p := parent{lines: lines, stdout: stdout, log: quiet(stderr)}
 	switch args[0] {
 	case roleGRPC:
-		return serveGRPC(ctx, p)
+		return serveGRPC(ctx, p, args[1:])
 	case roleRemote:
 		return serveRemote(ctx, p)
 	case roleCluster:
 		return serveCluster(ctx, p)
 	case roleSilo:
 		return serveSilo(ctx, p, args[1:])
+	case roleIdle:
+		return serveIdle(ctx, p, args[1:])
 	default:
 		return fmt.Errorf("no role %q", args[0])
 	}

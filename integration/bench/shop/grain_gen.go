@@ -15,10 +15,14 @@ const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_1
 
 var (
 	_ Counter = counterRef{}
+	_ Sleeper = sleeperRef{}
+	_ Idler   = idlerRef{}
 	_ Driver  = driverRef{}
 	_ Wallet  = walletRef{}
 	_ Item    = itemRef{}
 	_ Counter = (*counter)(nil)
+	_ Sleeper = (*sleeper)(nil)
+	_ Idler   = (*idler)(nil)
 	_ Driver  = (*driver)(nil)
 	_ Wallet  = (*wallet)(nil)
 	_ Item    = (*item)(nil)
@@ -62,6 +66,58 @@ var methodCounterEcho = wire.Method[[]byte, []byte]{
 // CounterMethods is for the generated code of packages that implement Counter.
 func CounterMethods() []wire.Handler {
 	return []wire.Handler{&methodCounterAdd, &methodCounterEcho}
+}
+
+// GetSleeper returns the Sleeper of that key; it makes no call.
+func GetSleeper(c grains.Caller, key string) Sleeper {
+	return sleeperRef{wire.NewRef(c, "shop.Sleeper", key)}
+}
+
+type sleeperRef struct{ wire.Ref }
+
+func (r sleeperRef) Sleep(ctx context.Context) error {
+	_, err := wire.Call(ctx, r.Ref, &methodSleeperSleep, struct{}{})
+	return err
+}
+
+var methodSleeperSleep = wire.Method[struct{}, struct{}]{
+	Number: 1, Name: "Sleep",
+	Args: wire.EmptyCodec, Result: wire.EmptyCodec,
+	Errors: errorTable,
+	Do: func(ctx context.Context, impl any, _ struct{}) (struct{}, error) {
+		return struct{}{}, impl.(Sleeper).Sleep(ctx)
+	},
+}
+
+// SleeperMethods is for the generated code of packages that implement Sleeper.
+func SleeperMethods() []wire.Handler {
+	return []wire.Handler{&methodSleeperSleep}
+}
+
+// GetIdler returns the Idler of that key; it makes no call.
+func GetIdler(c grains.Caller, key int64) Idler {
+	return idlerRef{wire.NewRef(c, "shop.Idler", strconv.FormatInt(key, 10))}
+}
+
+type idlerRef struct{ wire.Ref }
+
+func (r idlerRef) Touch(ctx context.Context) error {
+	_, err := wire.Call(ctx, r.Ref, &methodIdlerTouch, struct{}{})
+	return err
+}
+
+var methodIdlerTouch = wire.Method[struct{}, struct{}]{
+	Number: 1, Name: "Touch",
+	Args: wire.EmptyCodec, Result: wire.EmptyCodec,
+	Errors: errorTable,
+	Do: func(ctx context.Context, impl any, _ struct{}) (struct{}, error) {
+		return struct{}{}, impl.(Idler).Touch(ctx)
+	},
+}
+
+// IdlerMethods is for the generated code of packages that implement Idler.
+func IdlerMethods() []wire.Handler {
+	return []wire.Handler{&methodIdlerTouch}
 }
 
 // GetDriver returns the Driver of that key; it makes no call.
@@ -272,6 +328,16 @@ func (g *counter) Key() string {
 }
 
 // Key is the key of the grain.
+func (g *sleeper) Key() string {
+	return g.GrainID().Key()
+}
+
+// Key is the key of the grain.
+func (g *idler) Key() int64 {
+	return wire.MustKey(wire.ParseInt64Key(g.GrainID().Key()))
+}
+
+// Key is the key of the grain.
 func (g *driver) Key() string {
 	return g.GrainID().Key()
 }
@@ -293,6 +359,14 @@ func Grains() []grains.Kind {
 			impl := new(counter)
 			return impl
 		}, &methodCounterAdd, &methodCounterEcho),
+		wire.NewKind("shop.Sleeper", wire.KindOptions{}, func(at *wire.Grain) *sleeper {
+			impl := new(sleeper)
+			return impl
+		}, &methodSleeperSleep),
+		wire.NewKind("shop.Idler", wire.KindOptions{}, func(at *wire.Grain) *idler {
+			impl := new(idler)
+			return impl
+		}, &methodIdlerTouch),
 		wire.NewKind("shop.Driver", wire.KindOptions{}, func(at *wire.Grain) *driver {
 			impl := new(driver)
 			return impl

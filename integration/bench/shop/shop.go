@@ -4,6 +4,8 @@ package shop
 
 import (
 	"context"
+	"sync/atomic"
+	"time"
 
 	"github.com/martinelli-go/martinelli/grains"
 	"github.com/martinelli-go/martinelli/grains/variable"
@@ -32,6 +34,52 @@ func (c *counter) Add(_ context.Context, n int64) (int64, error) {
 }
 
 func (c *counter) Echo(_ context.Context, payload []byte) ([]byte, error) { return payload, nil }
+
+// Sleeper is what overload is measured on: its turns take their time and no processor's.
+type Sleeper interface {
+	grains.Keyed[string]
+	// Sleep returns after 1 ms.
+	Sleep(ctx context.Context) error
+}
+
+type sleeper struct{ grains.Implements[Sleeper] }
+
+func (s *sleeper) Sleep(ctx context.Context) error {
+	t := time.NewTimer(time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Idler is what many idle grains are: it holds a number, and counts how many of its kind have been
+// deactivated in this process.
+type Idler interface {
+	grains.Keyed[int64]
+	// Touch activates the grain.
+	Touch(ctx context.Context) error
+}
+
+// Ended counts deactivations of Idlers in this process.
+var Ended atomic.Int64
+
+type idler struct {
+	grains.Implements[Idler]
+	touched int64
+}
+
+func (i *idler) Touch(context.Context) error {
+	i.touched++
+	return nil
+}
+
+func (i *idler) OnDeactivate(context.Context) error {
+	Ended.Add(1)
+	return nil
+}
 
 // Driver calls counters from inside of a turn.
 type Driver interface {

@@ -58,6 +58,11 @@ func (r *Report) AtMost(name string, value, most float64) {
 	r.Require(name, value, fmt.Sprintf("<= %v", most), value <= most)
 }
 
+// AtLeast adds a bar that is met by values from least on, before they are rounded.
+func (r *Report) AtLeast(name string, value, least float64) {
+	r.Require(name, value, fmt.Sprintf(">= %v", least), value >= least)
+}
+
 // significant rounds to three digits, or to none after the point; what is no number becomes 0.
 func significant(v float64) float64 {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
