@@ -13,9 +13,13 @@ type Cost struct {
 	Allocs float64
 }
 
-// Figures of a Cost.
-func Time(c Cost) float64   { return c.Time }
-func CPU(c Cost) float64    { return c.CPU }
+// Time, as a figure.
+func Time(c Cost) float64 { return c.Time }
+
+// CPU, as a figure.
+func CPU(c Cost) float64 { return c.CPU }
+
+// Allocs, as a figure.
 func Allocs(c Cost) float64 { return c.Allocs }
 
 // Stopwatch adds up what passes while it runs, so that what prepares an operation and what clears up after
