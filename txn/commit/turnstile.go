@@ -1,5 +1,7 @@
 package commit
 
+import "slices"
+
 // CallID names one call at one activation; the host gives them out, from 1.
 type CallID uint64
 
@@ -54,6 +56,13 @@ type Signal struct {
 // one that holds it. Only a call that opened its block in its own turn waits for the lock inside it.
 // What waits holds nothing here but that.
 //
+// # Who shares the turn
+//
+// Calls that only read may have the turn together ([Turnstile.Share]), and no other call with them. They
+// are plain: a call of a block never shares, because to have the turn is a lock there, and one that is
+// about to open a block makes the turn its own first ([Turnstile.Alone]), for which it gives up its share:
+// two that waited for each other's with their own in hand would wait for ever.
+//
 // # Why there is no deadlock
 //
 // A block that waits for what a younger one holds, lock or turn, wounds it; a wounded attempt is
@@ -68,19 +77,24 @@ type Signal struct {
 // A plain call overtakes nobody, and is overtaken only by calls that a slot before it belongs to: the
 // queue is a row of slots in order of arrival, those of blocks are filled by the oldest block that can
 // run. So each grant brings a plain call nearer, and the oldest block, which keeps its timestamp over
-// its retries, waits for no other block for long: they are wounded, or submitted, or done.
+// its retries, waits for no other block for long: they are wounded, or submitted, or done. A call that
+// only reads does not join those that share the turn while anybody waits who could have it when they left.
 type Turnstile struct {
 	turn    turn
-	lock    Holder // zero: free
-	lockHit bool   // lock's attempt was wounded
+	readers []CallID // that share the turn, which is free for nobody else meanwhile
+	cold    bool     // calls of Share have the turn alone
+	lock    Holder   // zero: free
+	lockHit bool     // lock's attempt was wounded
 	inside  []lockWaiter
 	queue   []waiter
+	room    []waiter  // what queue is a part of, from its beginning
 	ended   []Attempt // a ring of attempts that were released; their late calls are refused
 	endedAt int
 	closed  bool
 	out     []Signal
 
-	blindToTurns bool // a fault for tests: turns do not count as held
+	blindToTurns   bool // a fault for tests: turns do not count as held
+	blindToReaders bool // another: who shares the turn keeps nobody from it
 }
 
 // turn is who runs: a call, and the calls of its own chain that came back to the grain.
@@ -90,6 +104,7 @@ type turn struct {
 	opener CallID   // which of them opened holder's block here; 0: it came with the call
 	holder Holder   // whose block the turn counts for; zero: plain, or submitted
 	hit    bool     // holder was wounded
+	shared bool     // call would share it, were the turnstile not cold
 }
 
 func (t *turn) free() bool { return t.call == 0 && len(t.nested) == 0 }
@@ -108,7 +123,7 @@ func (t *turn) has(c CallID) bool {
 
 func (t *turn) remove(c CallID) {
 	if t.call == c {
-		t.call = 0
+		t.call, t.shared = 0, false
 	}
 	for i, n := range t.nested {
 		if n == c {
@@ -121,11 +136,12 @@ func (t *turn) remove(c CallID) {
 	}
 }
 
-// waiter waits for the turn: a new call, or a whole turn that was yielded.
+// waiter waits for the turn: a new call, one that gave up its share, or a whole turn that was yielded.
 type waiter struct {
-	call CallID
-	by   Holder
-	back turn // of a yielded one
+	call   CallID
+	shared bool // it would share the turn
+	by     Holder
+	back   *turn // of a yielded one
 }
 
 type lockWaiter struct {
@@ -152,12 +168,109 @@ func (t *Turnstile) Arrive(call CallID, by Holder, within CallID) (granted bool,
 		t.turn.nested = append(t.turn.nested, call)
 		return true, nil
 	}
-	if t.turn.free() && t.fits(by) {
+	if t.vacant() && t.fits(by) {
 		t.enter(call, by)
 		return true, t.woundForWaiters()
 	}
-	t.queue = append(t.queue, waiter{call: call, by: by})
+	t.push(waiter{call: call, by: by})
 	return false, t.woundForWaiters()
+}
+
+// Share is Arrive for a plain call that only reads: it may have the turn together with others of its kind.
+// Where within is one of those, call joins them though others wait, since they wait for what waits for it.
+func (t *Turnstile) Share(call, within CallID) (granted bool, out []Signal) {
+	t.out = t.out[:0]
+	switch {
+	case t.closed:
+		return false, t.emit(Signal{Kind: Refuse, Call: call})
+	case within != 0 && t.turn.has(within):
+		t.turn.nested = append(t.turn.nested, call)
+	case within != 0 && t.shares(within):
+		t.readers = append(t.readers, call)
+	case !t.turn.free() || t.contended():
+		t.push(waiter{call: call, shared: true})
+		return false, nil
+	case t.cold: // nobody shares the turn then
+		t.enter(call, Holder{})
+		t.turn.shared = true
+	default:
+		t.readers = append(t.readers, call)
+	}
+	return true, nil
+}
+
+// Alone makes the turn that call shares its own, behind all who wait. Where it returns false call has no
+// turn until Grant follows.
+func (t *Turnstile) Alone(call CallID) (granted bool, out []Signal) {
+	t.out = t.out[:0]
+	if t.turn.has(call) {
+		return true, nil
+	}
+	if !t.unshare(call) {
+		return false, t.emit(Signal{Kind: Refuse, Call: call})
+	}
+	return t.requeue(waiter{call: call})
+}
+
+// Cold says that the grain is not activated yet: until Warm, calls of Share have the turn alone, so that
+// the first of them can do it.
+func (t *Turnstile) Cold() { t.cold = true }
+
+// Warm ends that.
+func (t *Turnstile) Warm() []Signal {
+	t.out = t.out[:0]
+	t.cold = false
+	if t.turn.shared && t.turn.holder.IsPlain() && len(t.turn.nested) == 0 {
+		t.readers = append(t.readers, t.turn.call)
+		t.turn = turn{nested: t.turn.nested}
+		t.admit()
+	}
+	return t.out
+}
+
+// Full says that as many calls wait for the turn as that, and that one more would have to.
+func (t *Turnstile) Full(most int, by Holder, within CallID, share bool) bool {
+	switch {
+	case len(t.queue) < most:
+		return false
+	case within != 0 && t.Has(within):
+		return false
+	case share:
+		return !t.turn.free() || t.contended()
+	}
+	return !t.vacant() || !t.fits(by)
+}
+
+// Has says whether call has the turn, alone or with others.
+func (t *Turnstile) Has(call CallID) bool { return t.turn.has(call) || t.shares(call) }
+
+func (t *Turnstile) shares(call CallID) bool { return slices.Contains(t.readers, call) }
+
+// unshare says whether call shared the turn; it does no longer.
+func (t *Turnstile) unshare(call CallID) bool {
+	i := slices.Index(t.readers, call)
+	if i < 0 {
+		return false
+	}
+	last := len(t.readers) - 1
+	t.readers[i] = t.readers[last]
+	t.readers = t.readers[:last]
+	return true
+}
+
+// vacant says whether one call may have the turn alone.
+func (t *Turnstile) vacant() bool {
+	return t.turn.free() && (len(t.readers) == 0 || t.blindToReaders)
+}
+
+// contended says whether anybody waits who could have the turn, were it free.
+func (t *Turnstile) contended() bool {
+	for i := range t.queue {
+		if t.fits(t.queue[i].by) {
+			return true
+		}
+	}
+	return false
 }
 
 func (t *Turnstile) enter(call CallID, by Holder) {
@@ -202,10 +315,15 @@ func (t *Turnstile) Yield(call CallID, next Holder) (granted bool, out []Signal)
 	back := t.turn
 	back.opener, back.holder, back.hit = 0, Holder{}, false
 	t.turn = turn{}
-	t.queue = append(t.queue, waiter{call: call, by: next, back: back})
+	return t.requeue(waiter{call: call, by: next, back: &back})
+}
+
+// requeue lets who has just given up the turn wait for it again, behind the others.
+func (t *Turnstile) requeue(w waiter) (granted bool, out []Signal) {
+	t.push(w)
 	t.admit()
 	for i, s := range t.out {
-		if s.Kind == Grant && s.Call == call {
+		if s.Kind == Grant && s.Call == w.call {
 			t.out = append(t.out[:i], t.out[i+1:]...)
 			granted = true
 			break
@@ -234,12 +352,15 @@ func (t *Turnstile) Lock(call CallID, by Holder) (granted bool, out []Signal) {
 // Leave says that call's turn ended. A lock that its attempt took stays.
 func (t *Turnstile) Leave(call CallID) []Signal {
 	t.out = t.out[:0]
+	had := t.turn.has(call) || len(t.readers) > 0 && t.unshare(call)
+	t.turn.remove(call)
 	if t.Waiting() == 0 {
-		t.turn.remove(call)
 		return nil
 	}
-	t.dropWaiting(call)
-	t.turn.remove(call)
+	if !had {
+		t.dropQueued(call)
+	}
+	t.dropInside(call)
 	return t.settle()
 }
 
@@ -267,7 +388,8 @@ func (t *Turnstile) release(a Attempt) {
 // meanwhile, it still has to Leave.
 func (t *Turnstile) Cancel(call CallID) []Signal {
 	t.out = t.out[:0]
-	t.dropWaiting(call)
+	t.dropQueued(call)
+	t.dropInside(call)
 	return t.settle()
 }
 
@@ -321,14 +443,19 @@ func (t *Turnstile) Wounded() []Attempt {
 
 // Idle says whether nothing runs, waits or is held, so that the activation may go.
 func (t *Turnstile) Idle() bool {
-	return t.turn.free() && t.lock.IsPlain() && len(t.queue) == 0
+	return t.vacant() && t.lock.IsPlain() && len(t.queue) == 0
 }
 
 // Blank says whether t is as good as a new one: nothing runs, waits or is held, nor is any attempt remembered.
-func (t *Turnstile) Blank() bool { return t.Idle() && len(t.inside) == 0 && len(t.ended) == 0 && !t.closed }
+func (t *Turnstile) Blank() bool {
+	return t.Idle() && len(t.inside) == 0 && len(t.ended) == 0 && !t.closed
+}
 
 // Running says whether any call has the turn.
-func (t *Turnstile) Running() bool { return !t.turn.free() }
+func (t *Turnstile) Running() bool { return !t.turn.free() || len(t.readers) > 0 }
 
 // Waiting is how many calls wait.
 func (t *Turnstile) Waiting() int { return len(t.queue) + len(t.inside) }
+
+// Queued is how many of them wait for the turn.
+func (t *Turnstile) Queued() int { return len(t.queue) }

@@ -1,5 +1,7 @@
 package commit
 
+import "slices"
+
 func (t *Turnstile) emit(s Signal) []Signal {
 	t.out = append(t.out, s)
 	return t.out
@@ -29,21 +31,45 @@ func (t *Turnstile) grantLock() {
 }
 
 // admit fills a free turn from the queue: the first slot that anyone can take decides between a plain
-// call and a block, and a block's slot goes to the oldest block that can run.
+// call and a block, and a block's slot goes to the oldest block that can run. Calls that only read and
+// follow each other are let in together.
 func (t *Turnstile) admit() {
-	if !t.turn.free() || len(t.queue) == 0 {
-		return
+	for t.turn.free() && len(t.queue) > 0 {
+		i := t.pick()
+		if i < 0 {
+			return
+		}
+		w := t.queue[i]
+		share := w.shared && !t.cold
+		if !share && !t.vacant() {
+			return
+		}
+		t.unqueue(i)
+		switch {
+		case share:
+			t.readers = append(t.readers, w.call)
+		case w.back != nil:
+			t.turn = *w.back
+		default:
+			t.turn = turn{nested: t.turn.nested[:0]}
+			t.enter(w.call, w.by)
+			t.turn.shared = w.shared
+		}
+		t.emit(Signal{Kind: Grant, Call: w.call})
 	}
-	t.turn = turn{nested: t.turn.nested[:0]}
+}
+
+// pick is the place of who has the turn next, were it free; -1: nobody who waits can have it.
+func (t *Turnstile) pick() int {
 	pick := -1
-	for i, w := range t.queue {
+	for i := range t.queue {
+		w := &t.queue[i]
 		if !t.fits(w.by) {
 			continue
 		}
 		if w.by.IsPlain() {
 			if pick < 0 {
-				pick = i
-				break
+				return i
 			}
 			continue
 		}
@@ -51,17 +77,24 @@ func (t *Turnstile) admit() {
 			pick = i
 		}
 	}
-	if pick < 0 {
+	return pick
+}
+
+// push adds a waiter. Those that have left have made room at the beginning, which is used again.
+func (t *Turnstile) push(w waiter) {
+	if len(t.queue) == 0 {
+		t.queue = t.room[:0]
+	} else if len(t.queue) == cap(t.queue) && cap(t.room) >= 2*len(t.queue) {
+		n := copy(t.room[:cap(t.room)], t.queue)
+		clear(t.queue)
+		t.queue = t.room[:n]
+	}
+	if len(t.queue) < cap(t.queue) {
+		t.queue = append(t.queue, w)
 		return
 	}
-	w := t.queue[pick]
-	t.unqueue(pick)
-	if w.back.free() {
-		t.enter(w.call, w.by)
-	} else {
-		t.turn = w.back
-	}
-	t.emit(Signal{Kind: Grant, Call: w.call})
+	t.queue = append(t.queue, w)
+	t.room = t.queue[:0]
 }
 
 // unqueue takes a waiter out. The slot that it leaves is the first block's slot before it, not its
@@ -76,9 +109,9 @@ func (t *Turnstile) unqueue(pick int) {
 			}
 		}
 	}
-	copy(t.queue[pick:], t.queue[pick+1:])
-	t.queue[len(t.queue)-1] = waiter{}
-	t.queue = t.queue[:len(t.queue)-1]
+	copy(t.queue[1:pick+1], t.queue[:pick]) // most often there is nobody before
+	t.queue[0] = waiter{}
+	t.queue = t.queue[1:]
 }
 
 // woundForWaiters wounds a holder that an older block waits for, once.
@@ -137,14 +170,14 @@ func (t *Turnstile) refuse(match func(Holder) bool) {
 	t.inside = in
 }
 
-// dropWaiting forgets a call wherever it waits; in a yielded turn it is one of several.
-func (t *Turnstile) dropWaiting(call CallID) {
+// dropQueued forgets a call that waits for the turn; in a yielded one it is one of several.
+func (t *Turnstile) dropQueued(call CallID) {
 	rest := t.queue[:0]
 	for _, w := range t.queue {
-		if w.call == call && w.back.free() {
+		if w.back == nil && w.call == call {
 			continue
 		}
-		if w.back.has(call) {
+		if w.back != nil && w.back.has(call) {
 			w.back.remove(call)
 			if w.back.free() {
 				continue
@@ -157,13 +190,11 @@ func (t *Turnstile) dropWaiting(call CallID) {
 	}
 	clear(t.queue[len(rest):])
 	t.queue = rest
-	in := t.inside[:0]
-	for _, w := range t.inside {
-		if w.call != call {
-			in = append(in, w)
-		}
-	}
-	t.inside = in
+}
+
+// dropInside forgets a call that waits for the lock.
+func (t *Turnstile) dropInside(call CallID) {
+	t.inside = slices.DeleteFunc(t.inside, func(w lockWaiter) bool { return w.call == call })
 }
 
 func (t *Turnstile) end(a Attempt) {
