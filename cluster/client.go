@@ -124,7 +124,8 @@ type Client struct {
 const overhead = 64 << 10
 
 // Connect returns a client when a silo has answered and the cluster serves. ctx bounds that, not the
-// client's life: Close ends it. Errors: *ConfigError, *NoSilo.
+// client's life: Close ends it. Give it a deadline: without one Connect waits for as long as no silo answers.
+// Errors: *ConfigError; *NoSilo when ctx has ended, which says of each silo why not.
 func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 	c = c.withDefaults()
 	cl := &Client{kinds: map[string]wire.Kind{}, views: &view.Holder{}}

@@ -101,6 +101,11 @@ type slot[T any] = wire.Slot[T]
 // silo made, is the zero T until the first update. T must be a type that grainc can encode. The state is
 // kept by the log, on every silo, and outlives activations; it should be small, since each update sends
 // all of it.
+//
+// Read and Update work inside of a block alone, in every method: one that only reads too opens one, or is
+// called within its caller's.
+//
+//	func (u *user) Balance(ctx context.Context) (Wallet, error) { return txn.AtomicValue(ctx, u, u.wallet.Read) }
 type State[T any] struct {
 	//lint:ignore U1000 staticcheck does not see that a generic alias is used by being embedded
 	slot[T]

@@ -450,6 +450,7 @@ const sayWaitingAfter = 2 * time.Second
 // moved takes a new view, on one goroutine.
 func (s *run) moved(t *view.Table) {
 	link.FailRemoved(s.node, s.seen, t, s.id)
+	s.tellOfMembers(s.seen, t)
 	s.seen = t
 	s.compareSettings(t)
 }
