@@ -31,8 +31,22 @@ var refusals = []refusal{
 		[]string{"the result of X.F: a function (func()) cannot be sent: send what it decides on as data"}},
 	{"anything", `type X interface { grains.Keyed[string]; F(ctx context.Context, a any) error }`,
 		[]string{"argument a of X.F: an interface (any) has no encoding, since what is in it is not known: use a struct with a field for each case"}},
-	{"reference", `type X interface { grains.Keyed[string]; F(ctx context.Context, a X) error }`,
-		[]string{"argument a of X.F: a reference to a grain (X) cannot be sent in this version: send its key and call GetX there"}},
+	{"reference", `import "github.com/martinelli-go/martinelli/txn"
+import "github.com/martinelli-go/martinelli/grains/variable"
+type X interface { grains.Keyed[string]; F(ctx context.Context, a map[X]int, b interface { grains.Keyed[string] }) error }
+type S struct { Of []X }
+type E struct { Of *S }
+func (*E) Error() string { return "" }
+type a struct { grains.Implements[X]; s txn.State[S] }
+func (*a) F(context.Context, map[X]int, interface { grains.Keyed[string] }) error { return nil }
+var V = variable.Register[X]("v")`,
+		[]string{
+			"argument a of X.F: the key of map[X]int contains a reference to a grain, which is for whom it was given to: use its key (string)",
+			"argument b of X.F: a reference to a grain is of a declared interface without type parameters, and interface{grains.Keyed[string]} is none: declare it under a name of its own",
+			"the state s of a holds a reference to a grain (X), which is for whom it was given to, and for calls alone: keep its key (string), and call GetX with that",
+			"error E holds a reference to a grain (X)",
+			"the value of V (X) contains a reference to a grain, which is for whom it was given to: use its key (string)",
+		}},
 	{"complexnumber", `type X interface { grains.Keyed[string]; F(ctx context.Context, a complex128) error }`,
 		[]string{"complex numbers (complex128) have no encoding: use a struct of two floats"}},
 	{"pointers", `import "unsafe"

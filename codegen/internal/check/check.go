@@ -274,6 +274,15 @@ func (c *checker) typeOf(pos token.Pos, what string, t types.Type) *Type {
 	return k
 }
 
+// stored is typeOf for what is kept, or is not an argument or a result: it holds no references.
+func (c *checker) stored(pos token.Pos, what string, t types.Type) *Type {
+	k := c.typeOf(pos, what, t)
+	if k != nil && !c.noReferences(pos, what, k) {
+		return nil
+	}
+	return k
+}
+
 func (c *checker) refuse(pos token.Pos, what string, r *refusal) {
 	if strings.Contains(r.text, "invalid type") {
 		return // which the type-checker has reported
@@ -448,7 +457,7 @@ func (c *checker) states(m *Impl, s *types.Struct) {
 			c.report(f.Pos(), "the txn.State of %s has no name of its own: give the field a name", m.Name)
 			continue
 		}
-		t := c.typeOf(f.Pos(), "the state "+f.Name()+" of "+m.Name, args[0])
+		t := c.stored(f.Pos(), "the state "+f.Name()+" of "+m.Name, args[0])
 		m.States = append(m.States, &State{Name: f.Name(), Was: c.notes.was(f.Pos()), Pos: f.Pos(), Type: t})
 	}
 }
@@ -553,7 +562,7 @@ func (c *checker) errors() {
 				if was := c.notes.was(o.Pos()); was != "" {
 					def.Was = strings.TrimSuffix(def.Name, name) + was
 				}
-				def.Type = c.typeOf(o.Pos(), "error "+name, form)
+				def.Type = c.stored(o.Pos(), "error "+name, form)
 				c.m.Errors = append(c.m.Errors, def)
 			}
 		}

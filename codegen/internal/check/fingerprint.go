@@ -57,8 +57,11 @@ func (s *shapes) level(t *Type) uint64 {
 	var b []byte
 	b = binary.AppendUvarint(b, uint64(t.Class))
 	b = binary.AppendVarint(b, t.Len)
-	if t.Class == Proto {
+	switch t.Class {
+	case Proto:
 		b = append(b, types.TypeString(t.Go, nil)...)
+	case Ref:
+		b = append(b, keyForm(t.Ref)...)
 	}
 	for _, part := range []*Type{t.Key, t.Elem} {
 		if part != nil {

@@ -289,7 +289,7 @@ func (c *checker) crdtLattice(pos token.Pos, what string, t types.Type, n *types
 		if kind == 'e' {
 			part = c.element(pos, in, of)
 		} else {
-			part = c.typeOf(pos, in, of)
+			part = c.stored(pos, in, of)
 		}
 		if part == nil {
 			return nil

@@ -151,6 +151,7 @@ const (
 	Map
 	Entry // a flow.Entry that is an element of a graph; Pair alike. Key and Elem are its parts.
 	Pair
+	Ref // a reference to a grain
 )
 
 // Number says whether values are numbers, which slices pack.
@@ -165,6 +166,7 @@ type Type struct {
 	Class     Class
 	Name      string // unique in the generated file; part of the names of its functions
 	Elem, Key *Type
+	Ref       types.Type // the type of the key, of a reference
 	Len       int64
 	Fields    []*Field
 	Mutable   bool

@@ -19,6 +19,11 @@ func (m *Model) Number(f *lock.File) []load.Problem {
 			f.Rename(t.Was, m.Types.title(t))
 		}
 	}
+	for _, i := range m.Interfaces {
+		if i.Was != "" && !f.Has("interface "+i.Name) {
+			f.Rename(i.Was, i.Name)
+		}
+	}
 	for _, l := range m.Lattices {
 		if l.Was != "" && !f.Has("lattice "+l.Name) {
 			f.Rename(l.Was, l.Name)
@@ -133,6 +138,9 @@ func (m *Model) signature(method *Method) string {
 		args = append(args, m.Types.Shape(p.Type))
 	}
 	text := "(" + strings.Join(args, ", ") + ")"
+	if method.Stream {
+		text += " stream"
+	}
 	if method.Result != nil {
 		text += " " + m.Types.Shape(method.Result)
 	}

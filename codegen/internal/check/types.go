@@ -150,7 +150,7 @@ func (ts *Types) fillUnderlying(k *Type) *refusal {
 		return refuse("a function (%s) cannot be sent: send what it decides on as data, or call back a grain", shown)
 	case *types.Interface:
 		if _, ok := load.KeyOf(k.Go); ok {
-			return refuse("a reference to a grain (%s) cannot be sent in this version: send its key and call %s there", shown, getter(shown))
+			return ts.fillReference(k)
 		}
 		return refuse("an interface (%s) has no encoding, since what is in it is not known: use a struct with a field for each case, or a protobuf message", shown)
 	case *types.TypeParam:
@@ -303,6 +303,9 @@ func notAnElement(t types.Type, seen []types.Type) (what, fix string) {
 	case *types.Pointer:
 		return "contains a pointer, which compares by address", "use the value that it points to"
 	case *types.Interface:
+		if key, ok := load.KeyOf(t); ok {
+			return "contains a reference to a grain, which is for whom it was given to", "use its key (" + types.TypeString(key, (*types.Package).Name) + ")"
+		}
 		return "contains an interface, whose values are of no known type", "use a struct or a string"
 	case *types.Chan:
 		return "contains a channel", "use a value"
@@ -462,6 +465,8 @@ func (ts *Types) Shape(t *Type) string {
 		return "time"
 	case Error:
 		return "error"
+	case Ref:
+		return "&" + ts.title(t)
 	case Proto:
 		return "proto:" + strings.TrimPrefix(types.TypeString(t.Go, nil), "*")
 	case Pointer:

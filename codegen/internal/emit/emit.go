@@ -38,6 +38,11 @@ type emitter struct {
 	keyCodecs map[string]types.Type
 	// declared are the package-level names that the file declares.
 	declared map[string]bool
+	// foreign are the variables for references to grains of other packages; binds the types whose functions
+	// bind… are written, or wait in bindQueue.
+	foreign   map[*types.Named]string
+	binds     map[*check.Type]bool
+	bindQueue []*check.Type
 	// valueErrors says that an error is inside a value somewhere.
 	valueErrors bool
 }
@@ -47,7 +52,7 @@ func File(m *check.Model) (text []byte, names []string, err error) {
 	e := &emitter{
 		m: m, imports: map[string]string{}, taken: map[string]bool{}, codecs: map[string]*check.Type{},
 		functions: map[*check.Type]bool{}, declared: map[string]bool{},
-		keyCodecs: map[string]types.Type{},
+		keyCodecs: map[string]types.Type{}, foreign: map[*types.Named]string{}, binds: map[*check.Type]bool{},
 	}
 	if len(m.Interfaces) > 0 || m.Lists() {
 		e.use(grainsPath, "grains")
@@ -66,7 +71,9 @@ func File(m *check.Model) (text []byte, names []string, err error) {
 	e.lists()
 	e.errors()
 	e.encoders()
+	e.binders()
 	e.codecVariables()
+	e.foreignRefs()
 	for _, name := range slices.Sorted(maps.Keys(e.keyCodecs)) {
 		e.p("var %s = %s.MustKeyCodec[%s]()\n", name, e.wire(), e.typ(e.keyCodecs[name]))
 	}
@@ -127,7 +134,7 @@ func (e *emitter) use(path, name string) string {
 var reserved = map[string]bool{
 	"b": true, "v": true, "f": true, "err": true, "ctx": true, "at": true, "impl": true, "args": true, "r": true,
 	"c": true, "key": true, "depth": true, "s": true, "o": true, "m": true, "delta": true, "digest": true, "draft": true,
-	"now": true, "own": true,
+	"now": true, "own": true, "e": true, "i": true, "text": true,
 }
 
 func (e *emitter) wire() string   { return e.use(wirePath, "wire") }
@@ -177,6 +184,7 @@ func (e *emitter) iface(i *check.Interface) {
 		version = fmt.Sprintf(", Version: %d", i.Version)
 	}
 	e.p("var %s = %s.Interface{Kind: %q%s, Fingerprint: %#016x, Lineage: %#016x}\n", e.declare(interfaceName(i)), e.wire(), i.Kind, version, i.Fingerprint, i.Lineage)
+	e.reference(i)
 	for _, m := range i.Methods {
 		e.stubMethod(i, m, ref)
 	}
@@ -231,6 +239,10 @@ func (e *emitter) stubMethod(i *check.Interface, m *check.Method, ref string) {
 	}
 	_, value := e.argsType(i, m)
 	call := fmt.Sprintf("%s.Call(ctx, r.Ref, &%s, %s)", e.wire(), methodName(i, m), value)
+	if m.OneWay {
+		e.p("func (r %s) %s(%s) error {\nreturn %s.Send(ctx, r.Ref, &%s, %s)\n}\n", ref, m.Name, strings.Join(params, ", "), e.wire(), methodName(i, m), value)
+		return
+	}
 	if m.Result == nil {
 		e.p("func (r %s) %s(%s) error {\n_, err := %s\nreturn err\n}\n", ref, m.Name, strings.Join(params, ", "), call)
 		return
@@ -241,13 +253,13 @@ func (e *emitter) stubMethod(i *check.Interface, m *check.Method, ref string) {
 // method writes the description of a method.
 func (e *emitter) method(i *check.Interface, m *check.Method) {
 	typ, _ := e.argsType(i, m)
-	codec, uses := e.wire()+".EmptyCodec", []string(nil)
+	codec, uses, bind := e.wire()+".EmptyCodec", []string(nil), ""
 	switch len(m.Params) {
 	case 0:
 	case 1:
-		codec, uses = e.codec(m.Params[0].Type), []string{"args"}
+		codec, uses, bind = e.codec(m.Params[0].Type), []string{"args"}, e.bind(m.Params[0].Type)
 	default:
-		codec = e.argsStruct(m, typ)
+		codec, bind = e.argsStruct(m, typ)
 		for n := range m.Params {
 			uses = append(uses, fmt.Sprintf("args.A%d", n+1))
 		}
@@ -276,11 +288,19 @@ func (e *emitter) method(i *check.Interface, m *check.Method) {
 	if m.Result == nil {
 		call = "struct{}{}, " + call
 	}
-	e.p("return %s\n},\n}\n", call)
+	e.p("return %s\n},", call)
+	if bind != "" {
+		e.p("BindArgs: %s,", bind)
+	}
+	if m.Result != nil && m.Result.HoldsRef() {
+		e.p("BindResult: %s,", e.bind(m.Result))
+	}
+	e.p("}\n")
 }
 
-// argsStruct writes the struct of a method's arguments and returns its codec.
-func (e *emitter) argsStruct(m *check.Method, name string) string {
+// argsStruct writes the struct of a method's arguments. It returns its codec, and the function that binds its
+// references, "" where it has none.
+func (e *emitter) argsStruct(m *check.Method, name string) (codec, bind string) {
 	e.declare(name)
 	t := &check.Type{Class: check.Struct, Name: load.Upper(name)}
 	e.p("type %s struct {", name)
@@ -296,7 +316,12 @@ func (e *emitter) argsStruct(m *check.Method, name string) string {
 			t.Fields[n].Name = p.Name
 		}
 	}
-	return e.structFunctions(t, name, true)
+	codec = e.structFunctions(t, name, true)
+	if t.HoldsRef() {
+		bind = e.declare("bind" + t.Name)
+		e.binder(t, name, true)
+	}
+	return codec, bind
 }
 
 // key writes the typed Key of an implementation.

@@ -33,6 +33,8 @@ func (e *emitter) encoders() {
 			e.structFunctions(t, e.typ(t.Go), false)
 		case check.Proto:
 			e.protoFunctions(t)
+		case check.Ref:
+			e.refFunctions(t)
 		default:
 			e.valueFunctions(t)
 		}
@@ -145,6 +147,8 @@ func (e *emitter) appendField(number uint32, v string, t *check.Type) {
 	switch t.Class {
 	case check.ByteArray:
 		set("AppendByteArray(b, %d, %s[:])", number, v)
+	case check.Ref:
+		e.p("b = %s.Append(b, %d, %s)", e.ref(t), number, v)
 	case check.Error:
 		set("AppendErrorField(b, %d, %s, %s)", number, v, e.tableName())
 	case check.Proto:
@@ -273,6 +277,9 @@ func (e *emitter) decodeField(f part, in *check.Type) {
 			call = fmt.Sprintf("DecodePointer(f, %s)", e.take(t.Elem, in))
 		case check.Time:
 			call = "DecodeTime(f)"
+		case check.Ref:
+			e.p("if %s, err = %s.Decode(f); err != nil {\nreturn %s.At(%q, err)\n}", f.target, e.ref(t), w, f.path)
+			return
 		default:
 			call = fmt.Sprintf("Decode%s[%s](f)", verb(t), e.typ(t.Go))
 		}

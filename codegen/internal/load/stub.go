@@ -38,6 +38,7 @@ func (l *loader) stub(p *Package, sketch *types.Package) (*ast.File, error) {
 	for _, t := range TypeNames(l.fset, sketch) {
 		if k, ok := KeyOf(t.Type()); ok && types.IsInterface(t.Type()) && !generic(t) {
 			declare("Get"+Upper(t.Name()), fmt.Sprintf("(grains_.Caller, %s) %s { panic(0) }", types.TypeString(k, qualify), t.Name()))
+			declare("Parse"+Upper(t.Name()), fmt.Sprintf("(grains_.Caller, string) (%s, error) { panic(0) }", t.Name()))
 		}
 		iface, ok := Implemented(t.Type())
 		if !ok || generic(t) {

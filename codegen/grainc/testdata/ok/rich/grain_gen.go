@@ -28,6 +28,22 @@ type richRef struct{ wire.Ref }
 
 var interfaceRich = wire.Interface{Kind: "rich.Rich", Fingerprint: 0x020d157da7928b2c, Lineage: 0x020d157da7928b2c}
 
+var refRich = wire.RefType[Rich]{
+	Kind: "rich.Rich",
+	Make: func(r wire.Ref) Rich { return richRef{r} },
+	Check: func(key string) error {
+		_, err := wire.ParseBytesKey(key)
+		return err
+	},
+}
+
+// ParseRich is the opposite of what a reference prints as: "rich.Rich/" and the text of the key.
+// It makes no call. The error is a *wire.RefError, which says what is wrong with the text.
+func ParseRich(c grains.Caller, text string) (Rich, error) { return refRich.Parse(c, text) }
+
+// RichRefType is for the generated code of packages that pass references to Rich on.
+func RichRefType() *wire.RefType[Rich] { return &refRich }
+
 func (r richRef) Echo(ctx context.Context, a1 Everything) (Everything, error) {
 	return wire.Call(ctx, r.Ref, &methodRichEcho, a1)
 }

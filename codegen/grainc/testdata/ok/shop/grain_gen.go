@@ -25,6 +25,22 @@ type tillRef struct{ wire.Ref }
 
 var interfaceTill = wire.Interface{Kind: "shop.Till", Fingerprint: 0x88069d58a7a78b48, Lineage: 0x88069d58a7a78b48}
 
+var refTill = wire.RefType[Till]{
+	Kind: "shop.Till",
+	Make: func(r wire.Ref) Till { return tillRef{r} },
+	Check: func(key string) error {
+		_, err := wire.ParseInt64Key(key)
+		return err
+	},
+}
+
+// ParseTill is the opposite of what a reference prints as: "shop.Till/" and the text of the key.
+// It makes no call. The error is a *wire.RefError, which says what is wrong with the text.
+func ParseTill(c grains.Caller, text string) (Till, error) { return refTill.Parse(c, text) }
+
+// TillRefType is for the generated code of packages that pass references to Till on.
+func TillRefType() *wire.RefType[Till] { return &refTill }
+
 func (r tillRef) Pay(ctx context.Context, a1 int64, a2 string) error {
 	_, err := wire.Call(ctx, r.Ref, &methodTillPay, argsTillPay{a1, a2})
 	return err

@@ -29,6 +29,18 @@ type userRef struct{ wire.Ref }
 
 var interfaceUser = wire.Interface{Kind: "wine.User", Fingerprint: 0x29488b3fccf2d6b0, Lineage: 0x29488b3fccf2d6b0}
 
+var refUser = wire.RefType[User]{
+	Kind: "wine.User",
+	Make: func(r wire.Ref) User { return userRef{r} },
+}
+
+// ParseUser is the opposite of what a reference prints as: "wine.User/" and the text of the key.
+// It makes no call. The error is a *wire.RefError, which says what is wrong with the text.
+func ParseUser(c grains.Caller, text string) (User, error) { return refUser.Parse(c, text) }
+
+// UserRefType is for the generated code of packages that pass references to User on.
+func UserRefType() *wire.RefType[User] { return &refUser }
+
 func (r userRef) Upload(ctx context.Context, a1 []byte) (Match, error) {
 	return wire.Call(ctx, r.Ref, &methodUserUpload, a1)
 }
@@ -130,6 +142,22 @@ func GetCellar(c grains.Caller, key Bottle) Cellar {
 type cellarRef struct{ wire.Ref }
 
 var interfaceCellar = wire.Interface{Kind: "wine.Cellar", Fingerprint: 0x02132678ae505400, Lineage: 0x02132678ae505400}
+
+var refCellar = wire.RefType[Cellar]{
+	Kind: "wine.Cellar",
+	Make: func(r wire.Ref) Cellar { return cellarRef{r} },
+	Check: func(key string) error {
+		_, err := keyOfBottle.Parse(key)
+		return err
+	},
+}
+
+// ParseCellar is the opposite of what a reference prints as: "wine.Cellar/" and the text of the key.
+// It makes no call. The error is a *wire.RefError, which says what is wrong with the text.
+func ParseCellar(c grains.Caller, text string) (Cellar, error) { return refCellar.Parse(c, text) }
+
+// CellarRefType is for the generated code of packages that pass references to Cellar on.
+func CellarRefType() *wire.RefType[Cellar] { return &refCellar }
 
 func (r cellarRef) Take(ctx context.Context, a1 int) error {
 	_, err := wire.Call(ctx, r.Ref, &methodCellarTake, a1)
