@@ -27,6 +27,18 @@ type accountRef struct{ wire.Ref }
 
 var interfaceAccount = wire.Interface{Kind: "bank.Account", Fingerprint: 0x53de14e2d9885096, Lineage: 0x53de14e2d9885096}
 
+var refAccount = wire.RefType[Account]{
+	Kind: "bank.Account",
+	Make: func(r wire.Ref) Account { return accountRef{r} },
+}
+
+// ParseAccount is the opposite of what a reference prints as: "bank.Account/" and the text of the key.
+// It makes no call. The error is a *wire.RefError, which says what is wrong with the text.
+func ParseAccount(c grains.Caller, text string) (Account, error) { return refAccount.Parse(c, text) }
+
+// AccountRefType is for the generated code of packages that pass references to Account on.
+func AccountRefType() *wire.RefType[Account] { return &refAccount }
+
 func (r accountRef) Deposit(ctx context.Context, a1 int64) (int64, error) {
 	return wire.Call(ctx, r.Ref, &methodAccountDeposit, a1)
 }

@@ -25,6 +25,18 @@ type greeterRef struct{ wire.Ref }
 
 var interfaceGreeter = wire.Interface{Kind: "hello.Greeter", Fingerprint: 0x60c0f7f48c6cf6ff, Lineage: 0x60c0f7f48c6cf6ff}
 
+var refGreeter = wire.RefType[Greeter]{
+	Kind: "hello.Greeter",
+	Make: func(r wire.Ref) Greeter { return greeterRef{r} },
+}
+
+// ParseGreeter is the opposite of what a reference prints as: "hello.Greeter/" and the text of the key.
+// It makes no call. The error is a *wire.RefError, which says what is wrong with the text.
+func ParseGreeter(c grains.Caller, text string) (Greeter, error) { return refGreeter.Parse(c, text) }
+
+// GreeterRefType is for the generated code of packages that pass references to Greeter on.
+func GreeterRefType() *wire.RefType[Greeter] { return &refGreeter }
+
 func (r greeterRef) Hello(ctx context.Context) (string, error) {
 	return wire.Call(ctx, r.Ref, &methodGreeterHello, struct{}{})
 }

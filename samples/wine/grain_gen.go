@@ -30,6 +30,18 @@ type userRef struct{ wire.Ref }
 
 var interfaceUser = wire.Interface{Kind: "wine.User", Fingerprint: 0x9e1e49065fd7ec3f, Lineage: 0x9e1e49065fd7ec3f}
 
+var refUser = wire.RefType[User]{
+	Kind: "wine.User",
+	Make: func(r wire.Ref) User { return userRef{r} },
+}
+
+// ParseUser is the opposite of what a reference prints as: "wine.User/" and the text of the key.
+// It makes no call. The error is a *wire.RefError, which says what is wrong with the text.
+func ParseUser(c grains.Caller, text string) (User, error) { return refUser.Parse(c, text) }
+
+// UserRefType is for the generated code of packages that pass references to User on.
+func UserRefType() *wire.RefType[User] { return &refUser }
+
 func (r userRef) Rate(ctx context.Context, a1 []Rating) error {
 	_, err := wire.Call(ctx, r.Ref, &methodUserRate, a1)
 	return err
@@ -111,6 +123,18 @@ func GetCellar(c grains.Caller, key WineID) Cellar {
 type cellarRef struct{ wire.Ref }
 
 var interfaceCellar = wire.Interface{Kind: "wine.Cellar", Fingerprint: 0x2e6e03b494ad5762, Lineage: 0x2e6e03b494ad5762}
+
+var refCellar = wire.RefType[Cellar]{
+	Kind: "wine.Cellar",
+	Make: func(r wire.Ref) Cellar { return cellarRef{r} },
+}
+
+// ParseCellar is the opposite of what a reference prints as: "wine.Cellar/" and the text of the key.
+// It makes no call. The error is a *wire.RefError, which says what is wrong with the text.
+func ParseCellar(c grains.Caller, text string) (Cellar, error) { return refCellar.Parse(c, text) }
+
+// CellarRefType is for the generated code of packages that pass references to Cellar on.
+func CellarRefType() *wire.RefType[Cellar] { return &refCellar }
 
 func (r cellarRef) Put(ctx context.Context, a1 int64, a2 Money) error {
 	_, err := wire.Call(ctx, r.Ref, &methodCellarPut, argsCellarPut{a1, a2})

@@ -37,6 +37,18 @@ type counterRef struct{ wire.Ref }
 
 var interfaceCounter = wire.Interface{Kind: "shop.Counter", Fingerprint: 0xb389c1d586e36a2e, Lineage: 0xb389c1d586e36a2e}
 
+var refCounter = wire.RefType[Counter]{
+	Kind: "shop.Counter",
+	Make: func(r wire.Ref) Counter { return counterRef{r} },
+}
+
+// ParseCounter is the opposite of what a reference prints as: "shop.Counter/" and the text of the key.
+// It makes no call. The error is a *wire.RefError, which says what is wrong with the text.
+func ParseCounter(c grains.Caller, text string) (Counter, error) { return refCounter.Parse(c, text) }
+
+// CounterRefType is for the generated code of packages that pass references to Counter on.
+func CounterRefType() *wire.RefType[Counter] { return &refCounter }
+
 func (r counterRef) Add(ctx context.Context, a1 int64) (int64, error) {
 	return wire.Call(ctx, r.Ref, &methodCounterAdd, a1)
 }
@@ -75,13 +87,27 @@ func GetSleeper(c grains.Caller, key string) Sleeper {
 
 type sleeperRef struct{ wire.Ref }
 
+var interfaceSleeper = wire.Interface{Kind: "shop.Sleeper", Fingerprint: 0x64d67ff2cc2c6449, Lineage: 0x64d67ff2cc2c6449}
+
+var refSleeper = wire.RefType[Sleeper]{
+	Kind: "shop.Sleeper",
+	Make: func(r wire.Ref) Sleeper { return sleeperRef{r} },
+}
+
+// ParseSleeper is the opposite of what a reference prints as: "shop.Sleeper/" and the text of the key.
+// It makes no call. The error is a *wire.RefError, which says what is wrong with the text.
+func ParseSleeper(c grains.Caller, text string) (Sleeper, error) { return refSleeper.Parse(c, text) }
+
+// SleeperRefType is for the generated code of packages that pass references to Sleeper on.
+func SleeperRefType() *wire.RefType[Sleeper] { return &refSleeper }
+
 func (r sleeperRef) Sleep(ctx context.Context) error {
 	_, err := wire.Call(ctx, r.Ref, &methodSleeperSleep, struct{}{})
 	return err
 }
 
 var methodSleeperSleep = wire.Method[struct{}, struct{}]{
-	Number: 1, Name: "Sleep",
+	Number: 1, Name: "Sleep", Of: &interfaceSleeper,
 	Args: wire.EmptyCodec, Result: wire.EmptyCodec,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, _ struct{}) (struct{}, error) {
@@ -101,13 +127,31 @@ func GetIdler(c grains.Caller, key int64) Idler {
 
 type idlerRef struct{ wire.Ref }
 
+var interfaceIdler = wire.Interface{Kind: "shop.Idler", Fingerprint: 0x670a18cf6bafe9ff, Lineage: 0x670a18cf6bafe9ff}
+
+var refIdler = wire.RefType[Idler]{
+	Kind: "shop.Idler",
+	Make: func(r wire.Ref) Idler { return idlerRef{r} },
+	Check: func(key string) error {
+		_, err := wire.ParseInt64Key(key)
+		return err
+	},
+}
+
+// ParseIdler is the opposite of what a reference prints as: "shop.Idler/" and the text of the key.
+// It makes no call. The error is a *wire.RefError, which says what is wrong with the text.
+func ParseIdler(c grains.Caller, text string) (Idler, error) { return refIdler.Parse(c, text) }
+
+// IdlerRefType is for the generated code of packages that pass references to Idler on.
+func IdlerRefType() *wire.RefType[Idler] { return &refIdler }
+
 func (r idlerRef) Touch(ctx context.Context) error {
 	_, err := wire.Call(ctx, r.Ref, &methodIdlerTouch, struct{}{})
 	return err
 }
 
 var methodIdlerTouch = wire.Method[struct{}, struct{}]{
-	Number: 1, Name: "Touch",
+	Number: 1, Name: "Touch", Of: &interfaceIdler,
 	Args: wire.EmptyCodec, Result: wire.EmptyCodec,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, _ struct{}) (struct{}, error) {
@@ -128,6 +172,18 @@ func GetDriver(c grains.Caller, key string) Driver {
 type driverRef struct{ wire.Ref }
 
 var interfaceDriver = wire.Interface{Kind: "shop.Driver", Fingerprint: 0x3292cc5a036a8d2e, Lineage: 0x3292cc5a036a8d2e}
+
+var refDriver = wire.RefType[Driver]{
+	Kind: "shop.Driver",
+	Make: func(r wire.Ref) Driver { return driverRef{r} },
+}
+
+// ParseDriver is the opposite of what a reference prints as: "shop.Driver/" and the text of the key.
+// It makes no call. The error is a *wire.RefError, which says what is wrong with the text.
+func ParseDriver(c grains.Caller, text string) (Driver, error) { return refDriver.Parse(c, text) }
+
+// DriverRefType is for the generated code of packages that pass references to Driver on.
+func DriverRefType() *wire.RefType[Driver] { return &refDriver }
 
 func (r driverRef) Run(ctx context.Context, a1 string, a2 int64) error {
 	_, err := wire.Call(ctx, r.Ref, &methodDriverRun, argsDriverRun{a1, a2})
@@ -189,6 +245,22 @@ type walletRef struct{ wire.Ref }
 
 var interfaceWallet = wire.Interface{Kind: "shop.Wallet", Fingerprint: 0xf483279d90ae666e, Lineage: 0xf483279d90ae666e}
 
+var refWallet = wire.RefType[Wallet]{
+	Kind: "shop.Wallet",
+	Make: func(r wire.Ref) Wallet { return walletRef{r} },
+	Check: func(key string) error {
+		_, err := wire.ParseInt64Key(key)
+		return err
+	},
+}
+
+// ParseWallet is the opposite of what a reference prints as: "shop.Wallet/" and the text of the key.
+// It makes no call. The error is a *wire.RefError, which says what is wrong with the text.
+func ParseWallet(c grains.Caller, text string) (Wallet, error) { return refWallet.Parse(c, text) }
+
+// WalletRefType is for the generated code of packages that pass references to Wallet on.
+func WalletRefType() *wire.RefType[Wallet] { return &refWallet }
+
 func (r walletRef) Deposit(ctx context.Context, a1 int64) error {
 	_, err := wire.Call(ctx, r.Ref, &methodWalletDeposit, a1)
 	return err
@@ -243,6 +315,22 @@ func GetItem(c grains.Caller, key ItemID) Item {
 type itemRef struct{ wire.Ref }
 
 var interfaceItem = wire.Interface{Kind: "shop.Item", Fingerprint: 0x08a9086f2ff390fb, Lineage: 0x08a9086f2ff390fb}
+
+var refItem = wire.RefType[Item]{
+	Kind: "shop.Item",
+	Make: func(r wire.Ref) Item { return itemRef{r} },
+	Check: func(key string) error {
+		_, err := wire.ParseInt64Key(key)
+		return err
+	},
+}
+
+// ParseItem is the opposite of what a reference prints as: "shop.Item/" and the text of the key.
+// It makes no call. The error is a *wire.RefError, which says what is wrong with the text.
+func ParseItem(c grains.Caller, text string) (Item, error) { return refItem.Parse(c, text) }
+
+// ItemRefType is for the generated code of packages that pass references to Item on.
+func ItemRefType() *wire.RefType[Item] { return &refItem }
 
 func (r itemRef) Put(ctx context.Context, a1 int64, a2 int64) error {
 	_, err := wire.Call(ctx, r.Ref, &methodItemPut, argsItemPut{a1, a2})

@@ -26,6 +26,18 @@ type registerRef struct{ wire.Ref }
 
 var interfaceRegister = wire.Interface{Kind: "register.Register", Fingerprint: 0xc7e8f5fd6e0ef8c1, Lineage: 0xc7e8f5fd6e0ef8c1}
 
+var refRegister = wire.RefType[Register]{
+	Kind: "register.Register",
+	Make: func(r wire.Ref) Register { return registerRef{r} },
+}
+
+// ParseRegister is the opposite of what a reference prints as: "register.Register/" and the text of the key.
+// It makes no call. The error is a *wire.RefError, which says what is wrong with the text.
+func ParseRegister(c grains.Caller, text string) (Register, error) { return refRegister.Parse(c, text) }
+
+// RegisterRefType is for the generated code of packages that pass references to Register on.
+func RegisterRefType() *wire.RefType[Register] { return &refRegister }
+
 func (r registerRef) Read(ctx context.Context, a1 Op) (Seen, error) {
 	return wire.Call(ctx, r.Ref, &methodRegisterRead, a1)
 }
