@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -46,9 +45,9 @@ type activation struct {
 type work struct {
 	turnstile commit.Turnstile
 	waiting   map[commit.CallID]*waiter
-	inside    []commit.CallID // has the turn, the outermost call first
+	inside    []commit.CallID // have the turn; what came back inside of a call comes after it
 	turns     []*turn         // all that have begun and are not over, those that were given up for a while too
-	changed   chan struct{}   // closed at the next change of inside; nil while nobody waits for one
+	changed   chan struct{}   // closed at the next change of inside, or of a turn's waits; nil while nobody waits for one
 	yielded   int             // turns that were given up for a while
 }
 
@@ -102,7 +101,7 @@ func (a *activation) grant() view.Grant {
 type waiter struct {
 	granted bool
 	done    chan struct{}
-	back    bool // it is a turn that was given up and comes back, whatever happens
+	back    bool // it is a turn that was given up and comes back, or a part of one: whatever happens, it gets what it waits for
 }
 
 // cell is one state field, and what is known of its version.
@@ -131,8 +130,13 @@ type running struct {
 	after  uint32
 	method wire.Handler
 	name   string
+	traits wire.Traits
 	what   runner
 }
+
+// shares says whether the call may have the turn together with others. In a block it may not: there to have
+// the turn is a lock.
+func (r *running) shares() bool { return r.traits.ReadOnly && r.in == nil }
 
 // runner calls a method; a wire.Invocation is one.
 type runner interface {
@@ -155,11 +159,17 @@ func (a *activation) run(ctx context.Context, r running) (verdict, error) {
 		Context: ctx, activation: a, call: commit.CallID(a.host.calls.Add(1)),
 		from: r.from, chain: r.chain, in: r.in, root: r.root, after: r.after, method: r.method,
 	}
-	within, err := a.within(t, r.name)
+	if r.traits.ReadOnly {
+		t.traits |= readOnly
+	}
+	if r.traits.Reentrant {
+		t.traits |= reentrant
+	}
+	back, err := a.back(t, &r)
 	if err != nil {
 		return notRun, err
 	}
-	inside, err := a.enter(ctx, t, within, r)
+	inside, err := a.enter(ctx, t, back, &r)
 	if err != nil {
 		return notRun, err
 	}
@@ -191,47 +201,24 @@ func (a *activation) run(ctx context.Context, r running) (verdict, error) {
 	return ran, err
 }
 
-// within finds the turn of this grain that waits for the call: in one block it is run inside of; else the
-// call would wait for ever.
-func (a *activation) within(t *turn, method string) (commit.CallID, error) {
-	if a.host.faults.waitInCycles {
-		return 0, nil
-	}
-	waiting, found := t.from.waits(a.id, t.in)
-	if !found {
-		waiting, found = linkOf(t.chain, a.id)
-	}
-	if !found {
-		return 0, nil
-	}
-	if waiting.InBlock {
-		return waiting.Call, nil
-	}
-	var path []string
-	for _, l := range append(t.from.links(t.in), t.chain...) {
-		path = append(path, l.Grain.String())
-	}
-	return 0, &wire.CallError{To: a.id, Method: method, Cause: wire.ErrCycle,
-		Detail: strings.Join(append(path, a.id.String()), " → ") + ": return first, or make the calls in one atomic block"}
-}
-
-// enter waits until the call has the turn, and says whether that is inside of another one. A call that
-// would wait where no turn may start is refused at once.
-func (a *activation) enter(ctx context.Context, t *turn, within commit.CallID, r running) (inside bool, err error) {
+// enter waits until the call has the turn, and says whether it is a part of another one. A call that would
+// wait where no turn may start is refused at once.
+func (a *activation) enter(ctx context.Context, t *turn, back back, r *running) (inside bool, err error) {
 	var by commit.Holder
 	if t.in != nil {
 		by = t.in.Holder
 		a.host.presence.join(by.Attempt, t.in.Coordinator, a)
 	}
+	share := r.shares()
 	a.wake()
-	inside = within != 0 && slices.Contains(a.inside, within)
-	if !inside && !a.ended && a.turnstile.Running() {
+	inside = a.isPart(back)
+	if !inside && !a.ended && !a.turnstile.Passes(by, back.within, share) {
 		a.rest()
 		if err := a.begin(r.by, false); err != nil {
 			return false, err
 		}
 		a.wake()
-		inside = within != 0 && slices.Contains(a.inside, within)
+		inside = a.isPart(back)
 	}
 	if a.ended && !inside {
 		var wounds []commit.Attempt
@@ -244,14 +231,13 @@ func (a *activation) enter(ctx context.Context, t *turn, within commit.CallID, r
 		a.act(wounds)
 		return false, errEnded
 	}
-	granted, out := a.turnstile.Arrive(t.call, by, within)
-	var w *waiter
+	granted, w, wounds := a.arrive(t, by, back.within, share)
 	if granted {
-		a.inside, a.turns = append(a.inside, t.call), append(a.turns, t)
+		a.turns = append(a.turns, t)
+		a.has(t, share, inside && back.within != 0)
 	} else {
-		w = a.wait(t.call)
+		w.back = inside
 	}
-	wounds := a.signal(out)
 	a.rest()
 	a.act(wounds)
 	if granted {
@@ -260,9 +246,10 @@ func (a *activation) enter(ctx context.Context, t *turn, within commit.CallID, r
 	err = a.await(ctx, t.call, w)
 	if err == nil {
 		a.wake()
-		a.inside, a.turns = append(a.inside, t.call), append(a.turns, t)
+		a.turns = append(a.turns, t)
+		a.has(t, share, inside && back.within != 0)
 		a.rest()
-		return false, nil
+		return inside, nil
 	}
 	if err != errRefused {
 		return false, &wire.CallError{To: a.id, Method: r.name, Cause: wire.ErrNotExecuted, Detail: "gave up waiting for its turn: " + err.Error()}
@@ -278,16 +265,48 @@ func (a *activation) enter(ctx context.Context, t *turn, within commit.CallID, r
 	return false, err
 }
 
+// arrive asks for the turn; where it is not granted, w is what to wait for. a.mu is held.
+func (a *activation) arrive(t *turn, by commit.Holder, within commit.CallID, share bool) (granted bool, w *waiter, wounds []commit.Attempt) {
+	if a.impl == nil {
+		a.turnstile.Cold()
+	}
+	var out []commit.Signal
+	switch {
+	case share && a.host.faults.readBeside:
+		granted = true
+	case share:
+		granted, out = a.turnstile.Share(t.call, within)
+	default:
+		granted, out = a.turnstile.Arrive(t.call, by, within)
+	}
+	if !granted {
+		w = a.wait(t.call)
+	}
+	return granted, w, a.signal(out)
+}
+
+// has notes that a call has the turn now; a.mu is held.
+func (a *activation) has(t *turn, share, within bool) {
+	a.inside = append(a.inside, t.call)
+	if share {
+		t.state |= sharing
+	}
+	if within {
+		t.state |= nested
+	}
+}
+
 // exit ends a turn.
 func (a *activation) exit(t *turn) {
 	a.wake()
 	a.used = time.Since(a.host.began)
 	a.turns = slices.DeleteFunc(a.turns, func(o *turn) bool { return o == t })
 	a.inside = slices.DeleteFunc(a.inside, func(c commit.CallID) bool { return c == t.call })
-	if a.changed != nil {
-		close(a.changed)
-		a.changed = nil
+	if t.state&away != 0 {
+		a.abandon(t)
 	}
+	t.state |= left
+	a.tellChange()
 	wounds := a.signal(a.turnstile.Leave(t.call))
 	a.settle()
 	a.rest()
@@ -295,15 +314,28 @@ func (a *activation) exit(t *turn) {
 	t.finish()
 }
 
+// change is closed at the next change of what turns wait for, and of who has the turn; a.mu is held.
+func (a *activation) change() <-chan struct{} {
+	if a.changed == nil {
+		a.changed = make(chan struct{})
+	}
+	return a.changed
+}
+
+// tellChange tells those who wait for one; a.mu is held.
+func (a *activation) tellChange() {
+	if a.changed != nil {
+		close(a.changed)
+		a.changed = nil
+	}
+}
+
 // alone waits until the calls that came back to the grain inside of call have left: one whose answer
 // nobody waits for any more may still run, and no other turn may run beside it.
 func (a *activation) alone(call commit.CallID) {
 	a.wake()
 	for a.inside[len(a.inside)-1] != call {
-		if a.changed == nil {
-			a.changed = make(chan struct{})
-		}
-		changed := a.changed
+		changed := a.change()
 		a.rest()
 		<-changed
 		a.wake()

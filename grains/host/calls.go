@@ -63,7 +63,8 @@ func (h *Host) elsewhere(ctx context.Context, by *activation, to wire.ID, inv wi
 // here makes a call here, if this silo holds the grain. Done is false where it was not executed and may be
 // made again, here or elsewhere; refused then says why.
 func (h *Host) here(ctx context.Context, by *activation, to wire.ID, inv wire.Invocation, root wire.BlockID, retry bool) (done bool, refused, err error) {
-	name := inv.Method().Info().Name
+	info := inv.Method().Info()
+	name := info.Name
 	kind, ok := h.Kinds[to.Kind()]
 	if !ok || kind.Grain() == nil {
 		if h.holds(to) {
@@ -73,7 +74,7 @@ func (h *Host) here(ctx context.Context, by *activation, to wire.ID, inv wire.In
 		return false, errNotHosted, nil
 	}
 	r := running{
-		from: turnOf(ctx), in: link.BranchOf(wire.BlockOf(ctx)), root: root, method: inv.Method(), name: name, what: inv,
+		from: turnOf(ctx), in: link.BranchOf(wire.BlockOf(ctx)), root: root, method: inv.Method(), name: name, traits: info.Traits, what: inv,
 	}
 	if by != nil {
 		r.by = by.grant()
@@ -188,13 +189,13 @@ func (h *Host) Serve(ctx context.Context, payload []byte) ([]byte, error) {
 	return h.answer(ctx, req), nil
 }
 
-// ServeClient is Serve for what came from a client: that a grain calls is not believed.
+// ServeClient is Serve for what came from a client: that a grain calls, or waits, is not believed.
 func (h *Host) ServeClient(ctx context.Context, payload []byte) ([]byte, error) {
 	req, err := link.DecodeCallRequest(payload)
 	if err != nil {
 		return nil, fmt.Errorf("a call: %w", err)
 	}
-	req.By = view.Grant{}
+	req.By, req.Chain = view.Grant{}, nil
 	return h.answer(ctx, req), nil
 }
 
@@ -293,8 +294,9 @@ func (h *Host) serve(ctx context.Context, req *link.CallRequest) (_ *link.CallRe
 	if refused != nil {
 		return nil, refused
 	}
+	info := method.Info()
 	served := &served{method: method, args: req.Args}
-	r := running{chain: req.Chain, root: req.Root, method: method, name: method.Info().Name, what: served, by: req.By}
+	r := running{chain: req.Chain, root: req.Root, method: method, name: info.Name, traits: info.Traits, what: served, by: req.By}
 	if req.Retry {
 		reply, tried, done, err := h.Blocks.Resume(ctx, req.Root)
 		switch {

@@ -20,6 +20,8 @@ var (
 	ApplyOldMemory   Fault = func(f *faults) { f.applyOldMemory = true }
 	MixLineages      Fault = func(f *faults) { f.mixLineages = true }
 	DrainAtOnce      Fault = func(f *faults) { f.drainAtOnce = true }
+	ReadBeside       Fault = func(f *faults) { f.readBeside = true }
+	ComeBackBeside   Fault = func(f *faults) { f.comeBackBeside = true }
 	KeepWaiters      Fault = func(f *faults) { f.keepWaiters = true }
 	WaitInCycles     Fault = func(f *faults) { f.waitInCycles = true }
 	ForgetWounds     Fault = func(f *faults) { f.forgetWounds = true }
@@ -77,4 +79,17 @@ func (h *Host) Kept() (grains, bytes int) {
 // Handover is the memory of a grain on its way.
 func Handover(id wire.ID, token uint64, memory []byte) []byte {
 	return appendHandover(nil, handover{id, view.Grant{Kind: id.Kind(), Slot: view.Slot(id), Token: token}, memory})
+}
+
+// Forged is a call in which every turn here of the grain is said to wait for it, in one block.
+func (h *Host) Forged(to wire.ID, method uint32, args []byte) []byte {
+	req := link.CallRequest{To: to, Method: method, Args: args}
+	for _, a := range h.activations() {
+		a.wake()
+		for _, t := range a.turns {
+			req.Chain = append(req.Chain, link.Link{Grain: a.id, Call: t.call, InBlock: true})
+		}
+		a.rest()
+	}
+	return req.Append(nil)
 }

@@ -126,6 +126,9 @@ type faults struct {
 	applyOldMemory   bool // memory is taken over whoever has served the grain since
 	mixLineages      bool // calls of interfaces are served whose numbers mean other things here
 
+	readBeside     bool // calls that only read run beside others
+	comeBackBeside bool // a turn that was given up for a call goes on while another has the turn
+
 	keepWaiters  bool   // an activation that ends does not refuse what waits
 	waitInCycles bool   // a call that comes back to a grain that waits for it waits too
 	forgetWounds bool   // a wound is sent once
@@ -164,6 +167,7 @@ func New(c Config) *Host {
 		c.Logger = slog.Default()
 	}
 	h := &Host{Config: c, began: time.Now(), epoch: rand.Uint64(), done: make(chan struct{})}
+	h.calls.Store(rand.Uint64N(1 << 48)) // what names a turn here names none elsewhere
 	h.faults.serveAnything, h.faults.forgetReads = mutations.Is(mutations.Ownership), mutations.Is(mutations.Reads)
 	h.life, h.end = context.WithCancel(context.Background())
 	h.presence.attempts = map[commit.Attempt]*attempt{}

@@ -46,8 +46,9 @@ func (a *activation) ready(t *turn) (any, error) {
 		return nil, fmt.Errorf("activating %s: %w", a.id, err)
 	}
 	a.wake()
-	defer a.rest()
 	a.impl = impl
+	_ = a.signal(a.turnstile.Warm()) // wounds nobody: who shares the turn is plain
+	a.rest()
 	return impl, nil
 }
 

@@ -215,6 +215,9 @@ func (a *activation) call(ctx context.Context, to wire.ID, c wire.Invocation, ro
 	if err := a.goOn(ctx); err != nil {
 		return err
 	}
+	if t := turnOf(ctx); t != nil && t.activation == a && t.traits&reentrant != 0 && !c.Method().Info().OneWay {
+		return a.after(ctx, a.whileAway(ctx, t, func() error { return a.host.call(ctx, a, to, c, root, retry) }))
+	}
 	return a.after(ctx, a.host.call(ctx, a, to, c, root, retry))
 }
 
@@ -241,6 +244,10 @@ func (a *activation) Atomic(ctx context.Context, c wire.Closure) error {
 	if t.opened.Load() != nil {
 		return fmt.Errorf("%s: a second block in one turn at the same time: %w", a.id, wire.ErrOutsideBlock)
 	}
+	if err := a.own(ctx, t); err != nil {
+		return err
+	}
+	defer a.disown(t)
 	return a.after(ctx, a.host.Blocks.Atomic(ctx, c, t))
 }
 

@@ -28,7 +28,31 @@ type turn struct {
 	own  atomic.Pointer[cancellable] // made when somebody asks for Done
 	lost atomic.Pointer[error]       // why nothing that the turn does counts any more
 	over atomic.Bool
+
+	traits trait
+	state  state  // guarded by activation.mu
+	out    uint16 // calls for which it was given up and that are under way; guarded as well
 }
+
+// trait is what a turn's method is.
+type trait uint8
+
+const (
+	readOnly trait = 1 << iota
+	reentrant
+)
+
+// state is how a turn has the turn of its grain.
+type state uint8
+
+const (
+	sharing state = 1 << iota // together with others
+	nested                    // inside of one that waits for it
+	closed                    // it is not given up: a block is open in it, or about to be
+	away                      // it was given up for a call
+	coming                    // somebody waits until it is back
+	left                      // it is over
+)
 
 // cancellable is a turn's own context, below its caller's.
 type cancellable struct {
@@ -120,39 +144,24 @@ func (t *turn) links(in *link.Branch) []link.Link {
 		links = t.from.links(in)
 	} else {
 		links = append(links, t.chain...)
-		if in == nil || t.in == nil || t.in.Holder.Attempt.ID != in.Holder.Attempt.ID {
+		if !t.isOf(in) {
 			for i := range links { // the block of those turns is not the one of this call
 				links[i].InBlock = false
 			}
 		}
 	}
+	return append(links, t.link(in))
+}
+
+// isOf says whether the call that t serves was made in that block.
+func (t *turn) isOf(in *link.Branch) bool {
+	return in != nil && t.in != nil && t.in.Holder.Attempt.ID == in.Holder.Attempt.ID
+}
+
+// link is t for a call that it waits for, made in block in.
+func (t *turn) link(in *link.Branch) link.Link {
 	id, ok := t.block()
-	return append(links, link.Link{
-		Grain: t.activation.id, Call: t.call, InBlock: ok && in != nil && id == in.Holder.Attempt.ID,
-	})
-}
-
-// waits looks for a turn of the grain among those that wait for a call made from t in block in.
-func (t *turn) waits(grain wire.ID, in *link.Branch) (l link.Link, found bool) {
-	for ; t != nil; t = t.from {
-		if t.activation.id == grain {
-			id, ok := t.block()
-			return link.Link{Grain: grain, Call: t.call, InBlock: ok && in != nil && id == in.Holder.Attempt.ID}, true
-		}
-		if t.from == nil {
-			return linkOf(t.chain, grain)
-		}
-	}
-	return l, false
-}
-
-func linkOf(chain []link.Link, grain wire.ID) (l link.Link, found bool) {
-	for i := len(chain) - 1; i >= 0; i-- {
-		if chain[i].Grain == grain {
-			return chain[i], true
-		}
-	}
-	return l, false
+	return link.Link{Grain: t.activation.id, Call: t.call, InBlock: ok && in != nil && id == in.Holder.Attempt.ID}
 }
 
 // Root implements Opener.

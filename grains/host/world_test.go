@@ -113,19 +113,30 @@ func (g *grain) TakeOver(_ context.Context, memory []byte) error {
 	return nil
 }
 
-// run is the one method of a grain; its argument is the number of a script.
-var run = wire.Method[int64, int64]{
-	Number: 1, Name: "Run", Args: wire.IntCodec[int64](), Result: wire.IntCodec[int64](),
-	Do: func(ctx context.Context, impl any, n int64) (int64, error) {
-		g := impl.(*grain)
-		g.turns++
-		w := g.world
-		w.mu.Lock()
-		s := w.scripts[n]
-		w.runs[g.at.addr]++
-		w.mu.Unlock()
-		return n, s(ctx, g)
-	},
+// The methods of a grain differ in their traits alone; the argument is the number of a script.
+var (
+	run   = scripted(1, "Run", wire.Traits{})
+	look  = scripted(2, "Look", wire.Traits{ReadOnly: true})
+	weave = scripted(3, "Weave", wire.Traits{Reentrant: true})
+	glide = scripted(4, "Glide", wire.Traits{ReadOnly: true, Reentrant: true})
+)
+
+func scripted(number uint32, name string, traits wire.Traits) wire.Method[int64, int64] {
+	return wire.Method[int64, int64]{
+		Number: number, Name: name, Traits: traits, Args: wire.IntCodec[int64](), Result: wire.IntCodec[int64](),
+		Do: func(ctx context.Context, impl any, n int64) (int64, error) {
+			g := impl.(*grain)
+			if !traits.ReadOnly && !traits.Reentrant {
+				g.turns++
+			}
+			w := g.world
+			w.mu.Lock()
+			s := w.scripts[n]
+			w.runs[g.at.addr]++
+			w.mu.Unlock()
+			return n, s(ctx, g)
+		},
+	}
 }
 
 const kindName = "test.Grain"
@@ -161,7 +172,7 @@ func (w *world) host(n *node, faults []host.Fault) {
 		g := &grain{world: w, at: n}
 		wire.Bind(at, 1, "state", &g.state, wire.IntCodec[int64]())
 		return g
-	}, &run)
+	}, &run, &look, &weave, &glide)
 	peers := link.Peers{Node: n.node, Views: n.views}
 	n.host = host.New(host.Config{
 		Self: n.id, Addr: n.addr, Views: n.views, Standing: n.stands.Load, Now: n.now, Kinds: map[string]wire.Kind{kindName: kind}, Limit: 1 << 20,
@@ -323,16 +334,25 @@ func (w *world) key(i, n int) string {
 
 // call calls a grain from a place and runs s there.
 func (w *world) call(ctx context.Context, from grains.Caller, key string, s script) error {
+	return w.callAs(ctx, from, key, &run, s)
+}
+
+// callAs is call by another of the methods.
+func (w *world) callAs(ctx context.Context, from grains.Caller, key string, m *wire.Method[int64, int64], s script) error {
 	w.mu.Lock()
 	n := len(w.scripts)
 	w.scripts = append(w.scripts, s)
 	w.mu.Unlock()
-	_, err := wire.Call(ctx, wire.NewRef(from, kindName, key), &run, int64(n))
+	_, err := wire.Call(ctx, wire.NewRef(from, kindName, key), m, int64(n))
 	return err
 }
 
 func (g *grain) call(ctx context.Context, key string, s script) error {
 	return g.world.call(ctx, g, key, s)
+}
+
+func (g *grain) callAs(ctx context.Context, key string, m *wire.Method[int64, int64], s script) error {
+	return g.world.callAs(ctx, g, key, m, s)
 }
 
 func (w *world) ran(n *node) int {

@@ -228,17 +228,15 @@ func (t *Turnstile) Warm() []Signal {
 	return t.out
 }
 
-// Full says that as many calls wait for the turn as that, and that one more would have to.
-func (t *Turnstile) Full(most int, by Holder, within CallID, share bool) bool {
+// Passes says whether a call that arrives now, or is to share the turn, would have it at once.
+func (t *Turnstile) Passes(by Holder, within CallID, share bool) bool {
 	switch {
-	case len(t.queue) < most:
-		return false
 	case within != 0 && t.Has(within):
-		return false
+		return true
 	case share:
-		return !t.turn.free() || t.contended()
+		return t.turn.free() && !t.contended()
 	}
-	return !t.vacant() || !t.fits(by)
+	return t.vacant() && t.fits(by)
 }
 
 // Has says whether call has the turn, alone or with others.

@@ -126,27 +126,30 @@ func TestAColdTurnIsNotShared(t *testing.T) {
 	c.share(false, 7, 0)
 }
 
-func TestFull(t *testing.T) {
+func TestPasses(t *testing.T) {
 	t.Parallel()
 	c := turnstileCheck{T: t}
-	full := func(share bool) bool { return c.Full(1, Holder{}, 0, share) }
+	passes := func(alone, share bool) {
+		t.Helper()
+		require.Equal(t, alone, c.Passes(Holder{}, 0, false))
+		require.Equal(t, share, c.Passes(Holder{}, 0, true))
+	}
+	passes(true, true)
 	c.share(true, 1, 0)
-	require.False(t, full(false), "nobody waits yet")
+	passes(false, true)
 	c.arrive(false, 2, Holder{})
-	require.True(t, full(false))
-	require.True(t, full(true))
-	require.False(t, c.Full(1, Holder{}, 1, true), "it comes back")
-	require.False(t, c.Full(2, Holder{}, 0, true))
+	passes(false, false)
+	require.True(t, c.Passes(Holder{}, 1, true), "it comes back")
 	c.signals(c.Leave(1), grant(2))
+	passes(false, false)
 	c.signals(c.Leave(2))
 
 	c.arrive(true, 3, block(1, 1))
 	c.lockFor(true, 3, block(1, 1))
 	c.signals(c.Leave(3))
 	c.arrive(false, 4, block(2, 1))
-	require.True(t, c.Full(1, block(3, 1), 0, false))
-	require.False(t, full(false), "it would not wait")
-	require.False(t, full(true))
+	require.False(t, c.Passes(block(3, 1), 0, false))
+	passes(true, true)
 }
 
 // A long queue is worked off without memory for each who waits, and nobody is lost on the way.

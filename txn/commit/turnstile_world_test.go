@@ -45,7 +45,7 @@ type worker struct {
 	plain   bool
 	reads   bool // its first call shares the turn with others of the kind; a block makes it its own
 	pauses  int  // how often its plain turn is given up, while it waits elsewhere, and comes back
-	home    int // grain in whose turn it opens its block; -1: outside of all
+	home    int  // grain in whose turn it opens its block; -1: outside of all
 	visits  []visit
 	by      Holder
 	next    int // visit
