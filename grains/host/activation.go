@@ -49,6 +49,7 @@ type work struct {
 	turns     []*turn         // all that have begun and are not over, those that were given up for a while too
 	changed   chan struct{}   // closed at the next change of inside, or of a turn's waits; nil while nobody waits for one
 	yielded   int             // turns that were given up for a while
+	streams   *wire.Streams   // nil while there are none
 }
 
 // spare is work that nobody has, as good as new.
@@ -70,8 +71,8 @@ func (a *activation) wake() {
 
 // rest unlocks mu.
 func (a *activation) rest() {
-	if w := a.work; len(w.turns) == 0 && w.turnstile.Blank() && len(w.waiting) == 0 && w.changed == nil && w.yielded == 0 {
-		a.work = nil
+	if w := a.work; len(w.turns) == 0 && w.turnstile.Blank() && len(w.waiting) == 0 && w.changed == nil && w.yielded == 0 && (w.streams == nil || w.streams.Empty()) {
+		a.work, w.streams = nil, nil
 		spare.Put(w)
 	}
 	a.mu.Unlock()
@@ -132,6 +133,7 @@ type running struct {
 	name   string
 	traits wire.Traits
 	what   runner
+	own    bool // the host's, for its own ends: of no interest to interceptors
 }
 
 // shares says whether the call may have the turn together with others. In a block it may not: there to have
@@ -181,7 +183,7 @@ func (a *activation) run(ctx context.Context, r running) (verdict, error) {
 	}
 	impl, err := a.ready(t)
 	if err == nil {
-		if len(a.host.Incoming) == 0 {
+		if len(a.host.Incoming) == 0 || r.own {
 			err = a.guard(r.name, func() error { return r.what.Run(t, impl) })
 		} else {
 			err = a.guard(r.name, func() error { return a.intercepted(t, impl, r) })
@@ -460,8 +462,7 @@ func (a *activation) act(wounds []commit.Attempt) {
 func (a *activation) guard(method string, f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			a.host.Logger.Error("a grain panicked", "grain", a.id.String(), "method", method, "panic", p, "stack", string(debug.Stack()))
-			err = &wire.CallError{To: a.id, Method: method, Cause: wire.ErrPanic, Detail: fmt.Sprint(p)}
+			err = a.Panicked(method, p, debug.Stack())
 		}
 	}()
 	return f()

@@ -85,6 +85,9 @@ type Config struct {
 	// what others wait for, as lost. Shorter than what a block takes, it breaks those of clients whose
 	// connection is lost for a while. Default link.DefaultTimeout.
 	Silence time.Duration
+	// ReaderPause is for how long the reader of a stream may take before it asks for more. Default
+	// wire.DefaultPause.
+	ReaderPause time.Duration
 	// Incoming are around the methods that run here, Outgoing around the calls that grains make here.
 	Incoming, Outgoing []wire.Interceptor
 	Logger             *slog.Logger

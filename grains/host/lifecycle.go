@@ -77,7 +77,7 @@ func (a *activation) bind(grain *wire.Grain) {
 // endIfIdle ends the activation if nothing has run since that time, nor waits, nor is held.
 func (a *activation) endIfIdle(since time.Duration) bool {
 	a.wake()
-	if a.ended || a.yielded > 0 || a.used >= since || !a.turnstile.Idle() {
+	if a.ended || a.yielded > 0 || a.used >= since || !a.turnstile.Idle() || a.streaming() {
 		a.rest()
 		return false
 	}
@@ -150,6 +150,7 @@ func (a *activation) stop(ctx context.Context, e ending) error {
 	defer close(parting.gone)
 	defer a.host.forget(a)
 	a.host.Logger.Debug("deactivated", slog.String("grain", a.id.String()), slog.String("why", e.why))
+	a.endStreams()
 	a.wake()
 	dropped := a.dropped
 	a.rest()

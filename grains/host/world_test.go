@@ -172,7 +172,7 @@ func (w *world) host(n *node, faults []host.Fault) {
 		g := &grain{world: w, at: n}
 		wire.Bind(at, 1, "state", &g.state, wire.IntCodec[int64]())
 		return g
-	}, &run, &look, &weave, &glide)
+	}, append([]wire.Handler{&run, &look, &weave, &glide}, moreMethods...)...)
 	peers := link.Peers{Node: n.node, Views: n.views}
 	n.host = host.New(host.Config{
 		Self: n.id, Addr: n.addr, Views: n.views, Standing: n.stands.Load, Now: n.now, Kinds: map[string]wire.Kind{kindName: kind}, Limit: 1 << 20,

@@ -58,6 +58,12 @@ var (
 	// ErrStreamLost: a stream's grain has moved, or ended, in the middle of it, or its reader paused for too
 	// long. What was read is good; nothing says whether there was more. Range over a new one.
 	ErrStreamLost = errors.New("the stream was lost before its end: start it anew")
+	// ErrYieldInBlock: a method that returns a stream has yielded from inside an atomic block that it began,
+	// which would stay open for as long as the reader likes. The block had no effect, and the stream is over.
+	ErrYieldInBlock = errors.New("yielded inside an atomic block: collect there, and yield after it")
+	// ErrOneWayInBlock: a one-way call was made inside an atomic block, which it would leave before that is
+	// decided. It is an ErrNotExecuted too.
+	ErrOneWayInBlock = fmt.Errorf("a one-way call cannot be part of an atomic block: make it after the block: %w", ErrNotExecuted)
 	// ErrUnsupported: this kind of node cannot serve the request.
 	ErrUnsupported = errors.New("not possible on this node")
 )
@@ -68,6 +74,7 @@ var frameworkErrors = []error{
 	8: ErrNoBlock, 9: ErrOutsideBlock, 10: ErrAborted, 11: ErrUnbound, 12: ErrDecode, 13: ErrReplyLost, 14: ErrUnsupported,
 	15: context.Canceled, 16: context.DeadlineExceeded, 17: ErrDenied,
 	18: ErrNoLease, 19: ErrOverloaded, 20: ErrIncompatible, 21: ErrStreamLost,
+	22: ErrYieldInBlock, 23: ErrOneWayInBlock,
 }
 
 // CallError is an error of a call that its method did not return. Cause is one of this package's.

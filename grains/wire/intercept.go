@@ -34,6 +34,6 @@ func Intercept(ctx context.Context, around []Interceptor, c CallInfo, call func(
 func MakeCall(ctx context.Context, around []Interceptor, caller, to ID, inv Invocation, call func(context.Context) error) error {
 	info := inv.Method().Info()
 	return Intercept(ctx, around, CallInfo{
-		Grain: to, Method: info.Name, Traits: info.Traits, Caller: caller, InBlock: BlockOf(ctx) != nil,
+		Grain: to, Method: info.Name, Traits: inv.Traits(), Caller: caller, InBlock: BlockOf(ctx) != nil,
 	}, call)
 }
