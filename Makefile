@@ -52,6 +52,11 @@ lint: ## formatting, vet, staticcheck, that what applications import builds for 
 	GOOS=js GOARCH=wasm $(GO) build ./crdt/... ./grains ./grains/wire ./grains/variable ./grains/dataflow ./txn
 	$(GO) tool grainc -check ./samples/... ./integration/...
 
+.PHONY: test-protoc
+test-protoc: ## that protoc takes what grainc -proto writes; apt-get installs it when it is missing
+	@.ci/protoc
+	GRAINC_PROTOC=1 $(GO) test -count=1 -run 'TestProtocAccepts' ./codegen/grainc
+
 .PHONY: generate
 generate: ## write generated code anew
 	$(GO) generate ./samples/... ./integration/...

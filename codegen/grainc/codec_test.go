@@ -74,7 +74,11 @@ func maybe[T any](t *rapid.T, name string, v T) *T {
 }
 
 func genEverything(t *rapid.T) rich.Everything {
-	str := func(n string) string { return string(rapid.SliceOfN(rapid.Byte(), 0, 200).Draw(t, n)) }
+	return genEverythingOf(t, func(n string) string { return string(rapid.SliceOfN(rapid.Byte(), 0, 200).Draw(t, n)) })
+}
+
+// genEverythingOf makes strings by str.
+func genEverythingOf(t *rapid.T, str func(name string) string) rich.Everything {
 	num := func(n string) int { return rapid.Int().Draw(t, n) }
 	hash := func(n string) (h rich.Digest) {
 		copy(h[:], rapid.SliceOfN(rapid.Byte(), 0, 32).Draw(t, n))

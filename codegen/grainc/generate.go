@@ -49,6 +49,8 @@ type result struct {
 	files    []file
 	problems []string
 	warnings []string
+	// proto is where the description for other languages goes, "" for nowhere.
+	proto string
 	// changes say what is different on the wire, or stored, from what the lock files have.
 	changes []string
 }
@@ -68,7 +70,9 @@ func (r *result) stale() []file {
 }
 
 // generate reads the packages and makes their files, without writing any.
-func generate(ctx context.Context, dir string, patterns []string) (*result, error) {
+//
+// With proto, the name of a file, it also makes that: the description of the interfaces of the one package.
+func generate(ctx context.Context, dir string, patterns []string, proto string) (*result, error) {
 	program, err := load.Load(ctx, dir, patterns)
 	if err != nil {
 		return nil, err
@@ -77,6 +81,15 @@ func generate(ctx context.Context, dir string, patterns []string) (*result, erro
 		return nil, fmt.Errorf("no packages match %s", strings.Join(patterns, " "))
 	}
 	r := &result{}
+	if proto != "" {
+		if len(program.Targets) != 1 {
+			return nil, fmt.Errorf("-proto describes one package, and %s are %d: name one", strings.Join(patterns, " "), len(program.Targets))
+		}
+		if !filepath.IsAbs(proto) {
+			proto = filepath.Join(dir, proto)
+		}
+		r.proto = proto
+	}
 	for _, p := range program.Targets {
 		if err := r.add(program, p, dir); err != nil {
 			return nil, err
@@ -129,6 +142,12 @@ func (r *result) add(program *load.Program, p *load.Package, dir string) error {
 		return nil
 	}
 	r.files = append(r.files, file{generated, code})
+	if r.proto != "" {
+		if len(m.Interfaces) == 0 {
+			return fmt.Errorf("-proto: package %s has no grain interface to describe", p.Path)
+		}
+		r.files = append(r.files, file{r.proto, emit.Proto(m, numbers)})
+	}
 	if !numbers.Empty() {
 		r.files = append(r.files, file{name, []byte(numbers.String())})
 	}

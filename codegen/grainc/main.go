@@ -27,6 +27,7 @@ wrong with them is printed, all of it, as file:line:col: what and how to fix it.
 
 flags:
   -check        write nothing; list the files that are not up to date, and fail if there are any
+  -proto FILE   write FILE too: the interfaces of the one package as a .proto file, for other languages
   -strict       take warnings for errors
 
 What changes in a lock file that was there (added, removed, renamed, refused) is printed, a line each.
@@ -56,6 +57,7 @@ func run(ctx context.Context, dir string, args []string, stdout, stderr io.Write
 	flags := flag.NewFlagSet("grainc", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	check := flags.Bool("check", false, "")
+	proto := flags.String("proto", "", "")
 	strict := flags.Bool("strict", false, "")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -75,7 +77,7 @@ func run(ctx context.Context, dir string, args []string, stdout, stderr io.Write
 	if len(patterns) == 0 {
 		patterns = []string{"."}
 	}
-	result, err := generate(ctx, dir, patterns)
+	result, err := generate(ctx, dir, patterns, *proto)
 	if err != nil {
 		fmt.Fprintln(stderr, "grainc:", err)
 		return 1

@@ -15,8 +15,8 @@ import (
 func (m *Model) Number(f *lock.File) []load.Problem {
 	n := numberer{m: m, f: f}
 	for _, t := range m.Types.All {
-		if t.Class == Struct && t.Was != "" && !f.Has("struct "+m.Types.title(t)) {
-			f.Rename(t.Was, m.Types.title(t))
+		if t.Class == Struct && t.Was != "" && !f.Has("struct "+m.Types.Title(t)) {
+			f.Rename(t.Was, m.Types.Title(t))
 		}
 	}
 	for _, i := range m.Interfaces {
@@ -37,12 +37,12 @@ func (m *Model) Number(f *lock.File) []load.Problem {
 		}
 	}
 	for _, t := range m.Types.All {
-		if t.Class != Struct || len(t.Fields) == 0 && !f.Has("struct "+m.Types.title(t)) {
+		if t.Class != Struct || len(t.Fields) == 0 && !f.Has("struct "+m.Types.Title(t)) {
 			continue
 		}
-		s := f.Section("struct "+m.Types.title(t), wasTitle("struct ", t.Was))
+		s := f.Section("struct "+m.Types.Title(t), wasTitle("struct ", t.Was))
 		for _, field := range t.Fields {
-			field.Number = n.take(s, field.Pos, "field "+m.Types.title(t)+".", field.Name, field.Was, m.Types.Shape(field.Type),
+			field.Number = n.take(s, field.Pos, "field "+m.Types.Title(t)+".", field.Name, field.Was, m.Types.Shape(field.Type),
 				fmt.Sprintf("leave it as it was and add a field under another name, say %s2", field.Name))
 		}
 	}

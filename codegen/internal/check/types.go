@@ -441,7 +441,7 @@ func (ts *Types) mangle(t types.Type) string {
 func (ts *Types) Shape(t *Type) string {
 	if t.Recursive {
 		if _, ok := t.Go.(*types.Named); ok {
-			return ts.title(t)
+			return ts.Title(t)
 		}
 	}
 	switch t.Class {
@@ -466,7 +466,7 @@ func (ts *Types) Shape(t *Type) string {
 	case Error:
 		return "error"
 	case Ref:
-		return "&" + ts.title(t)
+		return "&" + ts.Title(t)
 	case Proto:
 		return "proto:" + strings.TrimPrefix(types.TypeString(t.Go, nil), "*")
 	case Pointer:
@@ -482,11 +482,11 @@ func (ts *Types) Shape(t *Type) string {
 	case Pair:
 		return "pair[" + ts.Shape(t.Key) + "," + ts.Shape(t.Elem) + "]"
 	}
-	return ts.title(t)
+	return ts.Title(t)
 }
 
-// title names a struct in the lock file.
-func (ts *Types) title(t *Type) string {
+// Title names a struct in the lock file.
+func (ts *Types) Title(t *Type) string {
 	if _, ok := t.Go.(*types.Named); !ok {
 		return "struct{}"
 	}

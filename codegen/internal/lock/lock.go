@@ -266,6 +266,20 @@ func (s *Section) next() uint32 {
 	return max(last+1, s.First)
 }
 
+// Retired returns the numbers of the section of that title that were removed.
+func (f *File) Retired(title string) (numbers []uint32) {
+	s := f.sections[title]
+	if s == nil {
+		return nil
+	}
+	for _, e := range s.byNumber() {
+		if e.Retired || s.used && !e.taken {
+			numbers = append(numbers, e.Number)
+		}
+	}
+	return numbers
+}
+
 // Missing returns the names that have numbers and were not taken, in the order of their numbers.
 func (s *Section) Missing() (names []string) {
 	for _, e := range s.Entries {
