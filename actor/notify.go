@@ -18,7 +18,8 @@ import (
 // the order; what bounds it is here.
 type inboxes struct {
 	node   *Node
-	system *protoactor.ActorSystem
+	start  sync.Once
+	system *protoactor.ActorSystem // made for the first who is notified: it costs 3 MB
 	seed   maphash.Seed
 	bytes  atomic.Int64 // of all payloads that wait
 	shard  [16]struct {
@@ -64,12 +65,19 @@ const (
 
 func (b *inboxes) init(n *Node) {
 	b.node, b.seed = n, maphash.MakeSeed()
-	b.system = protoactor.NewActorSystem(func(c *protoactor.Config) {
-		c.LoggerFactory = func(*protoactor.ActorSystem) *slog.Logger { return slog.New(demoted{n.cfg.Logger.Handler()}) }
-	})
 	for i := range b.shard {
 		b.shard[i].boxes = map[inboxKey]*inbox{}
 	}
+}
+
+// root is where the actors are started.
+func (b *inboxes) root() *protoactor.RootContext {
+	b.start.Do(func() {
+		b.system = protoactor.NewActorSystem(func(c *protoactor.Config) {
+			c.LoggerFactory = func(*protoactor.ActorSystem) *slog.Logger { return slog.New(demoted{b.node.cfg.Logger.Handler()}) }
+		})
+	})
+	return b.system.Root
 }
 
 // put reports whether it keeps env.
@@ -102,7 +110,7 @@ func (b *inboxes) put(env *Envelope, from origin) (kept bool) {
 		return false
 	case box == nil:
 		box = &inbox{in: b, mu: &s.Mutex, key: key, handler: h}
-		box.pid = b.system.Root.Spawn(protoactor.PropsFromProducer(func() protoactor.Actor { return box }))
+		box.pid = b.root().Spawn(protoactor.PropsFromProducer(func() protoactor.Actor { return box }))
 		s.boxes[key] = box
 	case box.waiting >= n.cfg.NotifyQueue:
 		b.bytes.Add(-size)
@@ -112,7 +120,7 @@ func (b *inboxes) put(env *Envelope, from origin) (kept bool) {
 	}
 	box.waiting, box.used = box.waiting+1, now
 	// Under the lock, so that a sender's messages keep their order and none comes behind the actor's end.
-	b.system.Root.Send(box.pid, &notification{env, from})
+	b.root().Send(box.pid, &notification{env, from})
 	s.Unlock()
 	return true
 }
@@ -122,7 +130,7 @@ func (b *inboxes) sweep(boxes map[inboxKey]*inbox, since time.Time) {
 	for key, box := range boxes {
 		if box.waiting == 0 && !box.busy && box.used.Before(since) {
 			delete(boxes, key)
-			b.system.Root.Stop(box.pid)
+			b.root().Stop(box.pid)
 		}
 	}
 }
@@ -173,11 +181,14 @@ func (b *inboxes) close() {
 		s.Lock()
 		for key, box := range s.boxes {
 			delete(s.boxes, key)
-			b.system.Root.Stop(box.pid)
+			b.root().Stop(box.pid)
 		}
 		s.Unlock()
 	}
-	b.system.Shutdown()
+	b.start.Do(func() {}) // none is started any more
+	if b.system != nil {
+		b.system.Shutdown()
+	}
 }
 
 // demoted is a handler of log/slog in which what protoactor-go has to say is of
