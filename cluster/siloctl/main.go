@@ -124,8 +124,17 @@ func (p program) run(ctx context.Context, args []string) int {
 			return p.order(ctx, c, args[1:])
 		}
 	}
-	fmt.Fprintf(p.stderr, "siloctl: there is no command %.50q\n\n%s", args[0], usage())
-	return exitUsage
+	return p.misused("there is no command %.50q: it is one of %s", args[0], strings.Join(commandNames(), ", "))
+}
+
+func commandNames() (names []string) {
+	for _, c := range commands {
+		names = append(names, c.name)
+	}
+	for _, c := range orders {
+		names = append(names, c.name)
+	}
+	return names
 }
 
 func (p program) command(ctx context.Context, c command, args []string) int {
@@ -231,7 +240,13 @@ func newFlags(name string, o *options, timeout time.Duration) *flag.FlagSet {
 	f.StringVar(&o.tls.CA, "ca", "", "`file` of the certificates that those of all nodes derive from")
 	f.StringVar(&o.tls.SiloName, "silo-name", "", "the DNS `name` in the certificates of silos, where it is not the usual one")
 	f.BoolVar(&o.trust, "trust-network", false, "do without certificates although silos are on other machines")
-	f.DurationVar(&o.timeout, "timeout", timeout, "`duration` to wait for answers, in all")
+	o.timeout = timeout
+	f.Func("timeout", fmt.Sprintf("`duration` to wait for answers, in all: 5s, 2m (default %v)", timeout), func(text string) (err error) {
+		if o.timeout, err = time.ParseDuration(text); err != nil {
+			return fmt.Errorf("a number with a unit is needed: 5s, 2m")
+		}
+		return nil
+	})
 	f.BoolVar(&o.json, "json", false, "print one JSON document in place of text")
 	return f
 }
