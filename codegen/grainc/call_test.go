@@ -39,7 +39,7 @@ func (e *engine) Call(ctx context.Context, to wire.ID, c wire.Invocation) error 
 	}
 	impl := e.active[to]
 	if impl == nil {
-		impl = kind.Grain().New(wire.NewGrain(to, activation{e}))
+		impl = kind.Grain().New(wire.NewGrain(to, activation{e, wire.NewStreams(0, func() {})}))
 		e.active[to] = impl
 	}
 	if !e.remote {
@@ -54,7 +54,18 @@ func (e *engine) Call(ctx context.Context, to wire.ID, c wire.Invocation) error 
 }
 
 // activation takes every update at once.
-type activation struct{ *engine }
+type activation struct {
+	*engine
+	streams *wire.Streams
+}
+
+func (a activation) Streams() *wire.Streams { return a.streams }
+
+func (activation) Panicked(method string, value any, stack []byte) error {
+	return fmt.Errorf("%s: %v\n%s", method, value, stack)
+}
+
+func (activation) Yielded(context.Context) error { return nil }
 
 func (activation) Touch(context.Context, wire.Cell) error { return nil }
 

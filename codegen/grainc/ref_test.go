@@ -82,6 +82,22 @@ func TestReferencesTravel(t *testing.T) {
 			charter.Master = guild.GetMaster(c, "weavers")
 			require.Equal(t, charter, back)
 
+			// The elements of a stream are references too, and errors come in their places.
+			var roll []any
+			for who, err := range smiths.Roll(t.Context()) {
+				roll = append(roll, who, err)
+			}
+			require.Equal(t, []any{anna, nil, nil, guild.ErrNobody}, roll)
+			sum := 0
+			for n, err := range smiths.Count(t.Context(), 3, 1000) {
+				require.NoError(t, err)
+				require.Len(t, n.Marks, n.N%3)
+				if sum += n.N; n.N == 500 {
+					break
+				}
+			}
+			require.Equal(t, (500*501)/2-3, sum)
+
 			twin, err := smiths.Twin(t.Context())
 			require.NoError(t, err)
 			require.True(t, *twin == smiths)

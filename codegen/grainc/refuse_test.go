@@ -26,7 +26,7 @@ var refusals = []refusal{
 	{"unexportedmethod", `type X interface { grains.Keyed[string]; f(ctx context.Context) error }`,
 		[]string{"method X.f is not exported, so no other package could implement it: rename it to F"}},
 	{"channel", `type X interface { grains.Keyed[string]; F(ctx context.Context, a chan int) error }`,
-		[]string{"argument a of X.F: a channel (chan int) cannot be sent: send the values one by one"}},
+		[]string{"argument a of X.F: a channel (chan int) cannot be sent: return a stream, iter.Seq2[T, error]"}},
 	{"function", `type X interface { grains.Keyed[string]; F(ctx context.Context) (func(), error) }`,
 		[]string{"the result of X.F: a function (func()) cannot be sent: send what it decides on as data"}},
 	{"anything", `type X interface { grains.Keyed[string]; F(ctx context.Context, a any) error }`,
@@ -46,6 +46,87 @@ var V = variable.Register[X]("v")`,
 			"the state s of a holds a reference to a grain (X), which is for whom it was given to, and for calls alone: keep its key (string), and call GetX with that",
 			"error E holds a reference to a grain (X)",
 			"the value of V (X) contains a reference to a grain, which is for whom it was given to: use its key (string)",
+		}},
+	{"streams", `import "iter"
+type X interface {
+	grains.Keyed[string]
+	A(ctx context.Context) iter.Seq[int]
+	B(ctx context.Context) iter.Seq2[int, string]
+	C(ctx context.Context) (iter.Seq2[int, error], error)
+	D(ctx context.Context, s iter.Seq2[int, error]) error
+	E(ctx context.Context) iter.Seq2[chan int, error]
+	//grain:oneway
+	F(ctx context.Context) iter.Seq2[int, error]
+}`,
+		[]string{
+			"method X.A returns an iter.Seq, which has no place for an error, and every call can fail: return an iter.Seq2[int, error]",
+			"method X.B returns a stream whose second values are no errors: return an iter.Seq2[T, error], where T is a struct of the two, say",
+			"method X.C returns more than a stream: return the iter.Seq2[int, error] alone, whose elements have errors",
+			"argument s of X.D: a stream (iter.Seq2[int, error]) is what a method returns, alone: return it from a method, or send a slice",
+			"an element of the stream of X.E: a channel (chan int) cannot be sent",
+			"method X.F is //grain:oneway and returns a stream: nobody waits for it, so nobody could read it; remove the directive",
+		}},
+	{"directivesofmethods", `
+//grain:version 0
+type X interface {
+	grains.Keyed[string]
+	//grain:oneway
+	A(ctx context.Context) (int, error)
+	//grain:oneway
+	//grain:readonly
+	B(ctx context.Context) error
+	//grain:readonly
+	//grain:readonly
+	C(ctx context.Context) error
+	//grain:idle 5m
+	D(ctx context.Context) error
+	//grain:reentrant yes
+	E(ctx context.Context) error
+}
+//grain:version two
+type Y interface { grains.Keyed[string]; F(ctx context.Context) error }
+//grain:version
+type Z interface { grains.Keyed[string]; F(ctx context.Context) error }
+//grain:idle 5 minutes
+type a struct { grains.Implements[Y] }
+func (*a) F(context.Context) error { return nil }
+//grain:idle -5m
+type b struct { grains.Implements[Z] }
+func (*b) F(context.Context) error { return nil }
+//grain:idempotent
+type s struct{
+	//grain:oneway
+	n int
+}`,
+		[]string{
+			"//grain:version 0: a version is a whole number from 1 on: //grain:version 2",
+			"method X.A is //grain:oneway and returns a result (int): nobody waits for it, so nobody would get it; return an error alone, or remove the directive",
+			"method X.B is both //grain:oneway and //grain:readonly: what nobody waits for and what changes nothing does nothing; remove one",
+			"//grain:readonly is written twice: remove one",
+			"//grain:idle belongs directly above a struct that embeds grains.Implements",
+			"//grain:reentrant takes nothing after it: remove \"yes\"",
+			"//grain:version two: a version is a whole number from 1 on",
+			"//grain:version needs something after it: //grain:version 2",
+			"//grain:idle 5 minutes: that is no duration: write one as 30s, 5m or 1h30m",
+			"//grain:idle -5m: a grain is kept for a second at least, and for a year at most: write a duration between, as 5m",
+			"//grain:idempotent belongs directly above a method of a grain interface",
+			"//grain:oneway belongs directly above a method of a grain interface",
+		}},
+	{"spelling", `type X interface {
+	grains.Keyed[string]
+	//grain:one-way
+	F(ctx context.Context) error
+	// grain:idempotent
+	G(ctx context.Context) error
+	//Grain:Version 3
+	H(ctx context.Context) error
+	// grain:version is for people, this is prose.
+	I(ctx context.Context) error
+}`,
+		[]string{
+			"//grain:one-way is not known: did you mean //grain:oneway?",
+			"// grain:idempotent is a plain comment to grainc: write //grain:idempotent",
+			"//Grain:Version 3 is a plain comment to grainc: write //grain:version 3",
 		}},
 	{"complexnumber", `type X interface { grains.Keyed[string]; F(ctx context.Context, a complex128) error }`,
 		[]string{"complex numbers (complex128) have no encoding: use a struct of two floats"}},

@@ -216,7 +216,10 @@ func (c *checker) method(i *Interface, f *types.Func) *Method {
 	if params.Len() == 0 || !isContext(params.At(0).Type()) {
 		c.report(pos, "method %s must take a context first: %s(ctx context.Context, …)", full, f.Name())
 	}
-	if results.Len() == 0 || !isError(results.At(results.Len()-1).Type()) {
+	element := c.stream(pos, full, results)
+	if element != nil || len(c.problems) > before && hasStream(results) {
+		traits.Stream = true
+	} else if results.Len() == 0 || !isError(results.At(results.Len()-1).Type()) {
 		c.report(pos, "method %s must return an error last, since every call can fail: %s", full, wantResults(c, results))
 	} else if results.Len() > 2 {
 		c.report(pos, "method %s returns %d values and an error: return one struct of them and an error", full, results.Len()-1)
@@ -232,7 +235,9 @@ func (c *checker) method(i *Interface, f *types.Func) *Method {
 		v := params.At(n)
 		m.Params = append(m.Params, Param{v.Name(), c.typeOf(pos, fmt.Sprintf("argument %s of %s", argName(v, n), full), v.Type())})
 	}
-	if results.Len() == 2 {
+	if element != nil {
+		m.Result = c.typeOf(pos, "an element of the stream of "+full, element)
+	} else if results.Len() == 2 {
 		m.Result = c.typeOf(pos, "the result of "+full, results.At(0).Type())
 	}
 	if len(c.problems) == before {

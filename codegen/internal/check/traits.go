@@ -5,6 +5,8 @@ import (
 	"go/types"
 	"strconv"
 	"time"
+
+	"github.com/martinelli-go/martinelli/codegen/internal/load"
 )
 
 // maxIdle is the longest time that //grain:idle may say: a year.
@@ -47,6 +49,38 @@ func (c *checker) conflicts(pos token.Pos, full string, m *Method) {
 	if m.OneWay && m.ReadOnly {
 		c.report(pos, "method %s is both %s: what nobody waits for and what changes nothing does nothing; remove one", full, directiveList("oneway", "readonly"))
 	}
+}
+
+// stream returns T where a method returns an iter.Seq2[T, error] alone, nil where it returns none; what is nearly
+// one is reported.
+func (c *checker) stream(pos token.Pos, full string, results *types.Tuple) types.Type {
+	if !hasStream(results) {
+		return nil
+	}
+	args, pairs := load.Is(results.At(0).Type(), "iter", "Seq2")
+	switch {
+	case !pairs:
+		one, _ := load.Is(results.At(0).Type(), "iter", "Seq")
+		c.report(pos, "method %s returns an iter.Seq, which has no place for an error, and every call can fail: return an iter.Seq2[%s, error]", full, c.show(one[0]))
+	case !isError(args[1]):
+		c.report(pos, "method %s returns a stream whose second values are no errors: return an iter.Seq2[T, error], where T is a struct of the two, say", full)
+	case results.Len() > 1:
+		c.report(pos, "method %s returns more than a stream: return the %s alone, whose elements have errors", full, c.show(results.At(0).Type()))
+	default:
+		return args[0]
+	}
+	return nil
+}
+
+// hasStream says whether the first result is a sequence.
+func hasStream(results *types.Tuple) bool {
+	return results.Len() > 0 && isSequence(results.At(0).Type())
+}
+
+func isSequence(t types.Type) bool {
+	_, seq := load.Is(t, "iter", "Seq")
+	_, seq2 := load.Is(t, "iter", "Seq2")
+	return seq || seq2
 }
 
 // version reads the version of an interface, 0 without one.

@@ -145,8 +145,11 @@ func (ts *Types) fillUnderlying(k *Type) *refusal {
 	case *types.Struct:
 		return ts.fillStruct(k, u, shown)
 	case *types.Chan:
-		return refuse("a channel (%s) cannot be sent: send the values one by one in calls, or share a variable", shown)
+		return refuse("a channel (%s) cannot be sent: return a stream, iter.Seq2[T, error], or share a variable", shown)
 	case *types.Signature:
+		if isSequence(k.Go) {
+			return refuse("a stream (%s) is what a method returns, alone: return it from a method, or send a slice", shown)
+		}
 		return refuse("a function (%s) cannot be sent: send what it decides on as data, or call back a grain", shown)
 	case *types.Interface:
 		if _, ok := load.KeyOf(k.Go); ok {

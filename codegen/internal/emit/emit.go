@@ -238,6 +238,11 @@ func (e *emitter) stubMethod(i *check.Interface, m *check.Method, ref string) {
 		params = append(params, fmt.Sprintf("a%d %s", n+1, e.typ(p.Type.Go)))
 	}
 	_, value := e.argsType(i, m)
+	if m.Stream {
+		e.p("func (r %s) %s(%s) %s.Seq2[%s, error] {\nreturn %s.Stream(ctx, r.Ref, &%s, %s)\n}\n", ref, m.Name, strings.Join(params, ", "),
+			e.use("iter", "iter"), e.typ(m.Result.Go), e.wire(), methodName(i, m), value)
+		return
+	}
 	call := fmt.Sprintf("%s.Call(ctx, r.Ref, &%s, %s)", e.wire(), methodName(i, m), value)
 	if m.OneWay {
 		e.p("func (r %s) %s(%s) error {\nreturn %s.Send(ctx, r.Ref, &%s, %s)\n}\n", ref, m.Name, strings.Join(params, ", "), e.wire(), methodName(i, m), value)
@@ -272,18 +277,21 @@ func (e *emitter) method(i *check.Interface, m *check.Method) {
 	if len(uses) == 0 {
 		args = "_"
 	}
-	name := e.declare(methodName(i, m))
-	e.p("var %s = %s.Method[%s, %s]{", name, e.wire(), typ, resultType(e, m))
+	name, form, yields, returns := e.declare(methodName(i, m)), "Method", "Result", "("+resultType(e, m)+", error)"
+	if m.Stream {
+		form, yields, returns = "StreamMethod", "Element", e.use("iter", "iter")+".Seq2["+resultType(e, m)+", error]"
+	}
+	e.p("var %s = %s.%s[%s, %s]{", name, e.wire(), form, typ, resultType(e, m))
 	e.p("Number: %d, Name: %q, Of: &%s,", m.Number, m.Name, interfaceName(i))
 	if traits := m.Traits.Names(); len(traits) > 0 {
 		e.p("Traits: %s.Traits{%s: true},", e.wire(), strings.Join(traits, ": true, "))
 	}
-	e.p("Args: %s, Result: %s,", codec, result)
+	e.p("Args: %s, %s: %s,", codec, yields, result)
 	if len(e.m.Errors) > 0 {
 		e.p("Errors: errorTable,")
 	}
 	ctx := e.use("context", "context")
-	e.p("Do: func(ctx %s.Context, impl any, %s %s) (%s, error) {", ctx, args, typ, resultType(e, m))
+	e.p("Do: func(ctx %s.Context, impl any, %s %s) %s {", ctx, args, typ, returns)
 	call := fmt.Sprintf("impl.(%s).%s(%s)", i.Name, m.Name, strings.Join(append([]string{"ctx"}, uses...), ", "))
 	if m.Result == nil {
 		call = "struct{}{}, " + call
@@ -293,7 +301,7 @@ func (e *emitter) method(i *check.Interface, m *check.Method) {
 		e.p("BindArgs: %s,", bind)
 	}
 	if m.Result != nil && m.Result.HoldsRef() {
-		e.p("BindResult: %s,", e.bind(m.Result))
+		e.p("Bind%s: %s,", yields, e.bind(m.Result))
 	}
 	e.p("}\n")
 }

@@ -23,6 +23,11 @@ const protoHead = `//
 //   message CallRequest { GrainID to = 1; uint32 method = 2; bytes args = 3; bytes of = 16; }
 //   message CallReply   { uint32 status = 1; bytes result = 2; bytes error = 3; string detail = 4; }
 //
+// A method that returns a stream is called again and again, with a Pull for args and a Batch for result:
+//
+//   message Pull  { uint64 id = 1; uint64 seq = 2; uint64 want = 3; bool over = 4; bytes args = 5; }
+//   message Batch { uint64 status = 1; repeated bytes element = 2; repeated bytes error = 3; bool end = 4; string detail = 5; }
+//
 // args is the method's request message, result its response. of is the interface that the caller was built
 // for: fingerprint and lineage, 8 bytes each, the least first, and the version as a varint. Status 1 is a
 // result, 2 an error that the method returned, which is the message of errors; all others say in detail why

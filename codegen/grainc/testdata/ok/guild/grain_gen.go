@@ -4,6 +4,7 @@ package guild
 
 import (
 	"context"
+	"iter"
 	"strconv"
 
 	"github.com/martinelli-go/martinelli/grains"
@@ -28,7 +29,7 @@ func GetMaster(c grains.Caller, key string) Master {
 
 type masterRef struct{ wire.Ref }
 
-var interfaceMaster = wire.Interface{Kind: "guild.Master", Version: 2, Fingerprint: 0xe8260364d84656a8, Lineage: 0xe8260364d84656a8}
+var interfaceMaster = wire.Interface{Kind: "guild.Master", Version: 2, Fingerprint: 0x8c9db34e752b43a9, Lineage: 0x8c9db34e752b43a9}
 
 var refMaster = wire.RefType[Master]{
 	Kind: "guild.Master",
@@ -64,6 +65,14 @@ func (r masterRef) Found(ctx context.Context, a1 Charter) (Charter, error) {
 
 func (r masterRef) Twin(ctx context.Context) (*Master, error) {
 	return wire.Call(ctx, r.Ref, &methodMasterTwin, struct{}{})
+}
+
+func (r masterRef) Roll(ctx context.Context) iter.Seq2[Member, error] {
+	return wire.Stream(ctx, r.Ref, &methodMasterRoll, struct{}{})
+}
+
+func (r masterRef) Count(ctx context.Context, a1 int, a2 int) iter.Seq2[Tally, error] {
+	return wire.Stream(ctx, r.Ref, &methodMasterCount, argsMasterCount{a1, a2})
 }
 
 func (r masterRef) Name(ctx context.Context) (string, error) {
@@ -209,8 +218,61 @@ var methodMasterTwin = wire.Method[struct{}, *Master]{
 	BindResult: bindPointerToMaster,
 }
 
+var methodMasterRoll = wire.StreamMethod[struct{}, Member]{
+	Number: 7, Name: "Roll", Of: &interfaceMaster,
+	Traits: wire.Traits{ReadOnly: true, Stream: true},
+	Args:   wire.EmptyCodec, Element: codecMember,
+	Errors: errorTable,
+	Do: func(ctx context.Context, impl any, _ struct{}) iter.Seq2[Member, error] {
+		return impl.(Master).Roll(ctx)
+	},
+	BindElement: bindMember,
+}
+
+type argsMasterCount struct {
+	A1 int
+	A2 int
+}
+
+func appendArgsMasterCount(b []byte, v argsMasterCount) []byte {
+	b = wire.AppendInt(b, 1, v.A1)
+	b = wire.AppendInt(b, 2, v.A2)
+	return b
+}
+
+func decodeArgsMasterCount(b []byte) (v argsMasterCount, err error) {
+	err = wire.EachField(b, func(f wire.Field) (err error) {
+		switch f.Number {
+		case 1:
+			if v.A1, err = wire.DecodeInt[int](f); err != nil {
+				return wire.At("from", err)
+			}
+		case 2:
+			if v.A2, err = wire.DecodeInt[int](f); err != nil {
+				return wire.At("to", err)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		var none argsMasterCount
+		return none, err
+	}
+	return v, nil
+}
+
+var methodMasterCount = wire.StreamMethod[argsMasterCount, Tally]{
+	Number: 8, Name: "Count", Of: &interfaceMaster,
+	Traits: wire.Traits{Stream: true},
+	Args:   wire.Codec[argsMasterCount]{Append: appendArgsMasterCount, Decode: decodeArgsMasterCount}, Element: codecTally,
+	Errors: errorTable,
+	Do: func(ctx context.Context, impl any, args argsMasterCount) iter.Seq2[Tally, error] {
+		return impl.(Master).Count(ctx, args.A1, args.A2)
+	},
+}
+
 var methodMasterName = wire.Method[struct{}, string]{
-	Number: 7, Name: "Name", Of: &interfaceMaster,
+	Number: 9, Name: "Name", Of: &interfaceMaster,
 	Traits: wire.Traits{ReadOnly: true},
 	Args:   wire.EmptyCodec, Result: codecString,
 	Errors: errorTable,
@@ -221,7 +283,7 @@ var methodMasterName = wire.Method[struct{}, string]{
 
 // MasterMethods is for the generated code of packages that implement Master.
 func MasterMethods() []wire.Handler {
-	return []wire.Handler{&methodMasterMembers, &methodMasterAdmit, &methodMasterTell, &methodMasterWarn, &methodMasterFound, &methodMasterTwin, &methodMasterName}
+	return []wire.Handler{&methodMasterMembers, &methodMasterAdmit, &methodMasterTell, &methodMasterWarn, &methodMasterFound, &methodMasterTwin, &methodMasterRoll, &methodMasterCount, &methodMasterName}
 }
 
 // GetMember returns the Member of that key; it makes no call.
@@ -437,7 +499,7 @@ func Grains() []grains.Kind {
 		wire.NewKind("guild.Master", wire.KindOptions{IdleAfter: 90000000000 /* 1m30s */}, func(at *wire.Grain) *master {
 			impl := new(master)
 			return impl
-		}, &methodMasterMembers, &methodMasterAdmit, &methodMasterTell, &methodMasterWarn, &methodMasterFound, &methodMasterTwin, &methodMasterName),
+		}, &methodMasterMembers, &methodMasterAdmit, &methodMasterTell, &methodMasterWarn, &methodMasterFound, &methodMasterTwin, &methodMasterRoll, &methodMasterCount, &methodMasterName),
 		wire.NewKind("guild.Member", wire.KindOptions{}, func(at *wire.Grain) *member {
 			impl := new(member)
 			return impl
@@ -556,6 +618,42 @@ func clonePointerToMaster(v *Master) *Master {
 	return wire.ClonePointer(v, nil)
 }
 
+func appendMember(b []byte, v Member) []byte { return refMember.Put(b, v) }
+
+func decodeMember(b []byte) (Member, error) { return refMember.Take(b) }
+
+func appendTally(b []byte, v Tally) []byte {
+	b = wire.AppendInt(b, 1, v.N)
+	b = wire.AppendBytes(b, 2, v.Marks)
+	return b
+}
+
+func decodeTally(b []byte) (v Tally, err error) {
+	err = wire.EachField(b, func(f wire.Field) (err error) {
+		switch f.Number {
+		case 1:
+			if v.N, err = wire.DecodeInt[int](f); err != nil {
+				return wire.At("Tally.N", err)
+			}
+		case 2:
+			if v.Marks, err = wire.DecodeBytes[[]byte](f); err != nil {
+				return wire.At("Tally.Marks", err)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		var none Tally
+		return none, err
+	}
+	return v, nil
+}
+
+func cloneTally(v Tally) Tally {
+	v.Marks = wire.CloneBytes[[]byte](v.Marks)
+	return v
+}
+
 func appendMapOfStringToMaster(b []byte, v map[string]Master) []byte {
 	b = wire.AppendMap(b, 1, v, wire.PutString[string], appendMaster)
 	return b
@@ -631,10 +729,6 @@ func decodeSliceOfRecord(b []byte) (v []Record, err error) {
 func cloneSliceOfRecord(v []Record) []Record {
 	return wire.CloneSlice(v, nil)
 }
-
-func appendMember(b []byte, v Member) []byte { return refMember.Put(b, v) }
-
-func decodeMember(b []byte) (Member, error) { return refMember.Take(b) }
 
 func appendPointerToCharter(b []byte, v *Charter) []byte {
 	b = wire.AppendPointer(b, 1, v, appendCharter)
@@ -801,10 +895,12 @@ var (
 	codecMapOfStringToMaster        = wire.Codec[map[string]Master]{Append: appendMapOfStringToMaster, Decode: decodeMapOfStringToMaster, Clone: cloneMapOfStringToMaster}
 	codecMapOfStringToSliceOfRecord = wire.Codec[map[string][]Record]{Append: appendMapOfStringToSliceOfRecord, Decode: decodeMapOfStringToSliceOfRecord, Clone: cloneMapOfStringToSliceOfRecord}
 	codecMaster                     = wire.Codec[Master]{Append: appendMaster, Decode: decodeMaster}
+	codecMember                     = wire.Codec[Member]{Append: appendMember, Decode: decodeMember}
 	codecPointerToMaster            = wire.Codec[*Master]{Append: appendPointerToMaster, Decode: decodePointerToMaster, Clone: clonePointerToMaster}
 	codecSliceOfMember              = wire.Codec[[]Member]{Append: appendSliceOfMember, Decode: decodeSliceOfMember, Clone: cloneSliceOfMember}
 	codecSliceOfRecord              = wire.Codec[[]Record]{Append: appendSliceOfRecord, Decode: decodeSliceOfRecord, Clone: cloneSliceOfRecord}
 	codecString                     = wire.StringCodec[string]()
+	codecTally                      = wire.Codec[Tally]{Append: appendTally, Decode: decodeTally, Clone: cloneTally}
 )
 
 var keyOfDeed = wire.MustKeyCodec[Deed]()

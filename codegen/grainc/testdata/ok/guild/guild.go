@@ -4,6 +4,7 @@ package guild
 import (
 	"context"
 	"errors"
+	"iter"
 
 	"github.com/martinelli-go/martinelli/grains"
 )
@@ -37,6 +38,9 @@ type Master interface {
 	Warn(ctx context.Context, m Member, text string) error
 	Found(ctx context.Context, c Charter) (Charter, error)
 	Twin(ctx context.Context) (*Master, error)
+	//grain:readonly
+	Roll(ctx context.Context) iter.Seq2[Member, error]
+	Count(ctx context.Context, from, to int) iter.Seq2[Tally, error]
 }
 
 // Member works; all its methods are reentrant.
@@ -65,6 +69,12 @@ type (
 type Named interface {
 	//grain:readonly
 	Name(ctx context.Context) (string, error)
+}
+
+// Tally is an element of a stream.
+type Tally struct {
+	N     int
+	Marks []byte
 }
 
 // Charter has references, and is recursive.
@@ -107,6 +117,23 @@ func (m *master) Admit(ctx context.Context, who Member, rank int) (Master, error
 func (m *master) Found(ctx context.Context, c Charter) (Charter, error) {
 	c.Master = GetMaster(m, c.Title)
 	return c, nil
+}
+
+func (m *master) Roll(context.Context) iter.Seq2[Member, error] {
+	return func(yield func(Member, error) bool) {
+		for _, who := range m.members {
+			if who == nil && !yield(nil, ErrNobody) || who != nil && !yield(who, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (m *master) Count(_ context.Context, from, to int) iter.Seq2[Tally, error] {
+	return func(yield func(Tally, error) bool) {
+		for n := from; n < to && yield(Tally{N: n, Marks: make([]byte, n%3)}, nil); n++ {
+		}
+	}
 }
 
 type member struct {
