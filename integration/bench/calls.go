@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/martinelli-go/martinelli/integration/internal/report"
+	"github.com/martinelli-go/martinelli/integration/upgrade"
 )
 
 // callsCommand, as the first argument, measures calls alone, with the bars that they are held against.
@@ -34,13 +35,14 @@ func runCalls(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 
 // callsPlan is how much of what only runCalls measures.
 type callsPlan struct {
-	rounds int
-	idle   int // grains
+	rounds  int
+	idle    int // grains
+	upgrade upgrade.Plan
 }
 
 var (
-	fullCalls  = callsPlan{rounds: 5, idle: 1_000_000}
-	shortCalls = callsPlan{rounds: 1, idle: 10_000}
+	fullCalls  = callsPlan{rounds: 5, idle: 1_000_000, upgrade: upgrade.Full}
+	shortCalls = callsPlan{rounds: 1, idle: 10_000, upgrade: upgrade.Short}
 )
 
 // measureCalls measures every section of calls. One that fails does not keep the others from being measured.
@@ -56,6 +58,13 @@ func (b *bench) measureCalls(ctx context.Context, c callsPlan) *report.Report {
 		{"idle", func(ctx context.Context, r *report.Report) error { return b.idle(ctx, r, c) }},
 		{"overload", func(ctx context.Context, r *report.Report) error { return b.overload(ctx, r, c) }},
 		{"generator", func(ctx context.Context, r *report.Report) error { return b.generator(ctx, r, c) }},
+		{"upgrade", func(ctx context.Context, r *report.Report) error {
+			f, err := upgrade.Run(ctx, c.upgrade, b.stderr)
+			if err == nil {
+				f.Report(r)
+			}
+			return err
+		}},
 	} {
 		if err := s.measure(ctx, r); err != nil {
 			r.Failures = append(r.Failures, fmt.Errorf("%s: not measured: %w", s.name, err))

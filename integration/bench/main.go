@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"github.com/martinelli-go/martinelli/integration/internal/report"
+	"github.com/martinelli-go/martinelli/integration/upgrade"
 )
 
 func main() {
@@ -43,6 +44,13 @@ func main() {
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == serveCommand {
 		if err := serve(ctx, args[1:], stdin, stdout, stderr); err != nil {
+			fmt.Fprintln(stderr, "bench", args[1:], err)
+			return report.ExitFailed
+		}
+		return report.ExitMeasured
+	}
+	if len(args) > 0 && args[0] == upgrade.ServeCommand {
+		if err := upgrade.Serve(ctx, args[1:], stdin, stdout, stderr); err != nil {
 			fmt.Fprintln(stderr, "bench", args[1:], err)
 			return report.ExitFailed
 		}
