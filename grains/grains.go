@@ -44,6 +44,19 @@
 // A turn that waits for another grain goes on occupying its own. A plain call that would come back to a
 // grain which waits for it fails at once with [ErrCycle]; inside one atomic block it runs (package txn).
 //
+// # Upgrades
+//
+// Silos and clients of an old and a new build of a package work side by side, so that silos can be replaced one by
+// one while calls go on: calls tell with which interface their caller was built. What grainc lets pass can be
+// mixed: methods and fields that were added, methods and fields by another name (//grain:was). Old code passes
+// over a field that it does not know; what it writes into state lacks it, so let new code write a new field of
+// [txn.State] once no old silo is left.
+//
+// A method that only the new build has is refused with [ErrNoSuchMethod] where the grain is at an old silo still.
+// No other silo is tried, because a grain has one place; the call did not run, and it runs when the silo has been
+// replaced. Builds whose lock files have no history in common refuse each other with [ErrIncompatible]. Both
+// errors name kind, versions, and nodes.
+//
 // # Lifecycle
 //
 // An implementation that has the method OnActivate(context.Context) error is told before its first turn,

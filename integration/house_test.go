@@ -45,6 +45,7 @@ var house = []struct {
 	{path: "cluster/discovery", not: []string{"actor", "grains/wire"}},
 	{path: "cluster/link"},
 	{path: "cluster/consensus", not: []string{"actor", "grains/wire"}},
+	{path: "grains/telemetry", not: []string{"actor", "cluster/link"}},
 	{path: "grains/host"},
 	{path: "grains/variable/host", not: []string{"actor", "cluster/link"}},
 	{path: "grains/dataflow/host", not: []string{"actor", "cluster/link"}},
@@ -91,6 +92,7 @@ var soleImporters = map[string][]string{
 	"github.com/cockroachdb/pebble/v2":  {"grains/variable/host", "cluster/silo"},
 	module + "cluster/machine/faults":   {"cluster/view", "grains/host", "txn/host", "integration/chaos"},
 	"github.com/nats-io":                {"cluster/discovery"},
+	"go.opentelemetry.io":               {"grains/telemetry"},
 }
 
 type listed struct {

@@ -14,6 +14,7 @@ import (
 	"github.com/martinelli-go/martinelli/cluster/consensus"
 	"github.com/martinelli-go/martinelli/cluster/link"
 	"github.com/martinelli-go/martinelli/cluster/view"
+	"github.com/martinelli-go/martinelli/grains"
 )
 
 // serveReport is the handler of link.ServiceReport.
@@ -99,3 +100,13 @@ var version = sync.OnceValue(func() string {
 	}
 	return "unknown"
 })
+
+// Stats are the silo's counters as of now; the zero Stats while it joins again. It costs a look at each of its
+// grains.
+func (s *Silo) Stats() grains.Stats {
+	r := s.serving.Load()
+	if r == nil {
+		return grains.Stats{}
+	}
+	return grains.Stats{Activations: r.grains.Counts(), Dropped: r.node.Dropped()}
+}

@@ -29,6 +29,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/martinelli-go/martinelli/actor"
@@ -56,8 +57,9 @@ type Silo struct {
 
 	life    context.Context // until Stop
 	end     context.CancelFunc
-	kept    chan struct{} // closed when keep has returned
-	run     *run          // of keep's goroutine, then of Stop's; nil while there is none
+	kept    chan struct{}       // closed when keep has returned
+	run     *run                // of keep's goroutine, then of Stop's; nil while there is none
+	serving atomic.Pointer[run] // run, for others
 	stop    sync.Once
 	stopped error
 	failure chan error // one: the first that ends the silo
@@ -100,6 +102,7 @@ func Start(ctx context.Context, c Config) (*Silo, error) {
 		s.end()
 		return nil, err
 	}
+	s.serving.Store(s.run)
 	s.door.Open(&s.run.engine)
 	go s.keep()
 	return s, nil
@@ -139,10 +142,12 @@ func (s *Silo) again() error {
 		s.log.Warn("ending a run that was removed", "error", err)
 	}
 	s.run = nil
+	s.serving.Store(nil)
 	for {
 		r, err := s.begin(s.life)
 		if err == nil {
 			s.run = r
+			s.serving.Store(r)
 			s.door.Open(&r.engine)
 			return nil
 		}

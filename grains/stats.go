@@ -1,0 +1,17 @@
+package grains
+
+// Stats are a silo's own counters (silo.Silo.Stats). Counts begin anew where the silo was removed by the others
+// and has joined again.
+type Stats struct {
+	// Activations is how many grains of each kind are in memory.
+	Activations map[string]int
+	// Waiting is how many calls wait for their turn.
+	Waiting int64
+	// Refused counts calls that were refused because too much waited ([ErrOverloaded]).
+	Refused uint64
+	// Undelivered counts one-way calls that did not run.
+	Undelivered uint64
+	// Dropped counts messages from other nodes that found no room or nobody to take them: those of replicas and
+	// operators are repaired, others are asked for again.
+	Dropped uint64
+}

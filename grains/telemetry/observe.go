@@ -1,0 +1,54 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/martinelli-go/martinelli/grains"
+)
+
+// Observed is a silo.
+type Observed interface{ Stats() grains.Stats }
+
+// Observe makes metrics of a silo's own counters, which are read whenever the metrics are. It costs the silo a
+// look at each of its grains then. Stop ends it.
+func (c Config) Observe(s Observed) (stop func() error, err error) {
+	meter := c.withDefaults().Meter.Meter(scope)
+	var errs []error
+	gauge := func(name, unit, what string) metric.Int64ObservableGauge {
+		g, err := meter.Int64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(what))
+		errs = append(errs, err)
+		return g
+	}
+	counter := func(name, unit, what string) metric.Int64ObservableCounter {
+		g, err := meter.Int64ObservableCounter(name, metric.WithUnit(unit), metric.WithDescription(what))
+		errs = append(errs, err)
+		return g
+	}
+	activations := gauge("grains.activations", "{grain}", "Grains in memory.")
+	waiting := gauge("grains.calls.waiting", "{call}", "Calls that wait for their turn.")
+	refused := counter("grains.calls.refused", "{call}", "Calls that were refused because too much waited.")
+	undelivered := counter("grains.oneway.undelivered", "{call}", "One-way calls that did not run.")
+	dropped := counter("grains.messages.dropped", "{message}", "Messages between nodes that found no room, or nobody to take them.")
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	r, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		stats := s.Stats()
+		for kind, n := range stats.Activations {
+			o.ObserveInt64(activations, int64(n), metric.WithAttributes(attribute.String("grains.kind", kind)))
+		}
+		o.ObserveInt64(waiting, stats.Waiting)
+		o.ObserveInt64(refused, int64(stats.Refused))
+		o.ObserveInt64(undelivered, int64(stats.Undelivered))
+		o.ObserveInt64(dropped, int64(stats.Dropped))
+		return nil
+	}, activations, waiting, refused, undelivered, dropped)
+	if err != nil {
+		return nil, err
+	}
+	return r.Unregister, nil
+}
