@@ -9,8 +9,7 @@ import (
 // intercepted runs a method with the incoming interceptors around it. It is for hosts that have any: the
 // closures are theirs to pay for.
 func (a *activation) intercepted(t *turn, impl any, r running) error {
-	info := r.method.Info()
-	c := wire.CallInfo{Grain: a.id, Method: info.Name, Traits: info.Traits, Incoming: true, InBlock: r.in != nil}
+	c := wire.CallInfo{Grain: a.id, Method: r.name, Traits: r.traits, Incoming: true, InBlock: r.in != nil}
 	if t.from != nil {
 		c.Caller = t.from.activation.id
 	} else if n := len(t.chain); n > 0 {

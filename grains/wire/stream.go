@@ -2,7 +2,6 @@ package wire
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"math/rand/v2"
 
@@ -62,12 +61,12 @@ func (m *StreamMethod[A, R]) ErrorTable() *ErrorTable { return m.Errors }
 func (m *StreamMethod[A, R]) Serve(ctx context.Context, impl any, args, b []byte) ([]byte, error) {
 	p, err := decodePull(args)
 	if err != nil {
-		return nil, fmt.Errorf("arguments of %s: %w", m.Name, &DecodeFailure{err})
+		return nil, &BadArguments{m.Name, err}
 	}
 	batch, err := m.pull(ctx, impl, p, true, func() (A, error) {
 		a, err := m.Args.Decode(p.args)
 		if err != nil {
-			return a, fmt.Errorf("arguments of %s: %w", m.Name, &DecodeFailure{err})
+			return a, &BadArguments{m.Name, err}
 		}
 		return a, nil
 	})
