@@ -41,3 +41,27 @@ func Example() {
 	// true account alice: not enough money
 	// true
 }
+
+// An interceptor that keeps people out of accounts that are not theirs, and is asked about accounts alone. What it
+// returns is to the caller an error of the method, by its identity.
+func ExampleInterceptor() {
+	ctx := context.Background()
+	closed := func(ctx context.Context, c grains.CallInfo, next func(context.Context) error) error {
+		if c.Grain.Key() == "estate" && c.Method == "Transfer" {
+			return fmt.Errorf("%s is frozen: %w", c.Grain, bank.ErrNoMoney)
+		}
+		return next(ctx)
+	}
+	s, err := silo.Start(ctx, silo.Config{
+		Grains: bank.Grains(), Incoming: []grains.Interceptor{grains.Only[bank.Account](closed)}, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Stop(ctx)
+	_, err = bank.GetAccount(s, "estate").Transfer(ctx, "bob", 5, "rent")
+	fmt.Println(errors.Is(err, bank.ErrNoMoney), err)
+	// Output:
+	// true bank.Account/estate is frozen: not enough money
+}
