@@ -112,6 +112,7 @@ type Client struct {
 	blocks    *blocks.Coordinator
 	flows     *dataflow.Follower
 	door      blocks.Door
+	outbox    link.Outbox
 
 	life  context.Context
 	end   context.CancelFunc
@@ -162,6 +163,7 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 	}()
 	cl.addr = cl.node.Addr()
 	cl.peers = link.Peers{Node: cl.node, Views: cl.views}
+	cl.outbox.Limit, cl.outbox.Logger = c.MaxMessage, c.Logger
 	cl.door.Node = "client " + cl.addr
 	cl.caller = wire.NewCaller(&cl.door)
 	cl.router = &link.Router{Peers: cl.peers.With(link.ServiceCalls), Refresh: cl.awaitView}
@@ -208,8 +210,20 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 
 // route makes a call at the silo that owns the grain.
 func (c *Client) route(ctx context.Context, to wire.ID, inv wire.Invocation, root wire.BlockID, retry bool) error {
+	if inv.Traits().OneWay {
+		return c.outbox.Send(ctx, to, inv, func(ctx context.Context) error { return c.router.Call(ctx, "", to, inv, link.Calling{}) })
+	}
+	if ctx.Err() != nil {
+		return wire.Ended(ctx, to, inv.Method().Info().Name)
+	}
 	return c.router.Call(ctx, "", to, inv, link.Calling{Root: root, Retry: retry, In: link.BranchOf(wire.BlockOf(ctx))})
 }
+
+// OneWay is what became of the one-way calls that were made on this client.
+func (c *Client) OneWay() OneWayCounts { return c.outbox.Counts() }
+
+// OneWayCounts is what became of one-way calls at a node.
+type OneWayCounts = link.OneWayCounts
 
 // find asks the seeds for a view in which some silo is up.
 func (c *Client) find(ctx context.Context) error {
@@ -373,15 +387,20 @@ func (c *Client) serveStatus(_ context.Context, _ actor.Peer, payload []byte) ([
 	return c.blocks.Status(n.Attempt).Append(nil), nil
 }
 
-// Close disconnects. Blocks that are submitted are decided all the same.
+// Close disconnects. Blocks that are submitted are decided all the same; one-way calls that are on their way are
+// waited for, for 5 seconds.
 func (c *Client) Close() error {
 	c.once.Do(func() {
 		c.door.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		c.outbox.Wait(ctx)
+		c.outbox.Close(ctx)
 		c.end()
 		c.loops.Wait()
 		c.flows.Stop()
 		c.blocks.Stop()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel = context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		c.err = c.node.Stop(ctx)
 	})

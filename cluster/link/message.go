@@ -30,6 +30,10 @@ type CallRequest struct {
 	By view.Grant
 	// Forwarded says that a silo has sent the call on: it is not sent on again.
 	Forwarded bool
+	// Values are the request's, nil for none.
+	Values *wire.Values
+	// OneWay says that the caller wants to know that the call was taken in, and no more.
+	OneWay bool
 	// Of is the interface as the caller knows it, but for its Kind; zero where that is not known.
 	Of wire.Interface
 }
@@ -195,10 +199,11 @@ func (r *CallRequest) Append(b []byte) []byte {
 		b = appendBytes(b, 13, AppendGrant(nil, r.By))
 	}
 	b = appendUint(b, 14, protowire.EncodeBool(r.Forwarded))
+	b = r.Values.Append(b, 15)
 	if r.Of.Fingerprint != 0 {
 		b = appendInterface(b, 16, r.Of)
 	}
-	return b
+	return appendUint(b, 17, protowire.EncodeBool(r.OneWay))
 }
 
 func appendInterface(b []byte, n protowire.Number, i wire.Interface) []byte {
@@ -252,8 +257,12 @@ func DecodeCallRequest(b []byte) (*CallRequest, error) {
 			}
 		case 14:
 			r.Forwarded, err = f.Bool()
+		case 15:
+			r.Values, err = wire.DecodeValues(f)
 		case 16:
 			r.Of, err = wire.DecodeInterface(f)
+		case 17:
+			r.OneWay, err = f.Bool()
 		}
 		return err
 	})

@@ -39,9 +39,12 @@ type Calling struct {
 	By    view.Grant
 	// Here makes the call at this silo, which holds the grain as far as the router knows. Done is false
 	// where it was not executed; refused is then a *view.Refusal or says why in another way.
-	Here func() (done bool, refused, err error)
+	// Root and retry are those of the try.
+	Here func(root wire.BlockID, retry bool) (done bool, refused, err error)
 	// May is asked before each try whether whoever calls may still do so; nil: yes.
 	May func() error
+	// Unsure says that the call was made before, and may have run.
+	Unsure bool
 }
 
 // Stale is the error of a call that was refused because the grain that called has a successor. It was not
@@ -69,11 +72,14 @@ func Bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 // Call makes the call at the silo that owns the grain. Self is this node, where c.Here makes it; "" for a
 // client. A call that surely did not execute is made again until ctx ends, with the silos that newer views
 // and refusals name; for Patience alone while there is no lease wherever it comes, and then the error is
-// wire.ErrNoLease. An error of c.May is returned as it is; *Stale says that who calls must end.
+// wire.ErrNoLease. One that may have run is made again too where that does no harm, outside of blocks; see
+// Repeats. An error of c.May is returned as it is; *Stale says that who calls must end.
 func (r *Router) Call(ctx context.Context, self view.SiloID, to wire.ID, inv wire.Invocation, c Calling) error {
 	ctx, cancel := Bounded(ctx)
 	defer cancel()
-	j := &journey{Router: r, to: to, inv: inv, c: c, payload: encode(to, inv, &c)}
+	j := &journey{Router: r, to: to, inv: inv, c: c}
+	j.again()
+	j.payload = encode(ctx, to, inv, &j.c)
 	var refused error
 	var newest uint64      // of the views that refusals named
 	var straight string    // where the newest of them says that the grain is
@@ -96,12 +102,17 @@ func (r *Router) Call(ctx context.Context, self view.SiloID, to wire.ID, inv wir
 		case !ok:
 			answer.why = errors.New("no silo that is active can serve it")
 		case owner.ID == self:
-			answer = j.here()
+			answer = j.here(ctx)
 		default:
 			answer = j.attempt(ctx, owner.Addr)
 		}
 		if answer.done {
 			return answer.why
+		}
+		if answer.unsure && !j.c.Unsure {
+			j.c.Unsure = true
+			j.again()
+			j.payload = encode(ctx, to, inv, &j.c)
 		}
 		refused, straight = answer.why, ""
 		if answer.holder != "" && answer.view > newest {
@@ -133,11 +144,11 @@ var scratch = sync.Pool{New: func() any { return new([]byte) }}
 const maxScratch = 64 << 10
 
 // encode is the request of a call.
-func encode(to wire.ID, inv wire.Invocation, c *Calling) []byte {
+func encode(ctx context.Context, to wire.ID, inv wire.Invocation, c *Calling) []byte {
 	args := scratch.Get().(*[]byte)
 	*args = inv.AppendArgs((*args)[:0])
 	method := inv.Method().Info()
-	req := CallRequest{To: to, Method: method.Number, Args: *args, Root: c.Root, Retry: c.Retry, Chain: c.Chain, By: c.By}
+	req := CallRequest{To: to, Method: method.Number, Args: *args, Root: c.Root, Retry: c.Retry, Chain: c.Chain, By: c.By, Values: wire.ValuesOf(ctx), OneWay: inv.Traits().OneWay}
 	if c.In != nil {
 		req.Block, req.Coordinator = c.In.Holder, c.In.Coordinator
 	}
@@ -195,6 +206,12 @@ func (r *Router) wait(ctx context.Context, pause time.Duration, number uint64) b
 	}
 }
 
+// Unproven says that err is not a method's own: it may have run, and nobody knows.
+func Unproven(err error, to wire.ID) bool {
+	e, ok := err.(*wire.CallError)
+	return ok && e.To == to && e.Cause == wire.ErrUnknown
+}
+
 // journey is a call on its way.
 type journey struct {
 	*Router
@@ -212,9 +229,43 @@ type refusal struct {
 	view     uint64 // the view to wait for, or that knows the holder
 	holder   string // the address of who holds the grain, if who refuses knows
 	hopeless bool   // there is no lease
+	unsure   bool   // it may have been executed, and is made again all the same
+}
+
+// Repeats says whether a call that may have run is made again: outside of blocks, where the method says that
+// it does no harm.
+func Repeats(ctx context.Context, inv wire.Invocation) bool {
+	t := inv.Traits()
+	return (t.Idempotent || t.ReadOnly) && wire.BlockOf(ctx) == nil
+}
+
+// again prepares a try of a call that may have run. A block that it begins, or began, keeps the call's name,
+// by which it commits once; what changes nothing needs none.
+func (j *journey) again() {
+	if !j.c.Unsure || j.c.Root.IsZero() {
+		return
+	}
+	if j.inv.Traits().ReadOnly {
+		j.c.Root, j.c.Retry = wire.BlockID{}, false
+		return
+	}
+	j.c.Retry = true
+}
+
+// unsure is what became of a try of which nobody knows whether it ran. It ends the call, or does not; err says
+// the same to the caller.
+func (j *journey) unsure(ctx context.Context, err refusal) refusal {
+	if err.done && ctx.Err() == nil && Repeats(ctx, j.inv) {
+		return refusal{why: err.why, view: j.Peers.Views.Current().Number + 1, unsure: true}
+	}
+	return err
 }
 
 func (j *journey) fail(cause error, detail string) error {
+	if j.c.Unsure && cause != wire.ErrTooLarge && cause != wire.ErrReplyLost && cause != wire.ErrUnknown {
+		detail = fmt.Sprintf("it may have run, was made again, and then: %s (%v)", detail, cause)
+		cause = wire.ErrUnknown
+	}
 	e := &wire.CallError{To: j.to, Method: j.inv.Method().Info().Name, Cause: cause, Detail: detail}
 	if cause == wire.ErrUnknown {
 		e.Call = j.c.Root
@@ -236,8 +287,11 @@ func (j *journey) failed(cause error, detail string) refusal {
 }
 
 // here makes the call at this silo.
-func (j *journey) here() refusal {
-	done, refused, err := j.c.Here()
+func (j *journey) here(ctx context.Context) refusal {
+	done, refused, err := j.c.Here(j.c.Root, j.c.Retry)
+	if done && Unproven(err, j.to) {
+		return j.unsure(ctx, refusal{done: true, why: err})
+	}
 	if done {
 		return refusal{done: true, why: err}
 	}
@@ -267,6 +321,8 @@ func (j *journey) attempt(ctx context.Context, addr string) refusal {
 			return refusal{why: err, view: j.Peers.Views.Current().Number + 1, hopeless: alone}
 		case fate == nil:
 			return j.lost(wire.ErrUnknown, err.Error())
+		case fate == wire.ErrUnknown:
+			return j.unsure(ctx, j.lost(fate, "silo "+addr+": "+err.Error()))
 		default:
 			return j.lost(fate, "silo "+addr+": "+err.Error())
 		}
@@ -281,7 +337,7 @@ func (j *journey) attempt(ctx context.Context, addr string) refusal {
 			j.c.In.Doom(fmt.Errorf("silo %s: %w", addr, wire.DecodeError(reply.Doomed, nil)))
 		}
 	}
-	return j.answered(addr, &reply)
+	return j.answered(ctx, addr, &reply)
 }
 
 // called adds to what a silo says of the caller which node that is.
@@ -290,9 +346,12 @@ func (j *journey) called(reply *CallReply) string {
 }
 
 // answered reads a reply.
-func (j *journey) answered(addr string, reply *CallReply) refusal {
+func (j *journey) answered(ctx context.Context, addr string, reply *CallReply) refusal {
 	switch reply.Status {
 	case StatusOK:
+		if j.inv.Traits().OneWay {
+			return refusal{done: true}
+		}
 		if err := j.inv.DecodeResult(reply.Result); err != nil {
 			return j.failed(wire.ErrUnknown, "it ran, and its result cannot be decoded here: "+err.Error())
 		}
@@ -326,6 +385,8 @@ func (j *journey) answered(addr string, reply *CallReply) refusal {
 		return j.failed(wire.ErrDenied, reply.Detail)
 	case StatusResultLost:
 		return j.failed(wire.ErrTooLarge, reply.Detail)
+	case StatusUnknown:
+		return j.unsure(ctx, j.lost(wire.ErrUnknown, reply.Detail))
 	}
 	return j.lost(wire.ErrUnknown, reply.Detail)
 }

@@ -155,6 +155,8 @@ func TestBranchOfAReplacedActivation(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	req := &CallRequest{To: target, Method: 1, Args: []byte("x"), Chain: []Link{{Grain: target, Call: 1, InBlock: true}}, Coordinator: "c"}
 	req.Block.Attempt = commit.Attempt{ID: commit.ID{Client: 1, Seq: 2}, N: 3}
+	req.Values = wire.ValuesOf(wire.WithValue(context.Background(), "name", "text"))
+	req.OneWay = true
 	req.Of = wire.Interface{Version: 3, Fingerprint: 1 << 63, Lineage: 1}
 	f.Add(req.Append(nil))
 	f.Add((&CallReply{Status: StatusOK, Result: []byte("x"), Record: []commit.Record{{Reads: []commit.Read{{}}, Writes: []commit.Write{{}}}}}).Append(nil))

@@ -134,6 +134,8 @@ type running struct {
 	traits wire.Traits
 	what   runner
 	own    bool // the host's, for its own ends: of no interest to interceptors
+	// admitted is called when the call has the turn, or waits for it; nil as a rule.
+	admitted func()
 }
 
 // shares says whether the call may have the turn together with others. In a block it may not: there to have
@@ -242,6 +244,9 @@ func (a *activation) enter(ctx context.Context, t *turn, back back, r *running) 
 	}
 	a.rest()
 	a.act(wounds)
+	if r.admitted != nil {
+		r.admitted()
+	}
 	if granted {
 		return inside, nil
 	}

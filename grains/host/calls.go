@@ -30,13 +30,18 @@ func (h *Host) Call(ctx context.Context, to wire.ID, inv wire.Invocation, root w
 
 // call makes a call, which the grain of by makes if by is not nil.
 func (h *Host) call(ctx context.Context, by *activation, to wire.ID, inv wire.Invocation, root wire.BlockID, retry bool) error {
-	if ctx.Err() != nil {
-		return &wire.CallError{To: to, Method: inv.Method().Info().Name, Cause: wire.ErrNotExecuted,
-			Detail: "the context had ended before the call was made: " + context.Cause(ctx).Error()}
+	if inv.Traits().OneWay {
+		return h.send(ctx, by, to, inv)
 	}
-	done, _, err := h.here(ctx, by, to, inv, root, retry)
-	if !done {
-		err = h.elsewhere(ctx, by, to, inv, root, retry)
+	if ctx.Err() != nil {
+		return wire.Ended(ctx, to, inv.Method().Info().Name)
+	}
+	done, _, err := h.here(ctx, by.asks(), to, inv, root, retry)
+	switch {
+	case !done:
+		err = h.elsewhere(ctx, by, to, inv, link.Calling{Root: root, Retry: retry})
+	case err != nil && link.Unproven(err, to) && link.Repeats(ctx, inv):
+		err = h.elsewhere(ctx, by, to, inv, link.Calling{Root: root, Retry: retry, Unsure: true})
 	}
 	if stale, ok := err.(*link.Stale); ok && by != nil {
 		if t := turnOf(ctx); t != nil && t.activation == by {
@@ -46,15 +51,22 @@ func (h *Host) call(ctx context.Context, by *activation, to wire.ID, inv wire.In
 	return err
 }
 
+// asks is the grant of the grain that calls, zero where none does.
+func (a *activation) asks() view.Grant {
+	if a == nil {
+		return view.Grant{}
+	}
+	return a.grant()
+}
+
 // elsewhere makes a call that could not be made here, or could not be made here yet.
-func (h *Host) elsewhere(ctx context.Context, by *activation, to wire.ID, inv wire.Invocation, root wire.BlockID, retry bool) error {
-	in := link.BranchOf(wire.BlockOf(ctx))
-	c := link.Calling{
-		Root: root, Retry: retry, Chain: turnOf(ctx).links(in), In: in,
-		Here: func() (done bool, refused, err error) { return h.here(ctx, by, to, inv, root, retry) },
+func (h *Host) elsewhere(ctx context.Context, by *activation, to wire.ID, inv wire.Invocation, c link.Calling) error {
+	c.In, c.By = link.BranchOf(wire.BlockOf(ctx)), by.asks()
+	c.Chain = turnOf(ctx).links(c.In)
+	c.Here = func(root wire.BlockID, retry bool) (done bool, refused, err error) {
+		return h.here(ctx, c.By, to, inv, root, retry)
 	}
 	if by != nil {
-		c.By = by.grant()
 		c.May = func() error { return by.goOn(ctx) }
 	}
 	return h.Router.Call(ctx, h.Self, to, inv, c)
@@ -62,7 +74,7 @@ func (h *Host) elsewhere(ctx context.Context, by *activation, to wire.ID, inv wi
 
 // here makes a call here, if this silo holds the grain. Done is false where it was not executed and may be
 // made again, here or elsewhere; refused then says why.
-func (h *Host) here(ctx context.Context, by *activation, to wire.ID, inv wire.Invocation, root wire.BlockID, retry bool) (done bool, refused, err error) {
+func (h *Host) here(ctx context.Context, by view.Grant, to wire.ID, inv wire.Invocation, root wire.BlockID, retry bool) (done bool, refused, err error) {
 	info := inv.Method().Info()
 	name := info.Name
 	kind, ok := h.Kinds[to.Kind()]
@@ -74,10 +86,7 @@ func (h *Host) here(ctx context.Context, by *activation, to wire.ID, inv wire.In
 		return false, errNotHosted, nil
 	}
 	r := running{
-		from: turnOf(ctx), in: link.BranchOf(wire.BlockOf(ctx)), root: root, method: inv.Method(), name: name, traits: info.Traits, what: inv,
-	}
-	if by != nil {
-		r.by = by.grant()
+		from: turnOf(ctx), in: link.BranchOf(wire.BlockOf(ctx)), root: root, method: inv.Method(), name: name, traits: inv.Traits(), what: inv, by: by,
 	}
 	resumed := false
 	for {
@@ -85,7 +94,7 @@ func (h *Host) here(ctx context.Context, by *activation, to wire.ID, inv wire.In
 		if refused != nil {
 			return false, refused, nil
 		}
-		if r.from == nil && h.draining.Load() {
+		if r.from == nil && h.draining.Load() && !r.traits.OneWay {
 			return true, nil, &wire.CallError{To: to, Method: name, Cause: wire.ErrNotExecuted, Detail: "this silo is stopping"}
 		}
 		if retry && !resumed {
@@ -201,7 +210,14 @@ func (h *Host) ServeClient(ctx context.Context, payload []byte) ([]byte, error) 
 
 // answer serves a call and encodes the reply.
 func (h *Host) answer(ctx context.Context, req *link.CallRequest) []byte {
-	reply, refused := h.serve(ctx, req)
+	ctx = wire.WithValues(ctx, req.Values)
+	var reply *link.CallReply
+	var refused error
+	if req.OneWay && req.Block.IsPlain() {
+		reply, refused = h.take(ctx, req)
+	} else {
+		reply, refused = h.serve(ctx, req, nil)
+	}
 	if refused != nil {
 		if to, ok := h.forwards(refused, req); ok {
 			if b, ok := h.forward(ctx, to, req); ok {
@@ -272,9 +288,9 @@ func (s *served) Run(ctx context.Context, impl any) (err error) {
 	return err
 }
 
-// serve runs a call. Refused is not nil where it was not executed because of who holds what: a
+// serve runs a call; admitted, if not nil, is called when it has the turn, or waits for it. Refused is not nil where it was not executed because of who holds what: a
 // *view.Refusal or a *view.StaleToken.
-func (h *Host) serve(ctx context.Context, req *link.CallRequest) (_ *link.CallReply, refused error) {
+func (h *Host) serve(ctx context.Context, req *link.CallRequest, admitted func()) (_ *link.CallReply, refused error) {
 	refuse := func(s link.Status, detail string) *link.CallReply { return &link.CallReply{Status: s, Detail: detail} }
 	if h.draining.Load() {
 		return refuse(link.StatusRefused, "the silo is stopping"), nil
@@ -296,7 +312,7 @@ func (h *Host) serve(ctx context.Context, req *link.CallRequest) (_ *link.CallRe
 	}
 	info := method.Info()
 	served := &served{method: method, args: req.Args}
-	r := running{chain: req.Chain, root: req.Root, method: method, name: info.Name, traits: info.Traits, what: served, by: req.By}
+	r := running{chain: req.Chain, root: req.Root, method: method, name: info.Name, traits: info.Traits, what: served, by: req.By, admitted: admitted}
 	if req.Retry {
 		reply, tried, done, err := h.Blocks.Resume(ctx, req.Root)
 		switch {

@@ -103,6 +103,7 @@ type Host struct {
 	presence presence
 	fence    fence
 	memories memories
+	outbox   link.Outbox
 	draining atomic.Bool
 	unwatch  func()
 
@@ -170,6 +171,7 @@ func New(c Config) *Host {
 		c.Logger = slog.Default()
 	}
 	h := &Host{Config: c, began: time.Now(), epoch: rand.Uint64(), done: make(chan struct{})}
+	h.outbox.Limit, h.outbox.Logger = c.Limit, c.Logger
 	h.calls.Store(rand.Uint64N(1 << 48)) // what names a turn here names none elsewhere
 	h.faults.serveAnything, h.faults.forgetReads = mutations.Is(mutations.Ownership), mutations.Is(mutations.Reads)
 	h.life, h.end = context.WithCancel(context.Background())
@@ -196,12 +198,14 @@ func New(c Config) *Host {
 	return h
 }
 
-// Stop refuses new calls, waits for the turns that run until ctx ends, deactivates all grains, and ends
+// Stop refuses new calls, waits for the one-way calls that are on their way and the turns that run until ctx ends, deactivates all grains, and ends
 // the host's goroutines. Turns that run may call other grains here until they have ended.
 func (h *Host) Stop(ctx context.Context) error {
 	if h.draining.Swap(true) {
 		return nil
 	}
+	h.settle(ctx)
+	defer h.outbox.Close(ctx)
 	h.unwatch()
 	h.sealing.stop()
 	defer h.memories.forget()

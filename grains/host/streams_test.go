@@ -5,14 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/martinelli-go/martinelli/grains"
+	"github.com/martinelli-go/martinelli/grains/host"
 	"github.com/martinelli-go/martinelli/grains/wire"
 	"github.com/martinelli-go/martinelli/txn"
 )
@@ -28,28 +33,36 @@ var listings struct {
 
 var errListed = errors.New("listed")
 
-// lists is a method that yields what a listing does.
-var lists = wire.StreamMethod[int64, int64]{
-	Number: 20, Name: "List", Args: wire.IntCodec[int64](), Element: wire.IntCodec[int64](),
-	Errors: &wire.ErrorTable{Errors: []wire.ErrorEntry{wire.Sentinel(1, errListed)}},
-	Do: func(ctx context.Context, impl any, n int64) iter.Seq2[int64, error] {
-		listings.Lock()
-		l := listings.all[n]
-		listings.Unlock()
-		g := impl.(*grain)
-		return func(yield func(int64, error) bool) { l(ctx, g, yield) }
-	},
+// lists is a method that yields what a listing does, and listsAgain one that may be begun again.
+var lists, listsAgain = listed(20, "List", wire.Traits{}), listed(21, "ListAgain", wire.Traits{Idempotent: true})
+
+func listed(number uint32, name string, traits wire.Traits) wire.StreamMethod[int64, int64] {
+	return wire.StreamMethod[int64, int64]{
+		Number: number, Name: name, Traits: traits, Args: wire.IntCodec[int64](), Element: wire.IntCodec[int64](),
+		Errors: &wire.ErrorTable{Errors: []wire.ErrorEntry{wire.Sentinel(1, errListed)}},
+		Do: func(ctx context.Context, impl any, n int64) iter.Seq2[int64, error] {
+			listings.Lock()
+			l := listings.all[n]
+			listings.Unlock()
+			g := impl.(*grain)
+			return func(yield func(int64, error) bool) { l(ctx, g, yield) }
+		},
+	}
 }
 
 // moreMethods are those of the test's grain besides run.
-var moreMethods = []wire.Handler{&lists}
+var moreMethods = []wire.Handler{&lists, &listsAgain, &poke, &twice, &introduce, &meet}
 
 func (w *world) list(ctx context.Context, from grains.Caller, key string, l listing) iter.Seq2[int64, error] {
+	return w.listAs(ctx, from, key, &lists, l)
+}
+
+func (w *world) listAs(ctx context.Context, from grains.Caller, key string, m *wire.StreamMethod[int64, int64], l listing) iter.Seq2[int64, error] {
 	listings.Lock()
 	n := len(listings.all)
 	listings.all = append(listings.all, l)
 	listings.Unlock()
-	return wire.Stream(ctx, wire.NewRef(from, kindName, key), &lists, int64(n))
+	return wire.Stream(ctx, wire.NewRef(from, kindName, key), m, int64(n))
 }
 
 // upTo yields the numbers below n.
@@ -322,4 +335,119 @@ func TestAStreamWhoseGrainMoves(t *testing.T) {
 	require.NotErrorIs(t, lost, wire.ErrNotExecuted)
 	require.GreaterOrEqual(t, got, int64(20))
 	<-ended
+}
+
+// Replies that are lost are asked for again: no element is missing, and none comes twice.
+func TestAStreamWhoseRepliesAreLost(t *testing.T) {
+	t.Parallel()
+	w := start(t, 2)
+	key := w.key(1, 0)
+	var mu sync.Mutex
+	var lost []bool
+	w.loses = func(_ *node, b []byte) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(lost) == 0 {
+			return false
+		}
+		is := lost[0]
+		lost = lost[1:]
+		return is
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		n := rapid.Int64Range(0, 400).Draw(rt, "elements")
+		mu.Lock()
+		lost = rapid.SliceOfN(rapid.Bool(), 0, 6).Draw(rt, "lost")
+		mu.Unlock()
+		all, errs := collect(w.listAs(within(t, 20*time.Second), w.silos[0], key, &listsAgain, upTo(n)))
+		require.Empty(rt, errs)
+		require.Equal(rt, numbers(n), all)
+	})
+}
+
+// The beginning of a method that does not say that it may run twice is not run again.
+func TestAStreamIsBegunOnce(t *testing.T) {
+	t.Parallel()
+	w := start(t, 2)
+	var lost, began atomic.Int32
+	w.loses = func(*node, []byte) bool { return lost.Add(1) == 1 }
+	_, errs := collect(w.list(within(t, 20*time.Second), w.silos[0], w.key(1, 0), func(_ context.Context, _ *grain, yield func(int64, error) bool) {
+		began.Add(1)
+		yield(1, nil)
+	}))
+	require.Len(t, errs, 1)
+	require.ErrorIs(t, errs[0], wire.ErrUnknown)
+	require.EqualValues(t, 1, began.Load())
+}
+
+// A stream whose reader pauses is lost, and its method ended in a turn; until then it keeps its grain here.
+func TestAReaderThatPauses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ended := make(chan struct{})
+		n := hermit(t, host.Config{IdleAfter: 10 * time.Second})
+		w := &world{t: t}
+		lost := 0
+		for v, err := range w.list(t.Context(), n, "a", func(_ context.Context, _ *grain, yield func(int64, error) bool) {
+			defer close(ended)
+			for i := int64(0); yield(i, nil); i++ {
+			}
+		}) {
+			switch {
+			case err != nil:
+				require.ErrorIs(t, err, wire.ErrStreamLost)
+				lost++
+			case v == 3:
+				time.Sleep(50 * time.Second)
+				require.Equal(t, 1, n.host.Activations(kindName))
+			case v == 40:
+				time.Sleep(2 * time.Minute)
+				<-ended
+			}
+		}
+		require.Equal(t, 1, lost)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Zero(t, n.host.Activations(kindName))
+	})
+}
+
+// What one batch measures is bounded, whatever its elements measure; one that is larger than a message may be
+// is refused, and those before it arrive.
+func TestElementsThatAreLarge(t *testing.T) {
+	t.Parallel()
+	eachPlace(t, func(t *testing.T, w *world, key string) {
+		const size = 30_000
+		var sum, largest int
+		w.loses = func(*node, []byte) bool { return false }
+		m := wire.StreamMethod[string, string]{
+			Number: 20, Name: "List", Args: wire.StringCodec[string](), Element: wire.StringCodec[string](),
+			Do: func(_ context.Context, _ any, _ string) iter.Seq2[string, error] {
+				return func(yield func(string, error) bool) {
+					for i := range 20 {
+						if !yield(strings.Repeat("x", size+i), nil) {
+							return
+						}
+					}
+					yield(strings.Repeat("x", 2<<20), nil)
+				}
+			},
+		}
+		for _, n := range w.silos {
+			n.host.Kinds[kindName].Grain().Methods[20] = &m
+		}
+		var last error
+		for s, err := range wire.Stream(within(t, 20*time.Second), wire.NewRef(w.silos[0], kindName, key), &m, "") {
+			if last = err; err == nil {
+				sum, largest = sum+1, max(largest, len(s))
+			}
+		}
+		if w.key(1, 0) == key {
+			require.ErrorIs(t, last, wire.ErrTooLarge)
+			require.Equal(t, 20, sum)
+		} else {
+			require.NoError(t, last)
+			require.Equal(t, 21, sum)
+		}
+	})
 }

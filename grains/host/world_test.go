@@ -39,7 +39,8 @@ type world struct {
 	ledger *commit.Ledger
 	before func(commit.Command) // is called with each command before it is applied, without log
 	lost   func(coordinator string, a commit.Attempt) bool
-	asked  func(coordinator string) error // is called before a coordinator is asked; it is not, where there is an error
+	loses  func(n *node, request []byte) bool // says that the reply to a call is lost
+	asked  func(coordinator string) error     // is called before a coordinator is asked; it is not, where there is an error
 
 	onActivate, onDeactivate func(context.Context, *grain) error
 	onHandOver               func(*grain) ([]byte, error)
@@ -209,7 +210,13 @@ func (w *world) host(n *node, faults []host.Fault) {
 	})
 	n.host.Blocks = lossy{n.blocks, w}
 	n.AtCaller = wire.NewCaller(&blocks.Engine{Route: n.host.Call, Blocks: n.blocks})
-	n.node.Handle(link.ServiceCalls, func(ctx context.Context, _ actor.Peer, b []byte) ([]byte, error) { return n.host.Serve(ctx, b) })
+	n.node.Handle(link.ServiceCalls, func(ctx context.Context, _ actor.Peer, b []byte) ([]byte, error) {
+		reply, err := n.host.Serve(ctx, b)
+		if w.loses != nil && w.loses(n, b) {
+			return (&link.CallReply{Status: link.StatusUnknown, Detail: "lost"}).Append(nil), nil
+		}
+		return reply, err
+	})
 	n.node.Handle(link.ServiceHandover, func(ctx context.Context, _ actor.Peer, b []byte) ([]byte, error) {
 		return n.host.ServeHandover(ctx, b)
 	})

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"math/rand/v2"
 
@@ -108,6 +109,7 @@ func Stream[A, R any](ctx context.Context, r Ref, m *StreamMethod[A, R], args A)
 				}
 			}
 			if err != nil {
+				open = open && (c.seq > 0 || !errors.Is(err, ErrNotExecuted))
 				var none R
 				yield(none, err)
 				return
@@ -141,7 +143,6 @@ type streamCall[A, R any] struct {
 func (c *streamCall[A, R]) close(ctx context.Context, e Engine, to ID) {
 	c.over = true
 	_ = e.Call(context.WithoutCancel(ctx), to, c)
-	c.batch = batch[R]{}
 }
 
 func (c *streamCall[A, R]) Method() Handler { return c.m }

@@ -47,7 +47,7 @@ func (e *Engine) Call(ctx context.Context, to wire.ID, c wire.Invocation) error 
 }
 
 func (e *Engine) call(ctx context.Context, to wire.ID, c wire.Invocation) error {
-	if wire.BlockOf(ctx) != nil || c.Traits().Stream { // it has no id of its own
+	if t := c.Traits(); wire.BlockOf(ctx) != nil || t.Stream || t.OneWay { // it has no id of its own
 		return e.Route(ctx, to, c, wire.BlockID{}, false)
 	}
 	root, retry := wire.RetryOf(ctx)
