@@ -25,6 +25,18 @@ type tabRef struct{ wire.Ref }
 
 var interfaceTab = wire.Interface{Kind: "tab.Tab", Version: 2, Fingerprint: 0x4d251e34231dc6fe, Lineage: 0x179c473d9713fa92}
 
+var refTab = wire.RefType[Tab]{
+	Kind: "tab.Tab",
+	Make: func(r wire.Ref) Tab { return tabRef{r} },
+}
+
+// ParseTab is the opposite of what a reference prints as: "tab.Tab/" and the text of the key.
+// It makes no call. The error is a *wire.RefError, which says what is wrong with the text.
+func ParseTab(c grains.Caller, text string) (Tab, error) { return refTab.Parse(c, text) }
+
+// TabRefType is for the generated code of packages that pass references to Tab on.
+func TabRefType() *wire.RefType[Tab] { return &refTab }
+
 func (r tabRef) Order(ctx context.Context, a1 Item) (Bill, error) {
 	return wire.Call(ctx, r.Ref, &methodTabOrder, a1)
 }
