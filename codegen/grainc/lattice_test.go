@@ -341,11 +341,6 @@ var B = variable.Of[*V[int]]("b")`,
 		}},
 }
 
-func TestLatticeRefusals(t *testing.T) {
-	t.Parallel()
-	refuses(t, latticeRefusals)
-}
-
 // Numbers of fields are for ever; a field may have another name, and may not go.
 func TestLatticeLock(t *testing.T) {
 	t.Parallel()

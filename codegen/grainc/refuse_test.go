@@ -1,6 +1,10 @@
 package main
 
 import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -173,6 +177,17 @@ func (*a) F(context.Context, int) error { return nil }`,
 type a struct { grains.Implements[X] }
 func (*a) F(context.Context) error { return nil }`,
 		[]string{"a embeds grains.Implements[X], which is no grain interface: embed grains.Keyed[K] in X"}},
+	{"implements", `type X interface { grains.Keyed[string]; F(ctx context.Context) error }
+type a struct { *grains.Implements[X] }
+type b struct { grain grains.Implements[X] }`,
+		[]string{"a holds a grains.Implements that is not embedded by value, so it implements no grain: write grains.Implements[X], without a name", "b holds a grains.Implements"}},
+	{"twokeys", `type X interface { grains.Keyed[string]; Y }
+type Y interface { grains.Keyed[int64]; F(ctx context.Context) error }`,
+		[]string{"grain interface X has keys of two types, string and int64: embed one grains.Keyed"}},
+	{"notkeyed", `type X interface { F(ctx context.Context) error }
+type Y interface { grains.Keyed[string] }
+var _ = GetX(nil, "a")`,
+		[]string{"undefined: GetX: X is no grain interface: embed grains.Keyed[K] in it"}},
 	{"genericimpl", `type X interface { grains.Keyed[string]; F(ctx context.Context) error }
 type a[T any] struct { grains.Implements[X]; t T }
 func (*a[T]) F(context.Context) error { return nil }`,
@@ -192,8 +207,22 @@ func (*a) F(context.Context) error { return nil }`,
 type a struct { grains.Implements[X] }
 func (*a) F(context.Context) error { return nil }
 func (*a) OnActivate() error { return nil }
-func (*a) Ondeactivate(context.Context) error { return nil }`,
+func (*a) Ondeactivate(context.Context) error { return nil }
+type Y interface { grains.Keyed[string]; OnActive(ctx context.Context) error }
+type b struct { grains.Implements[Y] }
+func (*b) OnActive(context.Context) error { return nil }
+func (*b) OnActivated(ctx context.Context) {}
+func (b) OnDeactivate(ctx context.Context) error { return nil }
+func (*b) Deactivate(ctx context.Context) error { return nil }
+func (*b) OnDeactivation(ctx context.Context) error { return nil }
+type Z interface { grains.Keyed[string]; F(ctx context.Context) error }
+type c struct { grains.Implements[Z] }
+func (*c) F(context.Context) error { return nil }
+func (c *c) OnActivate(ctx context.Context) error { return nil }`,
 		[]string{
+			"method OnActivated(ctx context.Context) of b would never be called: it should be func (*b) OnActivate(ctx context.Context) error",
+			"method OnDeactivate of b gets a copy of the grain, and what it sets there is lost: it should be func (*b) OnDeactivate(ctx context.Context) error",
+			"method OnDeactivation(ctx context.Context) error of b would never be called",
 			"method OnActivate() error of a would never be called: it should be func (*a) OnActivate(ctx context.Context) error",
 			"method Ondeactivate(context.Context) error of a would never be called: it should be func (*a) OnDeactivate(ctx context.Context) error",
 		}},
@@ -282,17 +311,27 @@ var B = flow.Map("b", flow.From(A), func(n int) flow.Pair[int, float64] { return
 	{"syntax", `type X interface {`, []string{"expected '}'"}},
 }
 
+// rewrite writes the transcript of all refusals anew.
+var rewrite = flag.Bool("rewrite", false, "write testdata/refusals.txt anew")
+
+// What is refused is refused in the words, and at the positions, of the transcript.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	refuses(t, refusals)
+	got := refuses(t, slices.Concat(refusals, latticeRefusals, warnings, changes))
+	const transcript = "testdata/refusals.txt"
+	if *rewrite {
+		require.NoError(t, os.WriteFile(transcript, []byte(got), 0o644))
+	}
+	require.Equal(t, read(t, transcript), got, "run go test ./codegen/grainc -run TestRefusals -rewrite and look at the difference")
 }
 
-func refuses(t *testing.T, refusals []refusal) {
+// refuses runs grainc over all the packages, and returns what it says of each.
+func refuses(t *testing.T, refusals []refusal) string {
 	t.Helper()
-	dir, _ := scratch(t)
+	dir, path := scratch(t)
 	var args []string
 	for _, r := range refusals {
-		imports, body := "", r.source
+		imports, body := "", strings.ReplaceAll(r.source, "SCRATCH", path)
 		for strings.HasPrefix(body, "import") {
 			line, rest, _ := strings.Cut(body, "\n")
 			imports, body = imports+line+"\n", rest
@@ -303,6 +342,9 @@ func refuses(t *testing.T, refusals []refusal) {
 			}
 		}
 		write(t, "package x\n"+imports+body+"\n", dir, r.name, "x.go")
+		if text := lockFiles[r.name]; text != "" {
+			write(t, text, dir, r.name, "grain_gen.lock")
+		}
 		args = append(args, "./"+r.name)
 	}
 	code, _, errs := command(t, dir, args...)
@@ -314,6 +356,7 @@ func refuses(t *testing.T, refusals []refusal) {
 		require.NotEmpty(t, rest, "a message without a position: %s", line)
 		lines[name] = append(lines[name], strings.TrimSpace(rest))
 	}
+	var transcript strings.Builder
 	for _, r := range refusals {
 		t.Run(r.name, func(t *testing.T) {
 			all := strings.Join(lines[r.name], "\n")
@@ -324,5 +367,10 @@ func refuses(t *testing.T, refusals []refusal) {
 				require.Len(t, lines[r.name], len(r.want), "no more than these:\n%s", all)
 			}
 		})
+		fmt.Fprintf(&transcript, "%s\n", r.name)
+		for _, line := range lines[r.name] {
+			fmt.Fprintf(&transcript, "\t%s\n", strings.ReplaceAll(line, path, "SCRATCH"))
+		}
 	}
+	return transcript.String()
 }

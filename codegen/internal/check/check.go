@@ -76,6 +76,14 @@ func (c *checker) explained(e load.Problem) load.Problem {
 	if !undefined {
 		return e
 	}
+	if of, get := strings.CutPrefix(name, "Get"); get {
+		for _, iface := range []string{of, load.Lower(of)} {
+			if o, ok := c.p.Types.Scope().Lookup(iface).(*types.TypeName); ok && types.IsInterface(o.Type()) {
+				e.Text += fmt.Sprintf(": %s is no grain interface: embed grains.Keyed[K] in it", iface)
+				return e
+			}
+		}
+	}
 	for _, l := range c.m.Lattices {
 		if name == "layout"+load.Upper(l.Name) {
 			e.Text += fmt.Sprintf(": a name of %s, which grainc does not read: do without it; a mutator returns &%s{…} with the deltas of its fields, and one that says nothing is as good as nil", load.GeneratedFile, l.Name)
@@ -169,6 +177,7 @@ func (c *checker) iface(t *types.TypeName) {
 		c.report(t.Pos(), "grain interface %s is generic: a kind of grains is one type, so declare an interface for each instance", t.Name())
 		return
 	}
+	c.keys(t, key)
 	i := &Interface{Name: t.Name(), Was: c.notes.was(t.Pos()), Kind: c.m.Prefix + "." + t.Name(), Type: t.Type(), Key: key, Pos: t.Pos(), Version: c.version(t.Pos())}
 	i.Reentrant = c.notes.has(t.Pos(), "//grain:", "reentrant")
 	c.keyType(t.Pos(), "the key of "+t.Name(), key)
@@ -357,6 +366,7 @@ func notAKey(t types.Type, inside bool) string {
 // impl reads one implementation.
 func (c *checker) impl(t *types.TypeName) {
 	iface, ok := load.Implemented(t.Type())
+	c.misplacedImplements(t)
 	if !ok {
 		return
 	}
@@ -394,7 +404,7 @@ func (c *checker) impl(t *types.TypeName) {
 		}
 	}
 	c.lacking(t, of)
-	c.lifecycle(t)
+	c.lifecycle(t, of)
 	c.states(m, named.Underlying().(*types.Struct))
 	c.m.Impls = append(c.m.Impls, m)
 }
@@ -417,35 +427,6 @@ func (c *checker) lacking(t *types.TypeName, of *types.Named) {
 			c.report(pos, "method %s of %s does not fit %s: it should be %s", f.Name(), t.Name(), c.show(of), want)
 		}
 	}
-}
-
-// lifecycle reports methods that a silo would call if their signatures fitted, and passes over in silence
-// as they are.
-func (c *checker) lifecycle(t *types.TypeName) {
-	for method := range types.NewMethodSet(types.NewPointer(t.Type())).Methods() {
-		f, ok := method.Obj().(*types.Func)
-		if !ok || f.Pkg() != c.p.Types {
-			continue
-		}
-		for _, name := range []string{"OnActivate", "OnDeactivate"} {
-			if !strings.EqualFold(f.Name(), name) {
-				continue
-			}
-			if got := strings.TrimPrefix(c.show(f.Signature()), "func"); f.Name() != name || !lifecycleSignature(f.Signature()) {
-				c.report(f.Pos(), "method %s%s of %s would never be called: it should be func (*%s) %s(ctx context.Context) error", f.Name(), got, t.Name(), t.Name(), name)
-			}
-		}
-	}
-}
-
-// lifecycleSignature says whether s is func(context.Context) error.
-func lifecycleSignature(s *types.Signature) bool {
-	if s.Params().Len() != 1 || s.Results().Len() != 1 || s.Variadic() {
-		return false
-	}
-	ctx, ok := types.Unalias(s.Params().At(0).Type()).(*types.Named)
-	return ok && ctx.Obj().Pkg() != nil && ctx.Obj().Pkg().Path() == "context" && ctx.Obj().Name() == "Context" &&
-		types.Identical(s.Results().At(0).Type(), types.Universe.Lookup("error").Type())
 }
 
 // states reads the fields of transactional state.

@@ -76,9 +76,9 @@ func (c *checker) literalOf(e ast.Expr) *ast.FuncLit {
 
 // block looks at the function of one atomic block.
 func (c *checker) block(atomic string, lit *ast.FuncLit) {
-	own := "ctx"
+	own := "give the parameter of the block's function a name, and pass that"
 	if params := lit.Type.Params.List; len(params) == 1 && len(params[0].Names) == 1 && params[0].Names[0].Name != "_" {
-		own = params[0].Names[0].Name
+		own = "pass " + params[0].Names[0].Name + ", which the block's function is given"
 	}
 	ast.Inspect(lit.Body, func(n ast.Node) bool {
 		call, ok := n.(*ast.CallExpr)
@@ -109,5 +109,5 @@ func (c *checker) block(atomic string, lit *ast.FuncLit) {
 }
 
 func (c *checker) outer(at ast.Expr, atomic, used, own string) {
-	c.warn(at.Pos(), "%s is not the context of the block of txn.%s in which it is passed on, so what gets it is no part of the block: pass %s, which the block's function is given", used, atomic, own)
+	c.warn(at.Pos(), "%s comes from outside of the block of txn.%s in which it is passed on, so what gets it is no part of the block: %s", used, atomic, own)
 }
