@@ -308,6 +308,51 @@ import "github.com/martinelli-go/martinelli/crdt/flow"
 var A = variable.Set[int]("a")
 var B = flow.Map("b", flow.From(A), func(n int) flow.Pair[int, float64] { return flow.Pair[int, float64]{A: n} })`,
 		[]string{"an element of B (flow.Pair[int, float64]) contains a float64"}},
+	{"elsewhere", `type hidden interface { grains.Keyed[string]; F(ctx context.Context) error }
+type Open = hidden
+type secret struct { A int }
+type Secret = secret`, nil},
+	{"hiddenelsewhere", `import e "SCRATCH/elsewhere"
+type X interface { grains.Keyed[string]; F(ctx context.Context, s e.Secret) error }
+type a struct { grains.Implements[e.Open] }
+func (*a) F(ctx context.Context) error { return nil }`,
+		[]string{
+			"argument s of X.F: type x.secret of another package is not exported, so generated code cannot name it: export it, or use a type of your own",
+			"a implements x.Open of another package, which is not exported: export it there",
+		}},
+	{"instance", `import "github.com/martinelli-go/martinelli/txn"
+type X[T any] interface { grains.Keyed[string]; F(ctx context.Context, a T) error }
+type a struct { grains.Implements[X[int]] }
+func (*a) F(context.Context, int) error { return nil }
+type Y interface { grains.Keyed[string]; F(ctx context.Context) error }
+type b struct { grains.Implements[Y]; txn.State[int] }
+func (*b) F(context.Context) error { return nil }
+//grain:reentrant
+type c struct{}`,
+		[]string{
+			"grain interface X is generic", "a implements X[int]: declare that interface under a name of its own, without type parameters",
+			"the txn.State of b has no name of its own: give the field a name",
+			"//grain:reentrant belongs directly above a method of a grain interface, or, for all its methods, a grain interface",
+		}},
+	{"families", `import "github.com/martinelli-go/martinelli/grains/variable"
+import "github.com/martinelli-go/martinelli/crdt"
+type S struct { A []string }
+var A = variable.Set[string]("a")
+var B = variable.By[string](A)
+var C = variable.Map[float64, string]("c")
+var D = variable.ORMap[float64, *crdt.CounterStore]("d")
+var E = variable.Set[chan int]("e")
+var F = variable.Set[S]("f")`,
+		[]string{
+			"B must be declared in one go, variable.By[K](variable.Set[E](\"name\")), so that its name can be read",
+			"a key of C (float64) contains a float64", "a key of D (float64) contains a float64",
+			"an element of E (chan int) contains a channel: use a value",
+			"an element of F (S) contains a []string, which cannot be compared (A): use a string, an array or a struct of such", "S does not satisfy comparable",
+		}},
+	{"latticegone", `import "github.com/martinelli-go/martinelli/crdt"
+//crdt:lattice
+type L struct { B *crdt.Counter }`,
+		[]string{"field A of the lattice L is gone, so states that hold it could not be read: keep it, or write //grain:was A above what it is called now (or, if nothing was ever stored or sent, delete its line in grain_gen.lock)"}},
 	{"syntax", `type X interface {`, []string{"expected '}'"}},
 }
 

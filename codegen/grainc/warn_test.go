@@ -95,5 +95,6 @@ var ErrBad = errors.New("bad")`,
 
 // lockFiles are those of some of the packages.
 var lockFiles = map[string]string{
-	"changes": "errors\n\t1 ErrBad struct\n\ninterface X\n\t1 F (S)\n\nstate x.X\n\t1 s int\n\nstruct S\n\t1 A int\n",
+	"latticegone": "lattice L\n\t2 A Counter\n\t3 B Counter\n",
+	"changes":     "errors\n\t1 ErrBad struct\n\ninterface X\n\t1 F (S)\n\nstate x.X\n\t1 s int\n\nstruct S\n\t1 A int\n",
 }

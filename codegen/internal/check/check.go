@@ -395,7 +395,7 @@ func (c *checker) impl(t *types.TypeName) {
 		}
 	}
 	if m.Local == nil && !of.Obj().Exported() {
-		c.report(t.Pos(), "%s implements %s of another package, which is not exported", t.Name(), c.show(iface))
+		c.report(t.Pos(), "%s implements %s of another package, which is not exported: export it there", t.Name(), c.show(iface))
 	}
 	for _, other := range c.m.Impls {
 		if types.Identical(other.Iface, iface) {

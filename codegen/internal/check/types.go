@@ -91,9 +91,6 @@ func (ts *Types) fillNamed(k *Type, n *types.Named) (*refusal, bool) {
 	if pkg != ts.pkg && !n.Obj().Exported() {
 		return refuse("type %s of another package is not exported, so generated code cannot name it: export it, or use a type of your own", shown), true
 	}
-	if pkg == ts.pkg && n.Obj().Parent() != pkg.Scope() && n.TypeArgs().Len() == 0 {
-		return refuse("type %s is declared inside a function: declare it in the package", shown), true
-	}
 	if isProto(types.NewPointer(n)) {
 		return refuse("%s is a protobuf message, which must not be copied: use *%s", shown, shown), true
 	}
@@ -156,10 +153,8 @@ func (ts *Types) fillUnderlying(k *Type) *refusal {
 			return ts.fillReference(k)
 		}
 		return refuse("an interface (%s) has no encoding, since what is in it is not known: use a struct with a field for each case, or a protobuf message", shown)
-	case *types.TypeParam:
-		return refuse("a type parameter (%s) cannot be encoded: use a type", shown)
 	}
-	return refuse("%s cannot be encoded: use a struct", shown)
+	return refuse("%s cannot be encoded", shown)
 }
 
 func getter(shown string) string {
