@@ -220,10 +220,7 @@ func (c *Client) route(ctx context.Context, to wire.ID, inv wire.Invocation, roo
 }
 
 // OneWay is what became of the one-way calls that were made on this client.
-func (c *Client) OneWay() OneWayCounts { return c.outbox.Counts() }
-
-// OneWayCounts is what became of one-way calls at a node.
-type OneWayCounts = link.OneWayCounts
+func (c *Client) OneWay() grains.OneWayCounts { return c.outbox.Counts() }
 
 // find asks the seeds for a view in which some silo is up.
 func (c *Client) find(ctx context.Context) error {

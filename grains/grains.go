@@ -36,6 +36,44 @@
 //
 // A call whose context has no deadline has one of 30 seconds where it leaves the node.
 //
+// A method with the directive //grain:idempotent, or //grain:readonly, may run more than once: a call of which
+// nobody can say whether it ran is made again until its context ends. Inside an atomic block it is not.
+//
+// References may be arguments, results, and parts of them. Who receives one calls through it as itself.
+//
+// # One-way calls
+//
+// A method with //grain:oneway returns an error alone, and nobody waits for it: its call returns nil when it is on
+// its way, or an error that is [ErrNotExecuted] ([ErrOverloaded] where 10,000 of a node's, or 64 MiB, are on their
+// way). The node goes on making it, as it would a call that is waited for, until the deadline of the context, 30
+// seconds where there is none; cancelling the context does not stop it. It arrives once or not at all. Order is not
+// kept, neither among one-way calls nor with others. Errors of the method, and calls that found no grain, are
+// counted (OneWay of silos and clients) and logged at debug. Inside an atomic block it is refused
+// ([ErrOneWayInBlock]). A node that stops waits for what is on its way.
+//
+// # Streams
+//
+// A method that returns an iter.Seq2[T, error] alone is a stream; it is read with range:
+//
+//	for item, err := range user.History(ctx, since) {
+//		if err != nil {
+//			return err
+//		}
+//		…
+//	}
+//
+// Nothing is called before the loop begins, and each loop is a stream of its own. The method runs in turns of its
+// grain: it is let go on until it has yielded a batch, of 100 elements or 64 KiB at most and fewer at first, and
+// stands still until the loop has been through them; meanwhile other calls of the grain run, so that what the
+// method has read before a yield may have changed after it. Each batch is a call, with its deadline. Leaving the
+// loop ends the method: its yield returns false. The context that it was given lasts as long as the stream.
+//
+// An error that the method yields comes in its place, and the loop goes on if the method does; an error of the
+// stream itself is the last: [ErrStreamLost] where the grain has moved, or ended, or the loop took longer than a
+// minute over a batch (silo.Config.ReaderPause). Lost replies are asked for again: no element comes twice, none is
+// left out. A method must not yield inside an atomic block that it has begun ([ErrYieldInBlock]). A grain has 64
+// open streams at most ([ErrOverloaded]).
+//
 // # Turns
 //
 // A silo may run turns only while it reaches most of the other silos. One that has stood still or was cut off
@@ -160,6 +198,12 @@ var (
 	// ErrStreamLost: a stream ended before its end, because its grain has moved or ended, or its reader
 	// paused for too long. What was read is good; range over a new one.
 	ErrStreamLost = wire.ErrStreamLost
+	// ErrYieldInBlock: a stream's method has yielded inside an atomic block that it began, which would stay open
+	// for as long as the reader likes. The block had no effect, and the stream is over.
+	ErrYieldInBlock = wire.ErrYieldInBlock
+	// ErrOneWayInBlock: a one-way call was made inside an atomic block, and would leave before that is decided.
+	// It did not run and matches ErrNotExecuted too: make it after the block.
+	ErrOneWayInBlock = wire.ErrOneWayInBlock
 	// ErrCycle: the call would wait for a grain that waits for it.
 	ErrCycle = wire.ErrCycle
 	// ErrTooLarge: arguments or result exceed what one message may carry (Config.MaxMessage of silos and

@@ -1,5 +1,7 @@
 package grains
 
+import "github.com/martinelli-go/martinelli/grains/wire"
+
 // Stats are a silo's own counters (silo.Silo.Stats). Counts begin anew where the silo was removed by the others
 // and has joined again.
 type Stats struct {
@@ -15,3 +17,6 @@ type Stats struct {
 	// operators are repaired, others are asked for again.
 	Dropped uint64
 }
+
+// OneWayCounts is what became of one-way calls at a silo or a client (their OneWay).
+type OneWayCounts = wire.OneWayCounts

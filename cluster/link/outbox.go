@@ -32,23 +32,6 @@ type Outbox struct {
 	counted [outcomes]atomic.Uint64
 }
 
-// OneWayCounts is what became of one-way calls at a node, since it began. A call that another silo has answered
-// for counts as delivered here, and as what it came to there.
-type OneWayCounts struct {
-	// Pending are on their way, or wait for their turns here.
-	Pending int
-	// Delivered have run here, or were taken in by the silo that has the grain.
-	Delivered uint64
-	// Failed have run here, and the method returned an error or panicked.
-	Failed uint64
-	// Undelivered did not run; their time was over, or nothing could run them.
-	Undelivered uint64
-	// Unknown may have run.
-	Unknown uint64
-	// Refused were not begun, because too much was on its way; their callers were told so.
-	Refused uint64
-}
-
 // outcome of a call.
 type outcome int
 
@@ -73,11 +56,13 @@ func (o *Outbox) limits() (calls, bytes int) {
 }
 
 // Counts says what became of the calls so far.
-func (o *Outbox) Counts() OneWayCounts {
+func (o *Outbox) Counts() wire.OneWayCounts {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	n := func(which outcome) uint64 { return o.counted[which].Load() }
-	return OneWayCounts{o.calls, n(delivered), n(failed), n(undelivered), n(unknown), n(turnedAway)}
+	return wire.OneWayCounts{
+		Pending: o.calls, Delivered: n(delivered), Failed: n(failed), Undelivered: n(undelivered), Unknown: n(unknown), Refused: n(turnedAway),
+	}
 }
 
 var errTooLarge = fmt.Errorf("%w: %w", wire.ErrTooLarge, wire.ErrNotExecuted)

@@ -39,10 +39,10 @@ func TestAnOutboxIsBounded(t *testing.T) {
 	err := o.Send(ctx, target, sized{size: 1001}, wait)
 	require.ErrorIs(t, err, wire.ErrTooLarge)
 	require.ErrorIs(t, err, wire.ErrNotExecuted)
-	require.Equal(t, OneWayCounts{Pending: 3, Refused: 2}, o.Counts())
+	require.Equal(t, wire.OneWayCounts{Pending: 3, Refused: 2}, o.Counts())
 	close(hold)
 	o.Wait(ctx)
-	require.Equal(t, OneWayCounts{Delivered: 3, Refused: 2}, o.Counts())
+	require.Equal(t, wire.OneWayCounts{Delivered: 3, Refused: 2}, o.Counts())
 	require.NoError(t, o.Send(ctx, target, sized{size: 1000}, wait), "one alone may be larger than what several may measure together")
 	o.Wait(ctx)
 }
@@ -61,7 +61,7 @@ func TestAnOutboxCountsWhatBecameOfCalls(t *testing.T) {
 	say(&wire.CallError{To: target, Cause: wire.ErrNotExecuted})
 	say(&Stale{wire.CallError{To: target, Cause: wire.ErrFenced}})
 	say(&wire.CallError{To: target, Cause: wire.ErrUnknown})
-	require.Equal(t, OneWayCounts{Delivered: 1, Failed: 3, Undelivered: 2, Unknown: 1}, o.Counts())
+	require.Equal(t, wire.OneWayCounts{Delivered: 1, Failed: 3, Undelivered: 2, Unknown: 1}, o.Counts())
 }
 
 // The context of a call on its way has the deadline and the values of its caller's, and not its end; closing

@@ -103,6 +103,9 @@ type Config struct {
 	BulkRate int
 	// IdleAfter is how long a grain stays in memory without calls. Default 10 minutes.
 	IdleAfter time.Duration
+	// ReaderPause is how long the reader of a stream may take over what it has before it asks for more; then the
+	// stream is lost. Longer keeps grains in memory for readers that are gone. Default 1 minute.
+	ReaderPause time.Duration
 	// Silence is how long a silo must not answer before others take it for dead; one that stands still for
 	// half as long is not. Shorter moves on sooner, and moves the grains of silos that were only slow.
 	// Default 2 seconds.
@@ -167,7 +170,7 @@ func (c Config) inMemory() Config {
 
 // check refuses what cannot work, before anything is opened.
 func (c Config) check() error {
-	for field, negative := range map[string]bool{"MaxMessage": c.MaxMessage < 0, "Connections": c.Connections < 0, "PeerCalls": c.PeerCalls < 0, "IdleAfter": c.IdleAfter < 0, "Silence": c.Silence < 0, "Lease": c.Lease < 0, "Forget": c.Forget < 0, "Expect": c.Expect < 0} {
+	for field, negative := range map[string]bool{"MaxMessage": c.MaxMessage < 0, "Connections": c.Connections < 0, "PeerCalls": c.PeerCalls < 0, "IdleAfter": c.IdleAfter < 0, "ReaderPause": c.ReaderPause < 0, "Silence": c.Silence < 0, "Lease": c.Lease < 0, "Forget": c.Forget < 0, "Expect": c.Expect < 0} {
 		if negative {
 			return &ConfigError{field, "is negative: leave it out for the default"}
 		}

@@ -113,4 +113,4 @@ const settleTime = 10 * time.Second
 var errSettled = errors.New("one-way calls are still on their way")
 
 // OneWay is what became of the one-way calls of this silo.
-func (h *Host) OneWay() link.OneWayCounts { return h.outbox.Counts() }
+func (h *Host) OneWay() wire.OneWayCounts { return h.outbox.Counts() }

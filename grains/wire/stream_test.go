@@ -1,0 +1,116 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protowire"
+	"pgregory.net/rapid"
+)
+
+func FuzzStream(f *testing.F) {
+	codec := StringCodec[string]()
+	b := appendItem(nil, "a", nil, codec, nil)
+	b = appendItem(b, "", errors.New("b"), codec, nil)
+	f.Add((&batch[string]{encoded: b, end: true, detail: "c"}).append(nil))
+	f.Add((&batch[string]{status: batchLost}).append(nil))
+	f.Add(pull{id: 1, seq: 2, want: 3, over: true}.append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if p, err := decodePull(b); err == nil {
+			again, err := decodePull(p.append(nil))
+			p.args = nil
+			if err != nil || again.id != p.id || again.seq != p.seq || again.want != p.want || again.over != p.over || p.want > mostBatch {
+				t.Fatalf("%+v became %+v: %v", p, again, err)
+			}
+		}
+		got, err := decodeBatch(b, codec, nil)
+		if err == nil && len(got.items) > mostBatch {
+			t.Fatalf("a batch of %d", len(got.items))
+		}
+	})
+}
+
+func FuzzValues(f *testing.F) {
+	ctx := WithValue(WithValue(context.Background(), "b", "2"), "a", "1")
+	f.Add(ValuesOf(ctx).Append(nil, 1))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_ = EachField(b, func(field Field) error {
+			v, err := DecodeValues(field)
+			if err != nil {
+				return nil
+			}
+			if v.over() {
+				t.Fatal("more than may travel was taken")
+			}
+			_ = EachField(v.Append(nil, 1), func(f Field) error {
+				again, err := DecodeValues(f)
+				if err != nil || !bytes.Equal(again.Append(nil, 1), v.Append(nil, 1)) {
+					t.Fatalf("%v became %v: %v", v, again, err)
+				}
+				return nil
+			})
+			return nil
+		})
+	})
+}
+
+// The newest value of a name counts, and others are as they were where they were made.
+func TestValues(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		ctx, want := t.Context(), map[string]string{}
+		text := rapid.StringN(0, 3, 5)
+		for range rapid.IntRange(0, 20).Draw(t, "values") {
+			name, v := text.Draw(t, "name"), text.Draw(t, "text")
+			before := ValuesOf(ctx).Append(nil, 1)
+			next := WithValue(ctx, name, v)
+			require.Equal(t, before, ValuesOf(ctx).Append(nil, 1))
+			ctx, want[name] = next, v
+		}
+		size := 0
+		for name, v := range want {
+			got, ok := ValueOf(ctx, name)
+			require.True(t, ok)
+			require.Equal(t, v, got)
+			size += len(name) + len(v)
+		}
+		if had := ValuesOf(ctx); had != nil {
+			require.Equal(t, size, had.size)
+			require.Len(t, had.all, len(want))
+		}
+	})
+}
+
+func TestHostileValuesAreRefused(t *testing.T) {
+	t.Parallel()
+	one := func(name, text string) []byte {
+		return AppendString(AppendString(nil, 1, name), 2, text)
+	}
+	decode := func(values ...[]byte) (v *Values, err error) {
+		var b []byte
+		for _, m := range values {
+			b = appendMessage(b, 1, m)
+		}
+		err = EachField(appendMessage(nil, protowire.Number(15), b), func(f Field) error {
+			v, err = DecodeValues(f)
+			return err
+		})
+		return v, err
+	}
+	_, err := decode(one("a", "1"), one("b", "2"))
+	require.NoError(t, err)
+	_, err = decode(one("a", "1"), one("a", "2"))
+	require.Error(t, err, "a name that comes twice")
+	_, err = decode(one("a", strings.Repeat("x", MaxValueBytes)))
+	require.Error(t, err)
+	var many [][]byte
+	for i := range MaxValues + 1 {
+		many = append(many, one(strings.Repeat("n", i), ""))
+	}
+	_, err = decode(many...)
+	require.Error(t, err)
+}
