@@ -412,6 +412,9 @@ func TestAReentrantTurnThatMakesSeveralCalls(t *testing.T) {
 			var calls sync.WaitGroup
 			for i := range 3 {
 				calls.Go(func() {
+					if i > 0 {
+						<-begun // else they may be back before the first has left
+					}
 					assert.NoError(t, g.call(ctx, w.key(1, i), func(ctx context.Context, g *grain) error {
 						if i > 0 {
 							return g.call(ctx, a, nothing)
