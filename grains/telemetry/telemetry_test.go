@@ -106,13 +106,13 @@ func value(set []attribute.KeyValue, key attribute.Key) string {
 func TestATraceFollowsTheCalls(t *testing.T) {
 	t.Parallel()
 	g := gather()
-	c := g.start(t, 1)
+	c := g.start(t, 3)
 	ctx, root := g.config.Tracer.Tracer("test").Start(t.Context(), "a customer")
 	path := make([]bank.AccountID, 6) // over so many that some are on other silos
 	for i := range path {
 		path[i] = bank.AccountID(fmt.Sprint("trace-", i))
 	}
-	require.NoError(t, bank.GetAccount(c.Silo(0), path[0]).Call(ctx, path[1:]))
+	require.NoError(t, bank.GetAccount(c, path[0]).Call(ctx, path[1:]))
 	root.End()
 
 	parents := map[trace.SpanID]sdk.ReadOnlySpan{}

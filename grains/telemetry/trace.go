@@ -24,6 +24,9 @@ type tracing struct {
 
 func (t tracing) around(ctx context.Context, c grains.CallInfo, next func(context.Context) error) error {
 	method := c.Grain.Kind() + "/" + c.Method
+	if c.Incoming {
+		ctx = t.extract(ctx)
+	}
 	ctx, span := t.tracer.Start(ctx, spanName(method, c), trace.WithSpanKind(spanKind(c)))
 	returned := false
 	defer func() {
@@ -40,6 +43,9 @@ func (t tracing) around(ctx context.Context, c grains.CallInfo, next func(contex
 		if t.Keys {
 			span.SetAttributes(attribute.String("grains.key", c.Grain.Key()))
 		}
+	}
+	if !c.Incoming {
+		ctx = t.inject(ctx)
 	}
 	err := next(ctx)
 	returned = true
