@@ -34,7 +34,8 @@
 // gives the latter. They are *[CallError]s, which name the grain that was called: a method that passes on
 // an error of a call of its own returns that other grain's, and has run itself.
 //
-// A call whose context has no deadline has one of 30 seconds where it leaves the node.
+// A call whose context has no deadline has one of 30 seconds where it leaves the node. Within a silo such a
+// call waits 30 seconds for its turn; a method that has begun is not cut off, because its caller runs it.
 //
 // A method with the directive //grain:idempotent, or //grain:readonly, may run more than once: a call of which
 // nobody can say whether it ran is made again until its context ends. Inside an atomic block it is not.
@@ -74,13 +75,32 @@
 // left out. A method must not yield inside an atomic block that it has begun ([ErrYieldInBlock]). A grain has 64
 // open streams at most ([ErrOverloaded]).
 //
+// # Overload
+//
+// What waits is bounded: calls at one grain, and calls at one silo with what their arguments measure
+// (Config.Queue, Calls and CallBytes of silos). One more is refused at once with [ErrOverloaded], and is not
+// tried again for its caller.
+//
 // # Turns
 //
 // A silo may run turns only while it reaches most of the other silos. One that has stood still or was cut off
 // for some seconds lets its turns go no further: see [ErrFenced]. The context of a turn ends with the turn.
 //
-// A turn that waits for another grain goes on occupying its own. A plain call that would come back to a
-// grain which waits for it fails at once with [ErrCycle]; inside one atomic block it runs (package txn).
+// Methods that change nothing may say so, by the directive //grain:readonly: their turns run side by side with
+// each other, on as many processors as there are, and never beside another turn. Who waits to change something
+// goes before those readers that come later. In an atomic block they run alone, since there to have the turn is
+// a lock; one that begins a block has the turn alone from then on, and others may have run before it gets it.
+//
+// A turn that waits for another grain goes on occupying its own, unless its method says //grain:reentrant: then
+// other turns may run while it waits for a call that it has made outside of any block, one after another or
+// within each other's waits, and its code goes on when it has the turn again. What it has read of its fields
+// before may have changed. With several calls under way at a time, on goroutines of its own, it goes on when the
+// last has come back; such goroutines must leave the fields alone.
+//
+// A call that comes back to a grain which waits for it, A → B → A, runs where nobody can then wait for himself:
+// if the turn of A that waits is of a reentrant method; if all of A's that wait, and the call, are of readonly
+// ones; or inside one atomic block (package txn). Otherwise it fails at once with [ErrCycle], which names the
+// chain. Calls that cross each other, A → B beside B → A, are no chain: they wait until a deadline ends one.
 //
 // # Upgrades
 //
@@ -101,12 +121,17 @@
 // and is not activated if it returns an error; one that has OnDeactivate(context.Context) error is told
 // after its last, unless its silo dies or is cut off.
 //
+// A grain that nobody calls leaves the silo's memory after Config.IdleAfter, or the time of its kind's own
+// directive //grain:idle; when memory is short (Config.MemoryLimit) those that were idle the longest go before.
+// [Deactivate] ends an activation at the grain's own wish, and [KeepAlive] keeps it.
+//
 // A grain moves when silos come and go. What its activation holds in memory is gone then, unless the
 // implementation is a [HandsOver].
 package grains
 
 import (
 	"context"
+	"time"
 
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
@@ -144,6 +169,19 @@ type grain = wire.Grain
 // Caller, and gives it GrainID and no other method. A struct that no silo made has none of this: its
 // methods must not be called.
 type Implements[T any] struct{ grain }
+
+// Implementation is the struct that implements a grain: whatever embeds [Implements].
+type Implementation = wire.Implementation
+
+// Deactivate ends the grain's activation when the turn that runs is over, and those that run beside it or have
+// been given up: OnDeactivate is called, and the next call activates it anew. Calls that wait, or come meanwhile,
+// go to the next activation. It returns at once, and may be called from any goroutine; once is enough.
+func Deactivate(g Implementation) { wire.Deactivate(g) }
+
+// KeepAlive keeps the grain in memory for d from now on, though nobody calls it and memory is short; not where it
+// moves, or its silo stops. The last call counts, and one with 0 takes an earlier one back. It costs a lock, and
+// may be called from any goroutine.
+func KeepAlive(g Implementation, d time.Duration) { wire.KeepAlive(g, d) }
 
 // HandsOver is implemented by grains that take what they have in memory along when they move to another
 // silo: a cache, a count that may be lost. It makes a move cheaper and nothing safer. Whatever must not be
@@ -204,7 +242,7 @@ var (
 	// ErrOneWayInBlock: a one-way call was made inside an atomic block, and would leave before that is decided.
 	// It did not run and matches ErrNotExecuted too: make it after the block.
 	ErrOneWayInBlock = wire.ErrOneWayInBlock
-	// ErrCycle: the call would wait for a grain that waits for it.
+	// ErrCycle: the call would wait for a grain that waits for it; its text names the chain.
 	ErrCycle = wire.ErrCycle
 	// ErrTooLarge: arguments or result exceed what one message may carry (Config.MaxMessage of silos and
 	// clients, in bytes). Too large a result is one of a call that ran.

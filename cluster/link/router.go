@@ -316,6 +316,8 @@ func (j *journey) attempt(ctx context.Context, addr string) refusal {
 		switch fate := Fate(err); {
 		case errors.As(err, &large) && !large.Reply: // it was not sent
 			return j.failed(wire.ErrTooLarge, err.Error())
+		case fate == wire.ErrNotExecuted && errors.As(err, new(*actor.LimitReached)): // there is too much already
+			return j.failed(wire.ErrOverloaded, err.Error())
 		case (fate == wire.ErrNotExecuted || j.retryUnknown) && ctx.Err() == nil:
 			alone := j.Leased != nil && !j.Leased()
 			return refusal{why: err, view: j.Peers.Views.Current().Number + 1, hopeless: alone}

@@ -101,11 +101,25 @@ type Config struct {
 	// together. More brings a new replica up to date sooner, and makes calls wait longer meanwhile.
 	// Default 64 MiB; negative: no bound.
 	BulkRate int
-	// IdleAfter is how long a grain stays in memory without calls. Default 10 minutes.
+	// IdleAfter is how long a grain stays in memory without calls, where its implementation does not say
+	// otherwise. Default 10 minutes.
 	IdleAfter time.Duration
 	// ReaderPause is how long the reader of a stream may take over what it has before it asks for more; then the
 	// stream is lost. Longer keeps grains in memory for readers that are gone. Default 1 minute.
 	ReaderPause time.Duration
+	// MemoryLimit is how many bytes the process may use. When more than three quarters of that are alive on the
+	// heap, the grains that were idle the longest leave memory, however short that was. Default: the memory limit
+	// of Go's runtime, GOMEMLIMIT, if it was given one; negative: none.
+	MemoryLimit int64
+	// Queue is how many calls may wait for their turn at one grain; one more is refused (grains.ErrOverloaded).
+	// Longer rides out more of a burst, and lets callers wait longer for what is refused in the end. Default
+	// 1,024.
+	Queue int
+	// Calls is how many calls may wait or run at this silo, and CallBytes how many bytes the arguments of those
+	// from elsewhere may measure together; beyond that they are refused. Calls that grains make have as much room
+	// once more, so that what has begun can end. A call that waits costs about 12 KiB besides. Defaults 16,384 and
+	// 128 MiB.
+	Calls, CallBytes int
 	// Silence is how long a silo must not answer before others take it for dead; one that stands still for
 	// half as long is not. Shorter moves on sooner, and moves the grains of silos that were only slow.
 	// Default 2 seconds.
@@ -170,7 +184,7 @@ func (c Config) inMemory() Config {
 
 // check refuses what cannot work, before anything is opened.
 func (c Config) check() error {
-	for field, negative := range map[string]bool{"MaxMessage": c.MaxMessage < 0, "Connections": c.Connections < 0, "PeerCalls": c.PeerCalls < 0, "IdleAfter": c.IdleAfter < 0, "ReaderPause": c.ReaderPause < 0, "Silence": c.Silence < 0, "Lease": c.Lease < 0, "Forget": c.Forget < 0, "Expect": c.Expect < 0} {
+	for field, negative := range map[string]bool{"MaxMessage": c.MaxMessage < 0, "Connections": c.Connections < 0, "PeerCalls": c.PeerCalls < 0, "Queue": c.Queue < 0, "Calls": c.Calls < 0, "CallBytes": c.CallBytes < 0, "IdleAfter": c.IdleAfter < 0, "ReaderPause": c.ReaderPause < 0, "Silence": c.Silence < 0, "Lease": c.Lease < 0, "Forget": c.Forget < 0, "Expect": c.Expect < 0} {
 		if negative {
 			return &ConfigError{field, "is negative: leave it out for the default"}
 		}

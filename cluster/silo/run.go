@@ -301,6 +301,7 @@ func (s *run) host(context.Context) (err error) {
 	s.grains = grains.New(grains.Config{
 		Self: s.id, Addr: s.addr, Views: s.views, Standing: s.membership.Standing, Now: s.membership.now, Kinds: s.kinds, Engine: &s.engine, Router: router,
 		Prepare: s.variables.Prepare, Limit: s.config.MaxMessage + overhead/2, IdleAfter: s.config.IdleAfter, ReaderPause: s.config.ReaderPause, Logger: s.log,
+		MemoryLimit: s.config.MemoryLimit, Queue: s.config.Queue, Calls: s.config.Calls, CallBytes: s.config.CallBytes,
 		Incoming: s.config.Incoming, Outgoing: s.config.Outgoing,
 		HandOver: s.peers.With(link.ServiceHandover).Request,
 	})

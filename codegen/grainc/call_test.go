@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -66,6 +67,10 @@ func (activation) Panicked(method string, value any, stack []byte) error {
 }
 
 func (activation) Yielded(context.Context) error { return nil }
+
+func (activation) Deactivate() {}
+
+func (activation) KeepAlive(time.Duration) {}
 
 func (activation) Touch(context.Context, wire.Cell) error { return nil }
 

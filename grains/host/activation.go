@@ -26,6 +26,7 @@ type activation struct {
 	id     wire.ID
 	kind   *wire.GrainKind
 	slot   uint16 // of the grant under which it began
+	place  uint32 // in its shard's row, whose lock guards it
 	token  uint64 // as well
 	number uint64 // names this activation, ever
 
@@ -34,11 +35,14 @@ type activation struct {
 	impl      any // nil before the first turn
 	cells     []*cell
 	parting   *parting      // nil until somebody asks for it
-	used      time.Duration // since its host began
+	used      time.Duration // when a turn ended last, since its host began
+	keep      time.Duration // until when it is not collected, as well
 	ended     bool
 	outwaited bool // it has ended, and a block waits until younger ones here are gone
+	settled   bool // it has ended, and no turn is left
 	stopping  bool // somebody waits for the turns that are left, to deactivate it
 	dropped   bool // it is not told of its end
+	vanished  bool // it is not in the table any more, and another may take its place
 }
 
 // work is what an activation has that is at work; only wake and rest set it.
@@ -82,6 +86,12 @@ func (a *activation) rest() {
 func (a *activation) part() *parting {
 	if a.parting == nil {
 		a.parting = &parting{quiet: make(chan struct{}), gone: make(chan struct{})}
+		if a.settled {
+			close(a.parting.quiet)
+		}
+		if a.vanished {
+			close(a.parting.gone)
+		}
 	}
 	return a.parting
 }
@@ -133,7 +143,8 @@ type running struct {
 	name   string
 	traits wire.Traits
 	what   runner
-	own    bool // the host's, for its own ends: of no interest to interceptors
+	own    bool // the host's, for its own ends: of no interest to interceptors, and not bounded
+	size   int  // of the arguments, where they came encoded
 	// admitted is called when the call has the turn, or waits for it; nil as a rule.
 	admitted func()
 }
@@ -173,6 +184,10 @@ func (a *activation) run(ctx context.Context, r running) (verdict, error) {
 	if err != nil {
 		return notRun, err
 	}
+	if err := a.host.admit(a.id, &r); err != nil {
+		return notRun, err
+	}
+	defer a.host.release(&r)
 	inside, err := a.enter(ctx, t, back, &r)
 	if err != nil {
 		return notRun, err
@@ -223,6 +238,10 @@ func (a *activation) enter(ctx context.Context, t *turn, back back, r *running) 
 		}
 		a.wake()
 		inside = a.isPart(back)
+		if !inside && !a.ended && !r.own && a.full() && !a.turnstile.Passes(by, back.within, share) {
+			a.rest()
+			return false, a.tooMany(r)
+		}
 	}
 	if a.ended && !inside {
 		var wounds []commit.Attempt
@@ -250,7 +269,9 @@ func (a *activation) enter(ctx context.Context, t *turn, back back, r *running) 
 	if granted {
 		return inside, nil
 	}
-	err = a.await(ctx, t.call, w)
+	a.host.load.waiting.Add(1)
+	err = a.await(ctx, t.call, w, patience)
+	a.host.load.waiting.Add(-1)
 	if err == nil {
 		a.wake()
 		a.turns = append(a.turns, t)
@@ -259,6 +280,7 @@ func (a *activation) enter(ctx context.Context, t *turn, back back, r *running) 
 		return inside, nil
 	}
 	if err != errRefused {
+		a.host.load.expired.Add(1)
 		return false, &wire.CallError{To: a.id, Method: r.name, Cause: wire.ErrNotExecuted, Detail: "gave up waiting for its turn: " + err.Error()}
 	}
 	a.wake()
@@ -415,19 +437,31 @@ func (a *activation) wait(call commit.CallID) *waiter {
 	return w
 }
 
-// await waits for a call to be granted what it waits for. It returns errRefused, or ctx's error, after
-// which the call waits no longer.
-func (a *activation) await(ctx context.Context, call commit.CallID, w *waiter) error {
+// await waits for a call to be granted what it waits for, and for patience, where that is not 0 and ctx has no
+// deadline. It returns errRefused, errTooLong or ctx's error, after which the call waits no longer.
+func (a *activation) await(ctx context.Context, call commit.CallID, w *waiter, patience time.Duration) error {
+	var late <-chan time.Time
+	if _, bounded := ctx.Deadline(); !bounded && patience > 0 {
+		t := time.NewTimer(patience)
+		defer t.Stop()
+		late = t.C
+	}
+	var err error
 	select {
 	case <-w.done:
 	case <-ctx.Done():
+		err = ctx.Err()
+	case <-late:
+		err = errTooLong
+	}
+	if err != nil {
 		a.wake()
 		if a.waiting[call] == w {
 			delete(a.waiting, call)
 			wounds := a.signal(a.turnstile.Cancel(call))
 			a.rest()
 			a.act(wounds)
-			return ctx.Err()
+			return err
 		}
 		a.rest() // answered meanwhile
 	}

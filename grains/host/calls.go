@@ -89,6 +89,7 @@ func (h *Host) here(ctx context.Context, by view.Grant, to wire.ID, inv wire.Inv
 		from: turnOf(ctx), in: link.BranchOf(wire.BlockOf(ctx)), root: root, method: inv.Method(), name: name, traits: inv.Traits(), what: inv, by: by,
 	}
 	resumed := false
+	var since waitingSince
 	for {
 		a, refused := h.reach(to, kind.Grain())
 		if refused != nil {
@@ -124,7 +125,9 @@ func (h *Host) here(ctx context.Context, by view.Grant, to wire.ID, inv wire.Inv
 			return true, nil, err
 		}
 		h.awaitSuccessor(ctx, a)
-		if ctx.Err() != nil {
+		_, bounded := ctx.Deadline()
+		if ctx.Err() != nil || !bounded && since.tooLong() {
+			h.load.expired.Add(1)
 			return true, nil, &wire.CallError{To: to, Method: name, Cause: wire.ErrNotExecuted, Detail: err.Error()}
 		}
 	}
@@ -312,7 +315,7 @@ func (h *Host) serve(ctx context.Context, req *link.CallRequest, admitted func()
 	}
 	info := method.Info()
 	served := &served{method: method, args: req.Args}
-	r := running{chain: req.Chain, root: req.Root, method: method, name: info.Name, traits: info.Traits, what: served, by: req.By, admitted: admitted}
+	r := running{chain: req.Chain, root: req.Root, method: method, name: info.Name, traits: info.Traits, what: served, by: req.By, size: len(req.Args), admitted: admitted}
 	if req.Retry {
 		reply, tried, done, err := h.Blocks.Resume(ctx, req.Root)
 		switch {
@@ -349,6 +352,8 @@ func (h *Host) serve(ctx context.Context, req *link.CallRequest, admitted func()
 	case err == nil:
 	case errors.As(err, &call) && verdict == notRun && call.Cause == wire.ErrCycle:
 		reply = refuse(link.StatusCycle, call.Detail)
+	case errors.As(err, &call) && verdict == notRun && call.Cause == wire.ErrOverloaded:
+		reply = refuse(link.StatusOverloaded, call.Detail)
 	case verdict == notRun && !errors.Is(err, wire.ErrAborted):
 		reply = refuse(link.StatusRefused, err.Error())
 	default:

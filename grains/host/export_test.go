@@ -1,6 +1,8 @@
 package host
 
 import (
+	"strings"
+
 	"github.com/martinelli-go/martinelli/cluster/link"
 	"github.com/martinelli-go/martinelli/cluster/view"
 	"github.com/martinelli-go/martinelli/grains/wire"
@@ -22,6 +24,7 @@ var (
 	DrainAtOnce      Fault = func(f *faults) { f.drainAtOnce = true }
 	ReadBeside       Fault = func(f *faults) { f.readBeside = true }
 	ComeBackBeside   Fault = func(f *faults) { f.comeBackBeside = true }
+	Unbounded        Fault = func(f *faults) { f.unbounded = true }
 	KeepWaiters      Fault = func(f *faults) { f.keepWaiters = true }
 	WaitInCycles     Fault = func(f *faults) { f.waitInCycles = true }
 	ForgetWounds     Fault = func(f *faults) { f.forgetWounds = true }
@@ -92,4 +95,19 @@ func (h *Host) Forged(to wire.ID, method uint32, args []byte) []byte {
 		a.rest()
 	}
 	return req.Append(nil)
+}
+
+// Relieve lets the host know that so many bytes were alive after a collection of garbage.
+func (h *Host) Relieve(live, cycle uint64) { h.relieve(live, cycle) }
+
+// Seen is how many different activations, whose keys begin so, are met on a walk through the table.
+func (h *Host) Seen(prefix string) int {
+	met := map[*activation]bool{}
+	h.each(func(a *activation) bool {
+		if strings.HasPrefix(a.id.Key(), prefix) {
+			met[a] = true
+		}
+		return true
+	})
+	return len(met)
 }

@@ -67,8 +67,20 @@ type Config struct {
 	Blocks Coordinator
 	// Limit is the most that a reply may measure.
 	Limit int
-	// IdleAfter is how long an activation is kept without calls. Default 10 minutes.
+	// IdleAfter is how long an activation is kept without calls, where its kind says nothing. Default 10
+	// minutes.
 	IdleAfter time.Duration
+	// MemoryLimit is how many bytes the process may use; when more than three quarters of it are alive on the
+	// heap, the grains that were idle the longest go. Default: the limit of Go's runtime, if there is one;
+	// negative: none go for this.
+	MemoryLimit int64
+	// Queue is how many calls may wait for their turn at one grain; one more is refused as overload.
+	// Default 1,024.
+	Queue int
+	// Calls is how many calls may wait or run here, and CallBytes how much the arguments of those that came
+	// from elsewhere may measure; calls that grains make may be as many, and as much, once more. Beyond that
+	// they are refused as overload. Defaults 16,384 and 128 MiB.
+	Calls, CallBytes int
 	// HandOver sends the memory of a grain that moves to its next silo: a request to link.ServiceHandover
 	// there. Nil: grains move without.
 	HandOver func(ctx context.Context, to view.SiloID, payload []byte) ([]byte, error)
@@ -104,8 +116,12 @@ type Host struct {
 	fence    fence
 	memories memories
 	outbox   link.Outbox
+	load     load
+	relieved uint64 // the last collection of garbage after which grains went for memory; collect's
 	draining atomic.Bool
-	unwatch  func()
+	// deactivating has room for those that tell idle grains of their end at one time.
+	deactivating chan struct{}
+	unwatch      func()
 
 	done       chan struct{}  // closed when Stop begins
 	collecting sync.WaitGroup // until done
@@ -131,6 +147,7 @@ type faults struct {
 	mixLineages      bool // calls of interfaces are served whose numbers mean other things here
 
 	readBeside     bool // calls that only read run beside others
+	unbounded      bool // no call is refused because too many wait
 	comeBackBeside bool // a turn that was given up for a call goes on while another has the turn
 
 	keepWaiters  bool   // an activation that ends does not refuse what waits
@@ -145,9 +162,31 @@ type faults struct {
 
 const shards = 64
 
+// shard is a part of the table of activations.
 type shard struct {
 	mu  sync.Mutex
 	all map[wire.ID]*activation
+	row []*activation // the same, each at its place, so that a few can be looked at, and a few more later
+}
+
+// put adds an activation; mu is held.
+func (s *shard) put(a *activation) {
+	a.place = uint32(len(s.row))
+	s.row = append(s.row, a)
+	s.all[a.id] = a
+}
+
+// remove takes one out that is there; mu is held.
+func (s *shard) remove(a *activation) {
+	delete(s.all, a.id)
+	last := len(s.row) - 1
+	s.row[a.place] = s.row[last]
+	s.row[a.place].place = a.place
+	s.row[last] = nil
+	s.row = s.row[:last]
+	if cap(s.row) > 1024 && len(s.row) < cap(s.row)/4 { // as the map, it need not stay as large as it was
+		s.row = append(make([]*activation, 0, cap(s.row)/2), s.row...)
+	}
 }
 
 // New returns a host that runs until Stop.
@@ -167,10 +206,22 @@ func New(c Config) *Host {
 	if c.HandoverRoom <= 0 {
 		c.HandoverRoom = 64 << 20
 	}
+	if c.MemoryLimit == 0 {
+		c.MemoryLimit = memoryLimit()
+	}
+	if c.Queue <= 0 {
+		c.Queue = 1024
+	}
+	if c.Calls <= 0 {
+		c.Calls = 16 << 10
+	}
+	if c.CallBytes <= 0 {
+		c.CallBytes = 128 << 20
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	h := &Host{Config: c, began: time.Now(), epoch: rand.Uint64(), done: make(chan struct{})}
+	h := &Host{Config: c, began: time.Now(), epoch: rand.Uint64(), done: make(chan struct{}), deactivating: make(chan struct{}, deactivators)}
 	h.outbox.Limit, h.outbox.Logger = c.Limit, c.Logger
 	h.calls.Store(rand.Uint64N(1 << 48)) // what names a turn here names none elsewhere
 	h.faults.serveAnything, h.faults.forgetReads = mutations.Is(mutations.Ownership), mutations.Is(mutations.Reads)
@@ -193,7 +244,9 @@ func New(c Config) *Host {
 		default:
 		}
 	})
-	h.collecting.Go(func() { h.collect(moved) })
+	h.collecting.Go(func() { h.watch(moved) })
+	every := h.collectEvery()
+	h.collecting.Go(func() { h.collect(every) })
 	h.asking.Go(h.ask)
 	return h
 }
@@ -225,7 +278,24 @@ func (h *Host) Stop(ctx context.Context) error {
 		errs := make([]error, len(all))
 		var stops sync.WaitGroup
 		for i, a := range all {
-			stops.Go(func() { errs[i] = a.stop(ctx, ending{why: "the silo stops"}) })
+			stop := func() { errs[i] = a.stop(ctx, ending{why: "the silo stops"}) }
+			if !a.isLeaver() && a.idleFor(h.now()) >= 0 { // there is nothing to wait for
+				stop()
+				continue
+			}
+			if a.idleFor(h.now()) < 0 { // it takes as long as its turns do
+				stops.Go(stop)
+				continue
+			}
+			select {
+			case h.deactivating <- struct{}{}:
+				stops.Go(func() {
+					defer func() { <-h.deactivating }()
+					stop()
+				})
+			case <-ctx.Done():
+				stops.Go(stop)
+			}
 		}
 		stops.Wait()
 		if err := errors.Join(errs...); err != nil || ctx.Err() != nil {
@@ -255,35 +325,25 @@ func (h *Host) activations() []*activation {
 	for i := range h.shards {
 		s := &h.shards[i]
 		s.mu.Lock()
-		for _, a := range s.all {
-			all = append(all, a)
-		}
+		all = append(all, s.row...)
 		s.mu.Unlock()
 	}
 	return all
 }
 
-// Activations is how many grains of the kind are active here.
+// Activations is how many grains of the kind are active here. It costs a look at each.
 func (h *Host) Activations(kind string) (n int) {
-	for _, a := range h.activations() {
-		if a.id.Kind() == kind {
-			n++
-		}
-	}
-	return n
+	return h.Counts()[kind]
 }
 
-// Counts is how many grains of each kind are active here. It costs a look at each.
+// Counts is how many grains of each kind are active here. It costs a look at each; those that come and go
+// meanwhile may be missed, or counted twice.
 func (h *Host) Counts() map[string]int {
 	n := map[string]int{}
-	for i := range h.shards {
-		s := &h.shards[i]
-		s.mu.Lock()
-		for id := range s.all {
-			n[id.Kind()]++
-		}
-		s.mu.Unlock()
-	}
+	h.each(func(a *activation) bool {
+		n[a.id.Kind()]++
+		return true
+	})
 	return n
 }
 
@@ -305,7 +365,7 @@ func (h *Host) reach(id wire.ID, kind *wire.GrainKind) (*activation, error) {
 	defer s.mu.Unlock()
 	if a = s.all[id]; a == nil {
 		a = newActivation(h, id, kind, grant)
-		s.all[id] = a
+		s.put(a)
 	}
 	return a, nil
 }
@@ -316,27 +376,18 @@ func (h *Host) forget(a *activation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.all[a.id] == a {
-		delete(s.all, a.id)
+		s.remove(a)
 	}
 }
 
-// collect deactivates what has moved away, and what has been idle for long.
-func (h *Host) collect(moved <-chan struct{}) {
-	idle := time.NewTicker(max(h.IdleAfter/4, 10*time.Millisecond))
-	defer idle.Stop()
+// watch deactivates what has moved away.
+func (h *Host) watch(moved <-chan struct{}) {
 	for {
 		select {
 		case <-h.done:
 			return
 		case <-moved:
 			h.leaveWhatIsLost()
-		case <-idle.C:
-			before := time.Since(h.began) - h.IdleAfter
-			for _, a := range h.activations() {
-				if a.endIfIdle(before) {
-					h.leave(a, "idle")
-				}
-			}
 		}
 	}
 }
@@ -344,12 +395,13 @@ func (h *Host) collect(moved <-chan struct{}) {
 // leaveWhatIsLost ends the activations whose grant is not held any more. It compares tokens, not holders:
 // of views that come together only the last is seen, and a slot that was away for a while is back in it.
 func (h *Host) leaveWhatIsLost() {
-	table := h.newest()
-	for _, a := range h.activations() {
-		if !h.held(table, a) {
+	h.each(func(a *activation) bool {
+		// A view that is older than the activation knows nothing of it.
+		if table := h.newest(); !h.held(table, a) {
 			a.lost(table)
 		}
-	}
+		return true
+	})
 }
 
 // held says whether a view gives this silo the slot of an activation under its token, sealed or not.

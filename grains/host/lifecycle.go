@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"time"
+	"math"
 
 	"github.com/martinelli-go/martinelli/cluster/view"
 	"github.com/martinelli-go/martinelli/grains"
@@ -74,18 +74,6 @@ func (a *activation) bind(grain *wire.Grain) {
 	}
 }
 
-// endIfIdle ends the activation if nothing has run since that time, nor waits, nor is held.
-func (a *activation) endIfIdle(since time.Duration) bool {
-	a.wake()
-	if a.ended || a.yielded > 0 || a.used >= since || !a.turnstile.Idle() || a.streaming() {
-		a.rest()
-		return false
-	}
-	_ = a.end() // nobody waits
-	a.rest()
-	return true
-}
-
 // end refuses all calls that wait and all that come; the turns that run, or were given up for a while, go
 // on. a.mu is held; the wounds are to be acted on without it.
 func (a *activation) end() (wounds []commit.Attempt) {
@@ -109,12 +97,10 @@ func (a *activation) settle() {
 	if !a.ended || a.yielded > 0 || a.turnstile.Running() {
 		return
 	}
-	quiet := a.part().quiet
-	select {
-	case <-quiet:
-	default:
-		close(quiet)
+	if !a.settled && a.parting != nil {
+		close(a.parting.quiet)
 	}
+	a.settled = true
 }
 
 // ending is how an activation ends.
@@ -130,7 +116,7 @@ type ending struct {
 func (a *activation) stop(ctx context.Context, e ending) error {
 	a.wake()
 	wounds := a.end()
-	first, parting := !a.stopping, a.part()
+	first, parting := !a.stopping && !a.vanished, a.part()
 	a.stopping = true
 	a.rest()
 	a.act(wounds)
@@ -147,9 +133,9 @@ func (a *activation) stop(ctx context.Context, e ending) error {
 	case <-ctx.Done():
 		return fmt.Errorf("%s still runs a turn: %w", a.id, ctx.Err())
 	}
-	defer close(parting.gone)
+	defer a.vanish()
 	defer a.host.forget(a)
-	a.host.Logger.Debug("deactivated", slog.String("grain", a.id.String()), slog.String("why", e.why))
+	a.host.logDeactivated(a, e.why)
 	a.endStreams()
 	a.wake()
 	dropped := a.dropped
@@ -160,7 +146,7 @@ func (a *activation) stop(ctx context.Context, e ending) error {
 	if e.to != "" {
 		a.handOver(e)
 	}
-	if off, ok := a.impl.(interface{ OnDeactivate(context.Context) error }); ok {
+	if off, ok := a.impl.(leaver); ok {
 		return a.guard("OnDeactivate", func() error { return off.OnDeactivate(ctx) })
 	}
 	return nil
@@ -174,7 +160,9 @@ func (a *activation) lost(in *view.Table) {
 	a.dropped = true
 	a.rest()
 	a.revoke(why)
-	a.host.leave(a, why.Error())
+	if !a.host.retire(a, math.MaxInt64, why.Error()) { // it is not idle
+		a.host.leave(a, why.Error())
+	}
 }
 
 // drop ends the activation at once and tells its grain nothing: it is not this silo's any more.

@@ -132,9 +132,10 @@ func TestTurnsOfAllSorts(t *testing.T) {
 			block, nested bool
 		}
 		sorts := []sort{{m: &run}, {m: &look, reads: true}, {m: &weave, gives: true}, {m: &glide, reads: true, gives: true}, {m: &look, reads: true, block: true}, {m: &run, nested: true}}
-		var visit func(ctx context.Context, from grains.Caller, r *rand.Rand, i, depth int) error
-		visit = func(ctx context.Context, from grains.Caller, r *rand.Rand, i, depth int) error {
-			s, next := sorts[r.IntN(len(sorts))], r.IntN(3)
+		var visit func(ctx context.Context, from grains.Caller, r uint64, i, depth int) error
+		visit = func(ctx context.Context, from grains.Caller, r uint64, i, depth int) error {
+			choice := rand.New(rand.NewPCG(seed, r)) // of its own: who gave up waiting for a call goes on beside it
+			s, next, r := sorts[choice.IntN(len(sorts))], choice.IntN(3), choice.Uint64()
 			return w.callAs(ctx, from, keys[i], s.m, func(ctx context.Context, g *grain) error {
 				if s.block {
 					_ = within(i, true, done)
@@ -152,11 +153,10 @@ func TestTurnsOfAllSorts(t *testing.T) {
 		}
 		var calls sync.WaitGroup
 		for n := range 8 {
-			r := rand.New(rand.NewPCG(seed, uint64(n)))
 			calls.Go(func() {
-				for range 60 {
+				for k := range 60 {
 					ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-					_ = visit(ctx, w.silos[n%2], r, r.IntN(3), 2)
+					_ = visit(ctx, w.silos[n%2], uint64(n*60+k), k%3, 2)
 					cancel()
 				}
 			})

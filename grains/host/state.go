@@ -83,7 +83,7 @@ func (a *activation) lock(ctx context.Context, t *turn, in *link.Branch) error {
 	a.rest()
 	a.act(wounds)
 	if !granted {
-		switch err := a.await(ctx, t.call, w); err {
+		switch err := a.await(ctx, t.call, w, 0); err {
 		case nil:
 		case errRefused:
 			return fmt.Errorf("the attempt is over: %w", wire.ErrAborted)

@@ -1,6 +1,9 @@
 package wire
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Activation is what a host gives one grain: an engine that knows whose calls these are, and the grain's
 // transactional state.
@@ -11,6 +14,10 @@ type Activation interface {
 	Touch(ctx context.Context, c Cell) error
 	// Changed says that c has a draft that ctx's block made.
 	Changed(ctx context.Context, c Cell) error
+	// Deactivate ends the activation when the turns that run have left.
+	Deactivate()
+	// KeepAlive keeps the activation for d, whether or not it is called; 0 takes that back.
+	KeepAlive(d time.Duration)
 }
 
 // Cell is a field of transactional state as its host sees it. The host calls it for one block at a time,
@@ -54,6 +61,28 @@ func (g *Grain) GrainID() ID {
 }
 
 func (g *Grain) attach(to *Grain) { *g = *to }
+
+func (g *Grain) self() *core { return g.core }
+
+// Implementation is the struct that implements a grain's interface, by embedding grains.Implements.
+type Implementation interface {
+	GrainID() ID
+	self() *core
+}
+
+// Deactivate ends g's activation; where no silo made g there is none.
+func Deactivate(g Implementation) {
+	if c := g.self(); c != nil {
+		c.activation.Deactivate()
+	}
+}
+
+// KeepAlive keeps g's activation.
+func KeepAlive(g Implementation, d time.Duration) {
+	if c := g.self(); c != nil {
+		c.activation.KeepAlive(d)
+	}
+}
 
 // NewGrain returns what a host gives a new activation.
 func NewGrain(id ID, a Activation) *Grain {

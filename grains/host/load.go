@@ -1,0 +1,122 @@
+package host
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/martinelli-go/martinelli/cluster/link"
+	"github.com/martinelli-go/martinelli/grains/wire"
+)
+
+// Stats is what a host has to do at the moment, and what it has refused and ended since it began.
+type Stats struct {
+	Activations int   // grains in memory
+	Calls       int64 // that run, or wait
+	Waiting     int64 // of them, that wait for their turn
+	Bytes       int64 // of the arguments of those that came from elsewhere
+	Refused     Refused
+	Collected   Collected
+}
+
+// Refused counts calls that were not executed, by reason.
+type Refused struct {
+	Grain   uint64 // as many waited at the grain as may (Config.Queue)
+	Calls   uint64 // as many waited or ran at the silo as may (Config.Calls)
+	Bytes   uint64 // their arguments measured as much as they may (Config.CallBytes)
+	Expired uint64 // the deadline passed, or the caller gave up, before the turn came
+}
+
+// Collected counts activations that were ended though their grains did not move, by reason.
+type Collected struct {
+	Idle      uint64 // nobody called for long enough
+	Memory    uint64 // memory was needed
+	Requested uint64 // the grain asked for it
+}
+
+// load is what the Stats are made of.
+type load struct {
+	calls, bytes, waiting   atomic.Int64
+	atGrain, atHost, tooBig atomic.Uint64
+	expired                 atomic.Uint64
+	idle, memory, requested atomic.Uint64
+}
+
+// Stats costs a look at each of the table's shards, not at what is in them.
+func (h *Host) Stats() Stats {
+	l := &h.load
+	s := Stats{
+		Calls: l.calls.Load(), Waiting: l.waiting.Load(), Bytes: l.bytes.Load(),
+		Refused:   Refused{Grain: l.atGrain.Load(), Calls: l.atHost.Load(), Bytes: l.tooBig.Load(), Expired: l.expired.Load()},
+		Collected: Collected{Idle: l.idle.Load(), Memory: l.memory.Load(), Requested: l.requested.Load()},
+	}
+	for i := range h.shards {
+		h.shards[i].mu.Lock()
+		s.Activations += len(h.shards[i].row)
+		h.shards[i].mu.Unlock()
+	}
+	return s
+}
+
+// admit counts a call that waits or runs from now on, until release; or refuses it. Calls that grains make
+// have the same room once more: a turn that runs must not fail for those that have not begun.
+func (h *Host) admit(to wire.ID, r *running) error {
+	room := int64(1)
+	if r.from != nil || len(r.chain) > 0 || r.by.Kind != "" {
+		room = 2
+	}
+	l := &h.load
+	if l.calls.Add(1) > room*int64(h.Calls) && !r.own && !h.faults.unbounded {
+		l.calls.Add(-1)
+		l.atHost.Add(1)
+		return overloaded(to, r, fmt.Sprintf("%d calls wait or run at the silo, of %d at most (Config.Calls)", l.calls.Load(), room*int64(h.Calls)))
+	}
+	if r.size > 0 && l.bytes.Add(int64(r.size)) > room*int64(h.CallBytes) && !h.faults.unbounded {
+		l.bytes.Add(-int64(r.size))
+		l.calls.Add(-1)
+		l.tooBig.Add(1)
+		return overloaded(to, r, fmt.Sprintf("the arguments of calls that wait or run at the silo measure %d bytes, of %d at most (Config.CallBytes)", l.bytes.Load(), room*int64(h.CallBytes)))
+	}
+	return nil
+}
+
+// release ends what admit began.
+func (h *Host) release(r *running) {
+	h.load.calls.Add(-1)
+	if r.size > 0 {
+		h.load.bytes.Add(-int64(r.size))
+	}
+}
+
+// full says that as many calls wait at the activation as may; a.mu is held.
+func (a *activation) full() bool {
+	return a.turnstile.Queued() >= a.host.Queue && !a.host.faults.unbounded
+}
+
+// tooMany refuses a call that would be one more.
+func (a *activation) tooMany(r *running) error {
+	a.host.load.atGrain.Add(1)
+	return overloaded(a.id, r, fmt.Sprintf("%d calls wait for their turn at the grain, the most that may (Config.Queue)", a.host.Queue))
+}
+
+func overloaded(to wire.ID, r *running, detail string) error {
+	return &wire.CallError{To: to, Method: r.name, Cause: wire.ErrOverloaded, Detail: detail}
+}
+
+// errTooLong ends the wait of a call whose context has no deadline.
+var errTooLong = fmt.Errorf("%v have passed, which is the limit for a context without a deadline", link.DefaultTimeout)
+
+// patience is how long a call whose context has no deadline waits until its turn comes.
+const patience = link.DefaultTimeout
+
+// waitingSince is when a call began to wait for its grain's next activation.
+type waitingSince struct{ time.Time }
+
+// tooLong says whether that is longer ago than a call without a deadline waits; the first time it is asked is
+// the beginning.
+func (s *waitingSince) tooLong() bool {
+	if s.IsZero() {
+		s.Time = time.Now()
+	}
+	return time.Since(s.Time) > patience
+}
