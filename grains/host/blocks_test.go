@@ -286,8 +286,9 @@ func TestABlockIsWoundedAsItOpens(t *testing.T) {
 		var older, younger error
 		var calls sync.WaitGroup
 		calls.Go(func() {
+			begin := sync.OnceFunc(func() { close(began) })
 			older = txn.Atomic(ctx, w.silos[1], func(ctx context.Context) error {
-				close(began)
+				begin() // a block may be tried again
 				<-holds
 				return w.call(ctx, w.silos[1], a, func(ctx context.Context, g *grain) error { return g.add(ctx, 1) })
 			})
