@@ -215,7 +215,7 @@ func (a *activation) call(ctx context.Context, to wire.ID, c wire.Invocation, ro
 	if err := a.goOn(ctx); err != nil {
 		return err
 	}
-	if t := turnOf(ctx); t != nil && t.activation == a && t.traits&reentrant != 0 && !c.Method().Info().OneWay {
+	if t := turnOf(ctx); t != nil && t.activation == a && t.traits&reentrant != 0 && !c.Traits().OneWay {
 		return a.after(ctx, a.whileAway(ctx, t, func() error { return a.host.call(ctx, a, to, c, root, retry) }))
 	}
 	return a.after(ctx, a.host.call(ctx, a, to, c, root, retry))
