@@ -71,6 +71,8 @@ var house = []struct {
 	{path: "integration"},
 	{path: "integration/internal/report"},
 	{path: "integration/internal/child"},
+	{path: "integration/internal/encoders/mixed"},
+	{path: "integration/internal/encoders"},
 	{path: "integration/upgrade/v1"},
 	{path: "integration/upgrade/v2"},
 	{path: "integration/upgrade"},

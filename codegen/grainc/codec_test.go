@@ -158,6 +158,25 @@ func TestEverythingRoundTrips(t *testing.T) {
 	})
 }
 
+// Bytes that were stored or are on their way stay readable: the encoding of a value never changes.
+func TestEncodingStays(t *testing.T) {
+	t.Parallel()
+	number, at := -7, time.Unix(-1, 5)
+	b := everything.Append(nil, rich.Everything{
+		Bool: true, Int: -3, Small: 5, Uint: 1 << 40, F32: 1.5, F64: -2.25, String: "text", Bytes: []byte{1, 2}, Digest: rich.Digest{9},
+		When: time.Unix(1_800_000_000, 7), Names: rich.Names{"a", ""}, Levels: []rich.Level{1, -200}, Floats: []float64{0, 1},
+		Flags: []rich.Flag{true, false}, Blobs: [][]byte{nil, {1}}, Times: []time.Time{{}, at}, Inners: []rich.Inner{{}, {A: 1, B: []string{"x"}}},
+		Pointers: []*rich.Inner{nil, {}}, Nested: [][]int{nil, {1}}, Map: map[rich.Name]int{"b": 1, "a": 0, "": 2},
+		Keyed: map[rich.Point]map[string]rich.Inner{{X: 1}: {"k": {}}}, Pointer: &rich.Inner{}, Number: &number,
+		Tree: &rich.Tree{Value: 1, Kids: []rich.Tree{{}}}, Err: rich.ErrRich, Proto: durationpb.New(time.Second),
+	})
+	require.Equal(t, ""+
+		"08011805200a288080808080203d0000c03f4100000000000002c04a04746578745a0201026a2009000000000000000000000000000000000000000000000000000000000000007a080880"+
+		"c8ceb40d100e8a01050a030000008a01050a030000009201009201009a0101619a0100a20103028f03aa01100000000000000000000000000000f03fb201020100ba0100ba01030a0101ca"+
+		"0100ca01060a040801100ad20100d201050802120178da0100da01020a00e20100e201030a0102ea01060a0012020804ea01070a030a01611200ea01090a030a016212020802f2010f0a02"+
+		"080212090a070a030a016b12008202008a0202080d9a020408021200aa02130a037361641a04080112001a06080212020802ba02020801", fmt.Sprintf("%x", b))
+}
+
 func TestZeroIsEmpty(t *testing.T) {
 	t.Parallel()
 	// Arrays of what is no byte are always written in full.

@@ -108,7 +108,7 @@ func TestLockAddAndRemove(t *testing.T) {
 	require.Contains(t, lock, "\t1 balance Amount\n\t2 open bool // retired\n\t3 limit int\n")
 	code := read(t, e.dir, "grain_gen.go")
 	require.Contains(t, code, `Number: 4, Name: "Freeze"`)
-	require.Contains(t, code, `AppendInt(b, 3, v.Cents)`)
+	require.Contains(t, code, `append(b, 0x18), wire.ZigZag(v.Cents)`)
 
 	// A name that comes back is something new.
 	e.change("Cents int64", "Cents int64\n\tOf string")

@@ -94,40 +94,72 @@ func PutBytes[T ~[]byte](b []byte, v T) []byte { return AppendBytes(b, 1, v) }
 func PutTime(b []byte, v time.Time) []byte { return AppendTime(b, 1, v) }
 
 // TakeBool decodes a boolean in field 1.
-func TakeBool[T ~bool](b []byte) (T, error) { return take(b, DecodeBool[T]) }
-
-// TakeInt decodes a signed integer in field 1.
-func TakeInt[T Signed](b []byte) (T, error) { return take(b, DecodeInt[T]) }
-
-// TakeUint decodes an unsigned integer in field 1.
-func TakeUint[T Unsigned](b []byte) (T, error) { return take(b, DecodeUint[T]) }
-
-// TakeFloat32 decodes a float32 in field 1.
-func TakeFloat32[T ~float32](b []byte) (T, error) { return take(b, DecodeFloat32[T]) }
-
-// TakeFloat64 decodes a float64 in field 1.
-func TakeFloat64[T ~float64](b []byte) (T, error) { return take(b, DecodeFloat64[T]) }
-
-// TakeString decodes a string in field 1.
-func TakeString[T ~string](b []byte) (T, error) { return take(b, DecodeString[T]) }
-
-// TakeBytes decodes bytes in field 1.
-func TakeBytes[T ~[]byte](b []byte) (T, error) { return take(b, DecodeBytes[T]) }
-
-// TakeTime decodes a time in field 1.
-func TakeTime(b []byte) (time.Time, error) { return take(b, DecodeTime) }
-
-func take[T any](b []byte, decode func(Field) (T, error)) (v T, err error) {
-	err = EachField(b, func(f Field) (err error) {
-		if f.Number == 1 {
-			v, err = decode(f)
-		}
-		return err
-	})
-	return v, err
+func TakeBool[T ~bool](b []byte) (T, error) {
+	return take(b, varintFirst, func(r Reader) (T, Reader) { v := T(r.Bool()); return v, r })
 }
 
-// Append… append one field, unless it is zero; Decode… read one.
+// TakeInt decodes a signed integer in field 1.
+func TakeInt[T Signed](b []byte) (T, error) {
+	return take(b, varintFirst, func(r Reader) (T, Reader) { v := ReadInt[T](&r); return v, r })
+}
+
+// TakeUint decodes an unsigned integer in field 1.
+func TakeUint[T Unsigned](b []byte) (T, error) {
+	return take(b, varintFirst, func(r Reader) (T, Reader) { v := ReadUint[T](&r); return v, r })
+}
+
+// TakeFloat32 decodes a float32 in field 1.
+func TakeFloat32[T ~float32](b []byte) (T, error) {
+	return take(b, fixed32First, func(r Reader) (T, Reader) { v := T(r.Float32()); return v, r })
+}
+
+// TakeFloat64 decodes a float64 in field 1.
+func TakeFloat64[T ~float64](b []byte) (T, error) {
+	return take(b, fixed64First, func(r Reader) (T, Reader) { v := T(r.Float64()); return v, r })
+}
+
+// TakeString decodes a string in field 1.
+func TakeString[T ~string](b []byte) (T, error) {
+	return take(b, bytesFirst, func(r Reader) (T, Reader) { v := T(r.Text()); return v, r })
+}
+
+// TakeBytes decodes bytes in field 1.
+func TakeBytes[T ~[]byte](b []byte) (T, error) {
+	return take(b, bytesFirst, func(r Reader) (T, Reader) { v := T(r.Blob()); return v, r })
+}
+
+// TakeTime decodes a time in field 1.
+func TakeTime(b []byte) (time.Time, error) {
+	return take(b, bytesFirst, func(r Reader) (time.Time, Reader) { v := r.Time(); return v, r })
+}
+
+// The one field of what stands alone.
+var (
+	varintFirst  = Fields{{1 << 3, ""}}
+	fixed64First = Fields{{1<<3 | 1, ""}}
+	bytesFirst   = Fields{{1<<3 | 2, ""}}
+	fixed32First = Fields{{1<<3 | 5, ""}}
+)
+
+// take gives read the reader and has it back, because one that is pointed to would be allocated.
+func take[T any](b []byte, first Fields, read func(Reader) (T, Reader)) (v T, err error) {
+	for r := NewReader(b, first); ; {
+		switch r.Next() {
+		case 0:
+			if r.err != nil {
+				var none T
+				return none, r.err
+			}
+			return v, nil
+		case first[0].Tag:
+			v, r = read(r)
+		default:
+			r.Skip()
+		}
+	}
+}
+
+// Append… append one field, unless it is zero.
 
 // AppendBool appends a boolean field.
 func AppendBool[T ~bool](b []byte, n protowire.Number, v T) []byte {
@@ -137,12 +169,6 @@ func AppendBool[T ~bool](b []byte, n protowire.Number, v T) []byte {
 	return append(protowire.AppendTag(b, n, protowire.VarintType), 1)
 }
 
-// DecodeBool reads a boolean field.
-func DecodeBool[T ~bool](f Field) (T, error) {
-	v, err := f.Bool()
-	return T(v), err
-}
-
 // AppendInt appends a zigzag varint (sint64).
 func AppendInt[T Signed](b []byte, n protowire.Number, v T) []byte {
 	if v == 0 {
@@ -150,15 +176,6 @@ func AppendInt[T Signed](b []byte, n protowire.Number, v T) []byte {
 	}
 	b = protowire.AppendTag(b, n, protowire.VarintType)
 	return protowire.AppendVarint(b, protowire.EncodeZigZag(int64(v)))
-}
-
-// DecodeInt reads a zigzag varint; it refuses what T cannot hold.
-func DecodeInt[T Signed](f Field) (T, error) {
-	v, err := f.Int()
-	if err == nil && int64(T(v)) != v {
-		return 0, f.Errorf("%d does not fit into %T", v, T(0))
-	}
-	return T(v), err
 }
 
 // AppendUint appends a varint (uint64).
@@ -187,12 +204,6 @@ func AppendFloat32[T ~float32](b []byte, n protowire.Number, v T) []byte {
 	return protowire.AppendFixed32(protowire.AppendTag(b, n, protowire.Fixed32Type), bits)
 }
 
-// DecodeFloat32 reads a fixed32.
-func DecodeFloat32[T ~float32](f Field) (T, error) {
-	v, err := f.Float32()
-	return T(v), err
-}
-
 // AppendFloat64 appends a fixed64 (double).
 func AppendFloat64[T ~float64](b []byte, n protowire.Number, v T) []byte {
 	bits := math.Float64bits(float64(v))
@@ -200,12 +211,6 @@ func AppendFloat64[T ~float64](b []byte, n protowire.Number, v T) []byte {
 		return b
 	}
 	return protowire.AppendFixed64(protowire.AppendTag(b, n, protowire.Fixed64Type), bits)
-}
-
-// DecodeFloat64 reads a fixed64.
-func DecodeFloat64[T ~float64](f Field) (T, error) {
-	v, err := f.Float64()
-	return T(v), err
 }
 
 // AppendString appends a string field.
@@ -216,27 +221,12 @@ func AppendString[T ~string](b []byte, n protowire.Number, v T) []byte {
 	return protowire.AppendString(protowire.AppendTag(b, n, protowire.BytesType), string(v))
 }
 
-// DecodeString reads a string field.
-func DecodeString[T ~string](f Field) (T, error) {
-	v, err := f.String()
-	return T(v), err
-}
-
 // AppendBytes appends a bytes field.
 func AppendBytes[T ~[]byte](b []byte, n protowire.Number, v T) []byte {
 	if len(v) == 0 {
 		return b
 	}
 	return protowire.AppendBytes(protowire.AppendTag(b, n, protowire.BytesType), v)
-}
-
-// DecodeBytes reads a bytes field, copied; no bytes are nil.
-func DecodeBytes[T ~[]byte](f Field) (T, error) {
-	v, err := f.Bytes()
-	if err != nil || len(v) == 0 {
-		return nil, err
-	}
-	return append(T(nil), v...), nil
 }
 
 // CloneBytes copies bytes; no bytes are nil, as they are after a call to another silo.
@@ -247,63 +237,13 @@ func CloneBytes[T ~[]byte](v T) T {
 	return append(T(nil), v...)
 }
 
-// AppendByteArray appends an array of bytes, given as a slice of it.
-func AppendByteArray(b []byte, n protowire.Number, v []byte) []byte {
-	for _, x := range v {
-		if x != 0 {
-			return AppendBytes(b, n, v)
-		}
-	}
-	return b
-}
-
-// DecodeByteArray reads an array of bytes into to, whose length it must have.
-func DecodeByteArray(f Field, to []byte) error {
-	v, err := f.Bytes()
-	if err != nil {
-		return err
-	}
-	if len(v) != len(to) {
-		return f.Errorf("%d bytes where %d are expected", len(v), len(to))
-	}
-	copy(to, v)
-	return nil
-}
-
 // AppendTime appends the time as seconds and nanoseconds since 1970 UTC, in a message that the zero Time
 // alone leaves out.
 func AppendTime(b []byte, n protowire.Number, v time.Time) []byte {
 	if v.IsZero() {
 		return b
 	}
-	return AppendElement(b, n, v, func(b []byte, v time.Time) []byte {
-		return AppendInt(AppendInt(b, 1, v.Unix()), 2, v.Nanosecond())
-	})
-}
-
-// DecodeTime reads a time, in UTC.
-func DecodeTime(f Field) (time.Time, error) {
-	m, err := f.Bytes()
-	if err != nil {
-		return time.Time{}, err
-	}
-	var sec, nano int64
-	err = EachField(m, func(f Field) (err error) {
-		switch f.Number {
-		case 1:
-			sec, err = f.Int()
-		case 2:
-			nano, err = f.Int()
-			if err == nil && (nano < 0 || nano >= 1e9) {
-				err = f.Errorf("%d nanoseconds are no part of a second", nano)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		return time.Time{}, err
-	}
-	return time.Unix(sec, nano).UTC(), nil
+	return AppendMoment(protowire.AppendTag(b, n, protowire.BytesType), v)
 }
 
 // AppendErrorField appends an error inside a value, unless it is nil: its text, and the identity of what
@@ -315,18 +255,12 @@ func AppendErrorField(b []byte, n protowire.Number, err error, t *ErrorTable) []
 	return AppendElement(b, n, err, func(b []byte, err error) []byte { return AppendError(b, err, t) })
 }
 
-// DecodeErrorField reads what AppendErrorField wrote into to.
-func DecodeErrorField(f Field, to *error, t *ErrorTable) error {
-	m, err := f.Bytes()
-	if err != nil {
-		return err
+func decodeErrorValue(b []byte, t *ErrorTable) (value, err error) {
+	value = DecodeError(b, t)
+	if bad := (*DecodeFailure)(nil); errors.As(value, &bad) {
+		return nil, bad.Err
 	}
-	err = DecodeError(m, t)
-	if bad := (*DecodeFailure)(nil); errors.As(err, &bad) {
-		return bad.Err
-	}
-	*to = err
-	return nil
+	return value, nil
 }
 
 // PathError says in which field of which struct bytes could not be decoded. Err is a *FieldError as a

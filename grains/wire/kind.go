@@ -205,6 +205,6 @@ type ProcessKind struct {
 // NewProcess returns the kind of a process.
 func NewProcess(name string, p ProcessKind) Kind { return Kind{name: name, process: &p} }
 
-// GeneratedCodeAndModuleDisagree_RunGoGenerate_1 is referred to by generated code as an assertion: code that an older or newer grainc
+// GeneratedCodeAndModuleDisagree_RunGoGenerate_2 is referred to by generated code as an assertion: code that an older or newer grainc
 // wrote than this module goes with fails to compile, at this name.
-const GeneratedCodeAndModuleDisagree_RunGoGenerate_1 = 1
+const GeneratedCodeAndModuleDisagree_RunGoGenerate_2 = 2

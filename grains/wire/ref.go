@@ -67,7 +67,7 @@ func ParseRef(c Caller, kind, text string) (Ref, error) {
 // of maps it goes with Put and Take wherever those of a struct would; Codec is for methods whose one argument,
 // result or element it is.
 //
-// What Decode and Take return has no engine: calls through it fail with ErrUnbound until Bind has given it one.
+// What Take returns has no engine: calls through it fail with ErrUnbound until Bind has given it one.
 // The BindArgs and BindResult of a Method, and the BindArgs and BindElement of a StreamMethod, do that for all
 // references in a value. They may change what v points to, because the runtime gives them values alone that
 // nobody else holds, decoded or copied by the codec: the Clone of a codec must copy every slice, map and
@@ -102,9 +102,6 @@ func (t *RefType[T]) Append(b []byte, n protowire.Number, v T) []byte {
 	}
 	return AppendElement(b, n, v, t.Put)
 }
-
-// Decode reads what Append wrote. Errors are those of the codec of a struct.
-func (t *RefType[T]) Decode(f Field) (T, error) { return DecodeMessage(f, t.Take) }
 
 // Put appends v as a message that fills its place; nil is empty.
 func (t *RefType[T]) Put(b []byte, v T) []byte {

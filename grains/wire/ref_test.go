@@ -68,16 +68,21 @@ func TestReferencesInFieldsAndSlices(t *testing.T) {
 	e := &engine{}
 	at := func(key string) friend { return friendRef{wire.NewRef(e.caller(), "test.Friend", key)} }
 	b := refFriend.Append(nil, 1, at("1"))
-	b = wire.AppendRepeated(b, 2, []friend{at("2"), nil, at("3")}, refFriend.Put)
+	for _, f := range []friend{at("2"), nil, at("3")} {
+		b = wire.AppendElement(b, 2, f, refFriend.Put)
+	}
 	var one friend
 	var some []friend
-	require.NoError(t, wire.EachField(b, func(f wire.Field) (err error) {
-		if f.Number == 1 {
-			one, err = refFriend.Decode(f)
-			return err
+	r := wire.NewReader(b, nil)
+	for tag := r.Next(); tag != 0; tag = r.Next() {
+		f := wire.ReadMessage(&r, refFriend.Take)
+		if tag>>3 == 1 {
+			one = f
+		} else {
+			some = append(some, f)
 		}
-		return wire.DecodeRepeated(f, &some, refFriend.Take)
-	}))
+	}
+	require.NoError(t, r.Err())
 	require.Equal(t, at("1"), refFriend.Bind(e, one))
 	for i, f := range some {
 		some[i] = refFriend.Bind(e, f)

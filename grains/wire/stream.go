@@ -263,8 +263,12 @@ func decodeBatch[R any](encoded []byte, element Codec[R], t *ErrorTable) (b batc
 			n, err = f.Uint()
 			b.status = batchStatus(min(n, 255))
 		case batchElement:
+			var m []byte
+			if m, err = f.Bytes(); err != nil {
+				return err
+			}
 			var v R
-			if v, err = DecodeMessage(f, element.Decode); err == nil {
+			if v, err = element.Decode(m); err == nil {
 				b.items = append(b.items, item[R]{value: v})
 			}
 		case batchError:

@@ -11,7 +11,7 @@ import (
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
-const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_1
+const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_2
 
 var (
 	_ Account = accountRef{}
@@ -89,33 +89,54 @@ type argsAccountTransfer struct {
 	A3 string
 }
 
-func appendArgsAccountTransfer(b []byte, v argsAccountTransfer) []byte {
-	b = wire.AppendString(b, 1, v.A1)
-	b = wire.AppendInt(b, 2, v.A2)
-	b = wire.AppendString(b, 3, v.A3)
+func appendArgsAccountTransfer(b []byte, v *argsAccountTransfer) []byte {
+	if len(v.A1) > 0 {
+		b = wire.AppendText(append(b, 0x0a), v.A1)
+	}
+	if v.A2 != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.A2))
+	}
+	if len(v.A3) > 0 {
+		b = wire.AppendText(append(b, 0x1a), v.A3)
+	}
 	return b
 }
 
-func decodeArgsAccountTransfer(b []byte) (v argsAccountTransfer, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.A1, err = wire.DecodeString[AccountID](f); err != nil {
-				return wire.At("to", err)
-			}
-		case 2:
-			if v.A2, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("amount", err)
-			}
-		case 3:
-			if v.A3, err = wire.DecodeString[string](f); err != nil {
-				return wire.At("note", err)
-			}
+var fieldsOfArgsAccountTransfer = wire.Fields{
+	{0x0a, "to"},
+	{0x10, "amount"},
+	{0x1a, "note"},
+}
+
+func readArgsAccountTransfer(b []byte, v *argsAccountTransfer) error {
+	r := wire.NewReader(b, fieldsOfArgsAccountTransfer)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // to
+			v.A1 = AccountID(r.Text())
+		case 0x10: // amount
+			v.A2 = wire.ReadInt[int64](&r)
+		case 0x1a: // note
+			v.A3 = r.Text()
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none argsAccountTransfer
+	}
+}
+
+func encodeArgsAccountTransfer(b []byte, v argsAccountTransfer) []byte {
+	if b != nil {
+		return appendArgsAccountTransfer(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendArgsAccountTransfer(s.Bytes(), &v))
+}
+
+func decodeArgsAccountTransfer(b []byte) (v argsAccountTransfer, err error) {
+	if err := readArgsAccountTransfer(b, &v); err != nil {
+		var none argsAccountTransfer // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
@@ -123,7 +144,7 @@ func decodeArgsAccountTransfer(b []byte) (v argsAccountTransfer, err error) {
 
 var methodAccountTransfer = wire.Method[argsAccountTransfer, int64]{
 	Number: 2, Name: "Transfer", Of: &interfaceAccount,
-	Args: wire.Codec[argsAccountTransfer]{Append: appendArgsAccountTransfer, Decode: decodeArgsAccountTransfer}, Result: codecInt64,
+	Args: wire.Codec[argsAccountTransfer]{Append: encodeArgsAccountTransfer, Decode: decodeArgsAccountTransfer}, Result: codecInt64,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args argsAccountTransfer) (int64, error) {
 		return impl.(Account).Transfer(ctx, args.A1, args.A2, args.A3)
@@ -284,23 +305,28 @@ var errorTable = &wire.ErrorTable{Package: "github.com/martinelli-go/martinelli/
 }}
 
 func appendSliceOfString(b []byte, v []string) []byte {
-	b = wire.AppendStrings(b, 1, v)
+	for _, x := range v {
+		b = wire.AppendText(append(b, 0x0a), x)
+	}
 	return b
 }
 
-func decodeSliceOfString(b []byte) (v []string, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("SliceOfString", wire.DecodeStrings(f, &v))
+var fieldsOfSliceOfString = wire.Fields{
+	{0x0a, "SliceOfString"},
+}
+
+func readSliceOfString(b []byte, v *[]string) error {
+	r := wire.NewReader(b, fieldsOfSliceOfString)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // SliceOfString
+			*v = append(wire.Room(&r, *v), r.Text())
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none []string
-		return none, err
 	}
-	return v, nil
 }
 
 func cloneSliceOfString(v []string) []string {
@@ -308,23 +334,28 @@ func cloneSliceOfString(v []string) []string {
 }
 
 func appendSliceOfAccountID(b []byte, v []AccountID) []byte {
-	b = wire.AppendStrings(b, 1, v)
+	for _, x := range v {
+		b = wire.AppendText(append(b, 0x0a), x)
+	}
 	return b
 }
 
-func decodeSliceOfAccountID(b []byte) (v []AccountID, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("SliceOfAccountID", wire.DecodeStrings(f, &v))
+var fieldsOfSliceOfAccountID = wire.Fields{
+	{0x0a, "SliceOfAccountID"},
+}
+
+func readSliceOfAccountID(b []byte, v *[]AccountID) error {
+	r := wire.NewReader(b, fieldsOfSliceOfAccountID)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // SliceOfAccountID
+			*v = append(wire.Room(&r, *v), AccountID(r.Text()))
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none []AccountID
-		return none, err
 	}
-	return v, nil
 }
 
 func cloneSliceOfAccountID(v []AccountID) []AccountID {
@@ -332,48 +363,103 @@ func cloneSliceOfAccountID(v []AccountID) []AccountID {
 }
 
 func appendPointerToRefused(b []byte, v *Refused) []byte {
-	b = wire.AppendPointer(b, 1, v, appendRefused)
+	if v != nil {
+		b = wire.Sealed(appendRefused(append(b, 0x0a, 0), v), len(b)+2)
+	}
 	return b
 }
 
-func decodePointerToRefused(b []byte) (v *Refused, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v, err = wire.DecodePointer(f, decodeRefused); err != nil {
-				return wire.At("PointerToRefused", err)
-			}
+var fieldsOfPointerToRefused = wire.Fields{
+	{0x0a, "PointerToRefused"},
+}
+
+func readPointerToRefused(b []byte, v **Refused) error {
+	r := wire.NewReader(b, fieldsOfPointerToRefused)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // PointerToRefused
+			*v = new(Refused)
+			r.Fail(readRefused(r.Message(), *v))
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none *Refused
-		return none, err
 	}
-	return v, nil
 }
 
 func clonePointerToRefused(v *Refused) *Refused {
 	return wire.ClonePointer(v, nil)
 }
 
-func appendRefused(b []byte, v Refused) []byte {
-	b = wire.AppendInt(b, 1, v.Amount)
+func appendRefused(b []byte, v *Refused) []byte {
+	if v.Amount != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.Amount))
+	}
 	return b
 }
 
-func decodeRefused(b []byte) (v Refused, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Amount, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Refused.Amount", err)
-			}
+var fieldsOfRefused = wire.Fields{
+	{0x08, "Refused.Amount"},
+}
+
+func readRefused(b []byte, v *Refused) error {
+	r := wire.NewReader(b, fieldsOfRefused)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // Refused.Amount
+			v.Amount = wire.ReadInt[int64](&r)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none Refused
+	}
+}
+
+func encodeSliceOfString(b []byte, v []string) []byte {
+	if b != nil {
+		return appendSliceOfString(b, v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendSliceOfString(s.Bytes(), v))
+}
+
+func decodeSliceOfString(b []byte) (v []string, err error) {
+	if err := readSliceOfString(b, &v); err != nil {
+		var none []string // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodeSliceOfAccountID(b []byte, v []AccountID) []byte {
+	if b != nil {
+		return appendSliceOfAccountID(b, v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendSliceOfAccountID(s.Bytes(), v))
+}
+
+func decodeSliceOfAccountID(b []byte) (v []AccountID, err error) {
+	if err := readSliceOfAccountID(b, &v); err != nil {
+		var none []AccountID // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodePointerToRefused(b []byte, v *Refused) []byte {
+	if b != nil {
+		return appendPointerToRefused(b, v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendPointerToRefused(s.Bytes(), v))
+}
+
+func decodePointerToRefused(b []byte) (v *Refused, err error) {
+	if err := readPointerToRefused(b, &v); err != nil {
+		var none *Refused // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
@@ -382,8 +468,8 @@ func decodeRefused(b []byte) (v Refused, err error) {
 var (
 	codecBytes            = wire.BytesCodec[[]byte]()
 	codecInt64            = wire.IntCodec[int64]()
-	codecPointerToRefused = wire.Codec[*Refused]{Append: appendPointerToRefused, Decode: decodePointerToRefused, Clone: clonePointerToRefused}
-	codecSliceOfAccountID = wire.Codec[[]AccountID]{Append: appendSliceOfAccountID, Decode: decodeSliceOfAccountID, Clone: cloneSliceOfAccountID}
-	codecSliceOfString    = wire.Codec[[]string]{Append: appendSliceOfString, Decode: decodeSliceOfString, Clone: cloneSliceOfString}
+	codecPointerToRefused = wire.Codec[*Refused]{Append: encodePointerToRefused, Decode: decodePointerToRefused, Clone: clonePointerToRefused}
+	codecSliceOfAccountID = wire.Codec[[]AccountID]{Append: encodeSliceOfAccountID, Decode: decodeSliceOfAccountID, Clone: cloneSliceOfAccountID}
+	codecSliceOfString    = wire.Codec[[]string]{Append: encodeSliceOfString, Decode: decodeSliceOfString, Clone: cloneSliceOfString}
 	codecString           = wire.StringCodec[string]()
 )

@@ -12,7 +12,7 @@ import (
 	"github.com/martinelli-go/martinelli/samples/wine/internal/label"
 )
 
-const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_1
+const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_2
 
 var (
 	_ User   = userRef{}
@@ -154,28 +154,48 @@ type argsCellarPut struct {
 	A2 Money
 }
 
-func appendArgsCellarPut(b []byte, v argsCellarPut) []byte {
-	b = wire.AppendInt(b, 1, v.A1)
-	b = wire.AppendInt(b, 2, v.A2)
+func appendArgsCellarPut(b []byte, v *argsCellarPut) []byte {
+	if v.A1 != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.A1))
+	}
+	if v.A2 != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.A2))
+	}
 	return b
 }
 
-func decodeArgsCellarPut(b []byte) (v argsCellarPut, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.A1, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("bottles", err)
-			}
-		case 2:
-			if v.A2, err = wire.DecodeInt[Money](f); err != nil {
-				return wire.At("price", err)
-			}
+var fieldsOfArgsCellarPut = wire.Fields{
+	{0x08, "bottles"},
+	{0x10, "price"},
+}
+
+func readArgsCellarPut(b []byte, v *argsCellarPut) error {
+	r := wire.NewReader(b, fieldsOfArgsCellarPut)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // bottles
+			v.A1 = wire.ReadInt[int64](&r)
+		case 0x10: // price
+			v.A2 = wire.ReadInt[Money](&r)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none argsCellarPut
+	}
+}
+
+func encodeArgsCellarPut(b []byte, v argsCellarPut) []byte {
+	if b != nil {
+		return appendArgsCellarPut(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendArgsCellarPut(s.Bytes(), &v))
+}
+
+func decodeArgsCellarPut(b []byte) (v argsCellarPut, err error) {
+	if err := readArgsCellarPut(b, &v); err != nil {
+		var none argsCellarPut // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
@@ -183,7 +203,7 @@ func decodeArgsCellarPut(b []byte) (v argsCellarPut, err error) {
 
 var methodCellarPut = wire.Method[argsCellarPut, struct{}]{
 	Number: 1, Name: "Put", Of: &interfaceCellar,
-	Args: wire.Codec[argsCellarPut]{Append: appendArgsCellarPut, Decode: decodeArgsCellarPut}, Result: wire.EmptyCodec,
+	Args: wire.Codec[argsCellarPut]{Append: encodeArgsCellarPut, Decode: decodeArgsCellarPut}, Result: wire.EmptyCodec,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args argsCellarPut) (struct{}, error) {
 		return struct{}{}, impl.(Cellar).Put(ctx, args.A1, args.A2)
@@ -261,227 +281,360 @@ var errorTable = &wire.ErrorTable{Package: "github.com/martinelli-go/martinelli/
 }}
 
 func appendSliceOfRating(b []byte, v []Rating) []byte {
-	b = wire.AppendRepeated(b, 1, v, appendRating)
+	for i := range v {
+		b = wire.Sealed(appendRating(append(b, 0x0a, 0), &v[i]), len(b)+2)
+	}
 	return b
 }
 
-func decodeSliceOfRating(b []byte) (v []Rating, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("SliceOfRating", wire.DecodeRepeated(f, &v, decodeRating))
+var fieldsOfSliceOfRating = wire.Fields{
+	{0x0a, "SliceOfRating"},
+}
+
+func readSliceOfRating(b []byte, v *[]Rating) error {
+	r := wire.NewReader(b, fieldsOfSliceOfRating)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // SliceOfRating
+			*v = wire.More(&r, *v)
+			r.Fail(readRating(r.Message(), &(*v)[len(*v)-1]))
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none []Rating
-		return none, err
 	}
-	return v, nil
 }
 
 func cloneSliceOfRating(v []Rating) []Rating {
 	return wire.CloneSlice(v, nil)
 }
 
-func appendMatch(b []byte, v Match) []byte {
-	b = wire.AppendString(b, 1, v.Wine)
-	b = wire.AppendFloat64(b, 2, v.Score)
-	b = wire.AppendBool(b, 3, v.Known)
+func appendMatch(b []byte, v *Match) []byte {
+	if len(v.Wine) > 0 {
+		b = wire.AppendText(append(b, 0x0a), v.Wine)
+	}
+	if x := wire.Bits64(v.Score); x != 0 {
+		b = wire.Append64(append(b, 0x11), x)
+	}
+	if v.Known {
+		b = append(b, 0x18, 1)
+	}
 	return b
 }
 
-func decodeMatch(b []byte) (v Match, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Wine, err = wire.DecodeString[WineID](f); err != nil {
-				return wire.At("Match.Wine", err)
-			}
-		case 2:
-			if v.Score, err = wire.DecodeFloat64[float64](f); err != nil {
-				return wire.At("Match.Score", err)
-			}
-		case 3:
-			if v.Known, err = wire.DecodeBool[bool](f); err != nil {
-				return wire.At("Match.Known", err)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		var none Match
-		return none, err
-	}
-	return v, nil
+var fieldsOfMatch = wire.Fields{
+	{0x0a, "Match.Wine"},
+	{0x11, "Match.Score"},
+	{0x18, "Match.Known"},
 }
 
-func appendWallet(b []byte, v Wallet) []byte {
-	b = wire.AppendInt(b, 1, v.Balance)
-	b = wire.AppendInt(b, 2, v.Spent)
-	b = wire.AppendInt(b, 3, v.Orders)
+func readMatch(b []byte, v *Match) error {
+	r := wire.NewReader(b, fieldsOfMatch)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // Match.Wine
+			v.Wine = WineID(r.Text())
+		case 0x11: // Match.Score
+			v.Score = r.Float64()
+		case 0x18: // Match.Known
+			v.Known = r.Bool()
+		default:
+			r.Skip()
+		}
+	}
+}
+
+func appendWallet(b []byte, v *Wallet) []byte {
+	if v.Balance != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.Balance))
+	}
+	if v.Spent != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.Spent))
+	}
+	if v.Orders != 0 {
+		b = wire.AppendVarint(append(b, 0x18), wire.ZigZag(v.Orders))
+	}
 	return b
 }
 
-func decodeWallet(b []byte) (v Wallet, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Balance, err = wire.DecodeInt[Money](f); err != nil {
-				return wire.At("Wallet.Balance", err)
-			}
-		case 2:
-			if v.Spent, err = wire.DecodeInt[Money](f); err != nil {
-				return wire.At("Wallet.Spent", err)
-			}
-		case 3:
-			if v.Orders, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Wallet.Orders", err)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		var none Wallet
-		return none, err
-	}
-	return v, nil
+var fieldsOfWallet = wire.Fields{
+	{0x08, "Wallet.Balance"},
+	{0x10, "Wallet.Spent"},
+	{0x18, "Wallet.Orders"},
 }
 
-func appendOrder(b []byte, v Order) []byte {
-	b = wire.AppendString(b, 1, v.ID)
-	b = wire.AppendString(b, 2, v.Wine)
-	b = wire.AppendInt(b, 3, v.Price)
+func readWallet(b []byte, v *Wallet) error {
+	r := wire.NewReader(b, fieldsOfWallet)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // Wallet.Balance
+			v.Balance = wire.ReadInt[Money](&r)
+		case 0x10: // Wallet.Spent
+			v.Spent = wire.ReadInt[Money](&r)
+		case 0x18: // Wallet.Orders
+			v.Orders = wire.ReadInt[int64](&r)
+		default:
+			r.Skip()
+		}
+	}
+}
+
+func appendOrder(b []byte, v *Order) []byte {
+	if len(v.ID) > 0 {
+		b = wire.AppendText(append(b, 0x0a), v.ID)
+	}
+	if len(v.Wine) > 0 {
+		b = wire.AppendText(append(b, 0x12), v.Wine)
+	}
+	if v.Price != 0 {
+		b = wire.AppendVarint(append(b, 0x18), wire.ZigZag(v.Price))
+	}
 	return b
 }
 
-func decodeOrder(b []byte) (v Order, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.ID, err = wire.DecodeString[OrderID](f); err != nil {
-				return wire.At("Order.ID", err)
-			}
-		case 2:
-			if v.Wine, err = wire.DecodeString[WineID](f); err != nil {
-				return wire.At("Order.Wine", err)
-			}
-		case 3:
-			if v.Price, err = wire.DecodeInt[Money](f); err != nil {
-				return wire.At("Order.Price", err)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		var none Order
-		return none, err
-	}
-	return v, nil
+var fieldsOfOrder = wire.Fields{
+	{0x0a, "Order.ID"},
+	{0x12, "Order.Wine"},
+	{0x18, "Order.Price"},
 }
 
-func appendShelf(b []byte, v Shelf) []byte {
-	b = wire.AppendInt(b, 1, v.Bottles)
-	b = wire.AppendInt(b, 2, v.Sold)
-	b = wire.AppendInt(b, 3, v.Price)
+func readOrder(b []byte, v *Order) error {
+	r := wire.NewReader(b, fieldsOfOrder)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // Order.ID
+			v.ID = OrderID(r.Text())
+		case 0x12: // Order.Wine
+			v.Wine = WineID(r.Text())
+		case 0x18: // Order.Price
+			v.Price = wire.ReadInt[Money](&r)
+		default:
+			r.Skip()
+		}
+	}
+}
+
+func appendShelf(b []byte, v *Shelf) []byte {
+	if v.Bottles != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.Bottles))
+	}
+	if v.Sold != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.Sold))
+	}
+	if v.Price != 0 {
+		b = wire.AppendVarint(append(b, 0x18), wire.ZigZag(v.Price))
+	}
 	return b
 }
 
-func decodeShelf(b []byte) (v Shelf, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Bottles, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Shelf.Bottles", err)
-			}
-		case 2:
-			if v.Sold, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Shelf.Sold", err)
-			}
-		case 3:
-			if v.Price, err = wire.DecodeInt[Money](f); err != nil {
-				return wire.At("Shelf.Price", err)
-			}
+var fieldsOfShelf = wire.Fields{
+	{0x08, "Shelf.Bottles"},
+	{0x10, "Shelf.Sold"},
+	{0x18, "Shelf.Price"},
+}
+
+func readShelf(b []byte, v *Shelf) error {
+	r := wire.NewReader(b, fieldsOfShelf)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // Shelf.Bottles
+			v.Bottles = wire.ReadInt[int64](&r)
+		case 0x10: // Shelf.Sold
+			v.Sold = wire.ReadInt[int64](&r)
+		case 0x18: // Shelf.Price
+			v.Price = wire.ReadInt[Money](&r)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none Shelf
-		return none, err
 	}
-	return v, nil
 }
 
 func appendPointerToNotJPEG(b []byte, v *NotJPEG) []byte {
-	b = wire.AppendPointer(b, 1, v, appendNotJPEG)
+	if v != nil {
+		b = wire.Sealed(appendNotJPEG(append(b, 0x0a, 0), v), len(b)+2)
+	}
 	return b
 }
 
-func decodePointerToNotJPEG(b []byte) (v *NotJPEG, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v, err = wire.DecodePointer(f, decodeNotJPEG); err != nil {
-				return wire.At("PointerToNotJPEG", err)
-			}
+var fieldsOfPointerToNotJPEG = wire.Fields{
+	{0x0a, "PointerToNotJPEG"},
+}
+
+func readPointerToNotJPEG(b []byte, v **NotJPEG) error {
+	r := wire.NewReader(b, fieldsOfPointerToNotJPEG)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // PointerToNotJPEG
+			*v = new(NotJPEG)
+			r.Fail(readNotJPEG(r.Message(), *v))
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none *NotJPEG
-		return none, err
 	}
-	return v, nil
 }
 
 func clonePointerToNotJPEG(v *NotJPEG) *NotJPEG {
 	return wire.ClonePointer(v, nil)
 }
 
-func appendRating(b []byte, v Rating) []byte {
-	b = wire.AppendString(b, 1, v.Wine)
-	b = wire.AppendFloat64(b, 2, v.Stars)
+func appendRating(b []byte, v *Rating) []byte {
+	if len(v.Wine) > 0 {
+		b = wire.AppendText(append(b, 0x0a), v.Wine)
+	}
+	if x := wire.Bits64(v.Stars); x != 0 {
+		b = wire.Append64(append(b, 0x11), x)
+	}
 	return b
 }
 
-func decodeRating(b []byte) (v Rating, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Wine, err = wire.DecodeString[WineID](f); err != nil {
-				return wire.At("Rating.Wine", err)
-			}
-		case 2:
-			if v.Stars, err = wire.DecodeFloat64[float64](f); err != nil {
-				return wire.At("Rating.Stars", err)
-			}
+var fieldsOfRating = wire.Fields{
+	{0x0a, "Rating.Wine"},
+	{0x11, "Rating.Stars"},
+}
+
+func readRating(b []byte, v *Rating) error {
+	r := wire.NewReader(b, fieldsOfRating)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // Rating.Wine
+			v.Wine = WineID(r.Text())
+		case 0x11: // Rating.Stars
+			v.Stars = r.Float64()
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none Rating
+	}
+}
+
+func appendNotJPEG(b []byte, v *NotJPEG) []byte {
+	if len(v.Format) > 0 {
+		b = wire.AppendText(append(b, 0x0a), v.Format)
+	}
+	return b
+}
+
+var fieldsOfNotJPEG = wire.Fields{
+	{0x0a, "NotJPEG.Format"},
+}
+
+func readNotJPEG(b []byte, v *NotJPEG) error {
+	r := wire.NewReader(b, fieldsOfNotJPEG)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // NotJPEG.Format
+			v.Format = r.Text()
+		default:
+			r.Skip()
+		}
+	}
+}
+
+func encodeSliceOfRating(b []byte, v []Rating) []byte {
+	if b != nil {
+		return appendSliceOfRating(b, v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendSliceOfRating(s.Bytes(), v))
+}
+
+func decodeSliceOfRating(b []byte) (v []Rating, err error) {
+	if err := readSliceOfRating(b, &v); err != nil {
+		var none []Rating // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
 }
 
-func appendNotJPEG(b []byte, v NotJPEG) []byte {
-	b = wire.AppendString(b, 1, v.Format)
-	return b
+func encodeMatch(b []byte, v Match) []byte {
+	if b != nil {
+		return appendMatch(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendMatch(s.Bytes(), &v))
 }
 
-func decodeNotJPEG(b []byte) (v NotJPEG, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Format, err = wire.DecodeString[string](f); err != nil {
-				return wire.At("NotJPEG.Format", err)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		var none NotJPEG
+func decodeMatch(b []byte) (v Match, err error) {
+	if err := readMatch(b, &v); err != nil {
+		var none Match // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodeWallet(b []byte, v Wallet) []byte {
+	if b != nil {
+		return appendWallet(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendWallet(s.Bytes(), &v))
+}
+
+func decodeWallet(b []byte) (v Wallet, err error) {
+	if err := readWallet(b, &v); err != nil {
+		var none Wallet // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodeOrder(b []byte, v Order) []byte {
+	if b != nil {
+		return appendOrder(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendOrder(s.Bytes(), &v))
+}
+
+func decodeOrder(b []byte) (v Order, err error) {
+	if err := readOrder(b, &v); err != nil {
+		var none Order // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodeShelf(b []byte, v Shelf) []byte {
+	if b != nil {
+		return appendShelf(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendShelf(s.Bytes(), &v))
+}
+
+func decodeShelf(b []byte) (v Shelf, err error) {
+	if err := readShelf(b, &v); err != nil {
+		var none Shelf // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodePointerToNotJPEG(b []byte, v *NotJPEG) []byte {
+	if b != nil {
+		return appendPointerToNotJPEG(b, v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendPointerToNotJPEG(s.Bytes(), v))
+}
+
+func decodePointerToNotJPEG(b []byte) (v *NotJPEG, err error) {
+	if err := readPointerToNotJPEG(b, &v); err != nil {
+		var none *NotJPEG // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
@@ -493,12 +646,12 @@ var (
 	codecElementFlowEntryOfWineIDAndInt64                    = flow.EntryCodec(codecWineID, codecInt64)
 	codecElementFlowPairOfWineIDAndWineID                    = flow.PairCodec(codecWineID, codecWineID)
 	codecInt64                                               = wire.IntCodec[int64]()
-	codecMatch                                               = wire.Codec[Match]{Append: appendMatch, Decode: decodeMatch}
+	codecMatch                                               = wire.Codec[Match]{Append: encodeMatch, Decode: decodeMatch}
 	codecMoney                                               = wire.IntCodec[Money]()
-	codecOrder                                               = wire.Codec[Order]{Append: appendOrder, Decode: decodeOrder}
-	codecPointerToNotJPEG                                    = wire.Codec[*NotJPEG]{Append: appendPointerToNotJPEG, Decode: decodePointerToNotJPEG, Clone: clonePointerToNotJPEG}
-	codecShelf                                               = wire.Codec[Shelf]{Append: appendShelf, Decode: decodeShelf}
-	codecSliceOfRating                                       = wire.Codec[[]Rating]{Append: appendSliceOfRating, Decode: decodeSliceOfRating, Clone: cloneSliceOfRating}
-	codecWallet                                              = wire.Codec[Wallet]{Append: appendWallet, Decode: decodeWallet}
+	codecOrder                                               = wire.Codec[Order]{Append: encodeOrder, Decode: decodeOrder}
+	codecPointerToNotJPEG                                    = wire.Codec[*NotJPEG]{Append: encodePointerToNotJPEG, Decode: decodePointerToNotJPEG, Clone: clonePointerToNotJPEG}
+	codecShelf                                               = wire.Codec[Shelf]{Append: encodeShelf, Decode: decodeShelf}
+	codecSliceOfRating                                       = wire.Codec[[]Rating]{Append: encodeSliceOfRating, Decode: decodeSliceOfRating, Clone: cloneSliceOfRating}
+	codecWallet                                              = wire.Codec[Wallet]{Append: encodeWallet, Decode: decodeWallet}
 	codecWineID                                              = wire.StringCodec[WineID]()
 )

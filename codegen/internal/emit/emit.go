@@ -36,6 +36,8 @@ type emitter struct {
 	functions map[*check.Type]bool
 	queue     []*check.Type
 	keyCodecs map[string]types.Type
+	// encodes are the types that need encodeT, decodes those that need decodeT.
+	encodes, decodes map[*check.Type]bool
 	// declared are the package-level names that the file declares.
 	declared map[string]bool
 	// foreign are the variables for references to grains of other packages; binds the types whose functions
@@ -52,12 +54,13 @@ func File(m *check.Model) (text []byte, names []string, err error) {
 	e := &emitter{
 		m: m, imports: map[string]string{}, taken: map[string]bool{}, codecs: map[string]*check.Type{},
 		functions: map[*check.Type]bool{}, declared: map[string]bool{},
+		encodes: map[*check.Type]bool{}, decodes: map[*check.Type]bool{},
 		keyCodecs: map[string]types.Type{}, foreign: map[*types.Named]string{}, binds: map[*check.Type]bool{},
 	}
 	if len(m.Interfaces) > 0 || m.Lists() {
 		e.use(grainsPath, "grains")
 	}
-	e.p("const _ = %s.GeneratedCodeAndModuleDisagree_RunGoGenerate_1\n", e.wire())
+	e.p("const _ = %s.GeneratedCodeAndModuleDisagree_RunGoGenerate_2\n", e.wire())
 	e.asserts()
 	for _, i := range m.Interfaces {
 		e.iface(i)
@@ -72,6 +75,7 @@ func File(m *check.Model) (text []byte, names []string, err error) {
 	e.errors()
 	e.encoders()
 	e.binders()
+	e.wholes()
 	e.codecVariables()
 	e.foreignRefs()
 	for _, name := range slices.Sorted(maps.Keys(e.keyCodecs)) {
@@ -134,7 +138,7 @@ func (e *emitter) use(path, name string) string {
 var reserved = map[string]bool{
 	"b": true, "v": true, "f": true, "err": true, "ctx": true, "at": true, "impl": true, "args": true, "r": true,
 	"c": true, "key": true, "depth": true, "s": true, "o": true, "m": true, "delta": true, "digest": true, "draft": true,
-	"now": true, "own": true, "e": true, "i": true, "text": true,
+	"now": true, "own": true, "x": true, "none": true, "e": true, "i": true, "text": true,
 }
 
 func (e *emitter) wire() string   { return e.use(wirePath, "wire") }

@@ -1,19 +1,33 @@
 package emit
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strings"
 
 	"github.com/martinelli-go/martinelli/codegen/internal/check"
 )
 
-// need notes that t needs the functions appendT, decodeT and, if it is mutable, cloneT.
+// need notes that t needs the functions appendT, readT and, if it is mutable, cloneT.
 func (e *emitter) need(t *check.Type) {
 	if e.functions[t] {
 		return
 	}
 	e.functions[t] = true
 	e.queue = append(e.queue, t)
+}
+
+// needEncode notes that t needs encodeT, needDecode that it needs decodeT.
+func (e *emitter) needEncode(t *check.Type) string {
+	e.need(t)
+	e.encodes[t] = true
+	return "encode" + t.Name
+}
+
+func (e *emitter) needDecode(t *check.Type) string {
+	e.need(t)
+	e.decodes[t] = true
+	return "decode" + t.Name
 }
 
 // encoders writes the functions of all types that need them.
@@ -33,8 +47,6 @@ func (e *emitter) encoders() {
 			e.structFunctions(t, e.typ(t.Go), false)
 		case check.Proto:
 			e.protoFunctions(t)
-		case check.Ref:
-			e.refFunctions(t)
 		default:
 			e.valueFunctions(t)
 		}
@@ -43,12 +55,12 @@ func (e *emitter) encoders() {
 
 // structFunctions writes the functions of a struct. With codec it returns an expression for its codec.
 func (e *emitter) structFunctions(t *check.Type, typ string, codec bool) string {
-	e.p("func append%s(b []byte, v %s) []byte {", e.declareFuncs(t), typ)
+	e.p("func append%s(b []byte, v *%s) []byte {", e.declareFuncs(t), typ)
 	for _, f := range t.Fields {
 		e.appendField(f.Number, "v."+goName(t, f, codec), f.Type)
 	}
 	e.p("return b\n}\n")
-	e.decodeFunction(t, typ, fieldsOf(t, codec))
+	e.readFunction(t, typ, fieldsOf(t, codec))
 	if t.Mutable {
 		e.p("func clone%s(v %s) %s {", t.Name, typ, typ)
 		for _, f := range t.Fields {
@@ -62,16 +74,48 @@ func (e *emitter) structFunctions(t *check.Type, typ string, codec bool) string 
 	if !codec {
 		return ""
 	}
+	e.whole(t, typ, true, true)
 	clone := ""
 	if t.Mutable {
 		clone = ", Clone: clone" + t.Name
 	}
-	return fmt.Sprintf("%s.Codec[%s]{Append: append%s, Decode: decode%s%s}", e.wire(), typ, t.Name, t.Name, clone)
+	return fmt.Sprintf("%s.Codec[%s]{Append: encode%s, Decode: decode%s%s}", e.wire(), typ, t.Name, t.Name, clone)
+}
+
+// wholes writes the functions that encode and decode values for codecs and maps.
+func (e *emitter) wholes() {
+	for _, t := range e.m.Types.All {
+		if e.encodes[t] || e.decodes[t] {
+			e.whole(t, e.typ(t.Go), e.encodes[t], e.decodes[t])
+		}
+	}
+}
+
+// whole writes encodeT and decodeT.
+func (e *emitter) whole(t *check.Type, typ string, encode, decode bool) {
+	if encode {
+		v := "v"
+		if t.Class == check.Struct {
+			v = "&v"
+		}
+		e.p("func %s(b []byte, v %s) []byte {", e.declare("encode"+t.Name), typ)
+		e.p("if b != nil {\nreturn append%s(b, %s)\n}", t.Name, v)
+		e.p("s := %s.NewScratch()\nreturn s.Copy(append%s(s.Bytes(), %s))\n}\n", e.wire(), t.Name, v)
+	}
+	if decode {
+		depth := ""
+		if t.Recursive {
+			depth = ", 0"
+		}
+		e.p("func %s(b []byte) (v %s, err error) {", e.declare("decode"+t.Name), typ)
+		e.p("if err := read%s(b, &v%s); err != nil {", t.Name, depth)
+		e.p("var none %s // a value that was decoded in part is not given away\nreturn none, err\n}\nreturn v, nil\n}\n", typ)
+	}
 }
 
 func (e *emitter) declareFuncs(t *check.Type) string {
 	e.declare("append" + t.Name)
-	e.declare("decode" + t.Name)
+	e.declare("read" + t.Name)
 	if t.Mutable {
 		e.declare("clone" + t.Name)
 	}
@@ -113,7 +157,7 @@ func (e *emitter) valueFunctions(t *check.Type) {
 	e.p("func append%s(b []byte, v %s) []byte {", e.declareFuncs(t), typ)
 	e.appendField(1, "v", t)
 	e.p("return b\n}\n")
-	e.decodeFunction(t, typ, []part{{1, "v", t.Name, t}})
+	e.readFunction(t, typ, []part{{1, "*v", t.Name, t}})
 	if t.Mutable {
 		e.p("func clone%s(v %s) %s {\nreturn %s\n}\n", t.Name, typ, typ, e.clonedInline(t, "v"))
 	}
@@ -136,50 +180,128 @@ func (e *emitter) protoFunctions(t *check.Type) {
 	e.p("func append%s(b []byte, v %s) []byte {", name, typ)
 	e.appendField(1, "v", t)
 	e.p("return b\n}\n")
-	e.decodeFunction(t, typ, []part{{1, "v", name, t}})
+	e.readFunction(t, typ, []part{{1, "*v", name, t}})
 	e.p("func clone%s(v %s) %s {\nif v == nil {\nreturn nil\n}\nreturn %s.CloneOf(v)\n}\n", name, typ, typ, proto)
 }
 
-// appendField writes the statement that appends a field.
+// Wire types, as in package protowire.
+const (
+	varintType  = 0
+	fixed64Type = 1
+	bytesType   = 2
+	fixed32Type = 5
+)
+
+func wireType(t *check.Type) uint64 {
+	switch t.Class {
+	case check.Bool, check.Int, check.Uint:
+		return varintType
+	case check.Float32:
+		return fixed32Type
+	case check.Float64:
+		return fixed64Type
+	}
+	return bytesType
+}
+
+func tag(number uint32, typ uint64) uint64 { return uint64(number)<<3 | typ }
+
+// head writes the bytes of a tag, as arguments of append.
+func head(number uint32, typ uint64) string {
+	var all []string
+	for _, c := range binary.AppendUvarint(nil, tag(number, typ)) {
+		all = append(all, fmt.Sprintf("%#02x", c))
+	}
+	return strings.Join(all, ", ")
+}
+
+// appendField writes the statements that append a field.
 func (e *emitter) appendField(number uint32, v string, t *check.Type) {
 	w := e.wire()
-	set := func(format string, args ...any) { e.p("b = "+w+"."+format, args...) }
+	h := head(number, wireType(t))
+	size := len(strings.Split(h, ","))
+	// message writes the element el, whose length is known when it is written.
+	message := func(el *check.Type, v string) {
+		e.p("b = %s.Sealed(%s, len(b)+%d)", w, e.appended(el, "append(b, "+h+", 0)", v), size+1)
+	}
 	switch t.Class {
+	case check.Bool:
+		e.p("if %s {\nb = append(b, %s, 1)\n}", v, h)
+	case check.Int:
+		e.p("if %s != 0 {\nb = %s.AppendVarint(append(b, %s), %s.ZigZag(%s))\n}", v, w, h, w, v)
+	case check.Uint:
+		e.p("if %s != 0 {\nb = %s.AppendVarint(append(b, %s), uint64(%s))\n}", v, w, h, v)
+	case check.Float32:
+		e.p("if x := %s.Bits32(%s); x != 0 {\nb = %s.Append32(append(b, %s), x)\n}", w, v, w, h)
+	case check.Float64:
+		e.p("if x := %s.Bits64(%s); x != 0 {\nb = %s.Append64(append(b, %s), x)\n}", w, v, w, h)
+	case check.String, check.Bytes:
+		e.p("if len(%s) > 0 {\nb = %s.AppendText(append(b, %s), %s)\n}", v, w, h, v)
 	case check.ByteArray:
-		set("AppendByteArray(b, %d, %s[:])", number, v)
+		e.p("if %s != (%s{}) {\nb = %s.AppendText(append(b, %s), %s[:])\n}", v, e.typ(t.Go), w, h, v)
+	case check.Time:
+		e.p("if !%s.IsZero() {\nb = %s.AppendMoment(append(b, %s), %s)\n}", v, w, h, v)
 	case check.Ref:
 		e.p("b = %s.Append(b, %d, %s)", e.ref(t), number, v)
 	case check.Error:
-		set("AppendErrorField(b, %d, %s, %s)", number, v, e.tableName())
+		e.p("b = %s.AppendErrorField(b, %d, %s, %s)", w, number, v, e.tableName())
 	case check.Proto:
 		e.need(t)
-		e.p("if %s != nil {", v)
-		set("AppendElement(b, %d, %s, marshal%s)\n}", number, v, t.Name)
+		e.p("if %s != nil {\nb = %s.Sealed(marshal%s(append(b, %s, 0), %s), len(b)+%d)\n}", v, w, t.Name, h, v, size+1)
 	case check.Struct:
-		set("AppendMessage(b, %d, %s, %s)", number, v, e.put(t))
+		e.p("b = %s.SealedUnlessEmpty(%s, len(b), %d)", w, e.appended(t, "append(b, "+h+", 0)", v), size+1)
 	case check.Pointer:
-		set("AppendPointer(b, %d, %s, %s)", number, v, e.put(t.Elem))
+		e.p("if %s != nil {", v)
+		message(t.Elem, "(*"+v+")")
+		e.p("}")
 	case check.Slice, check.Array:
+		slice := v
 		if t.Class == check.Array {
-			v += "[:]"
+			slice += "[:]"
 		}
 		switch {
 		case t.Elem.Class.Number():
-			set("Append%ss(b, %d, %s)", verb(t.Elem), number, v)
+			pack := fmt.Sprintf("b = %s.Sealed(%s.Pack%ss(append(b, %s, 0), %s), len(b)+%d)", w, w, verb(t.Elem), h, slice, size+1)
+			if t.Class == check.Slice || t.Len == 0 {
+				pack = fmt.Sprintf("if len(%s) > 0 {\n%s\n}", v, pack)
+			}
+			e.p("%s", pack)
 		case t.Elem.Class == check.String:
-			set("AppendStrings(b, %d, %s)", number, v)
+			e.p("for _, x := range %s {\nb = %s.AppendText(append(b, %s), x)\n}", v, w, h)
 		default:
-			set("AppendRepeated(b, %d, %s, %s)", number, v, e.put(t.Elem))
+			e.p("for i := range %s {", v)
+			message(t.Elem, v+"[i]")
+			e.p("}")
 		}
 	case check.Map:
-		set("AppendMap(b, %d, %s, %s, %s)", number, v, e.put(t.Key), e.put(t.Elem))
-	default:
-		set("Append%s(b, %d, %s)", verb(t), number, v)
+		e.p("b = %s.AppendMap(b, %d, %s, %s, %s)", w, number, v, e.put(t.Key), e.put(t.Elem))
 	}
+}
+
+// ready says whether a value of t that stands alone is encoded by package wire.
+func ready(t *check.Type) bool { return t.Class.Scalar() || t.Class == check.Ref }
+
+// appended returns an expression that appends v, a variable of type t, to b.
+func (e *emitter) appended(t *check.Type, b, v string) string {
+	if ready(t) {
+		return e.put(t) + "(" + b + ", " + v + ")"
+	}
+	e.need(t)
+	if t.Class == check.Struct {
+		if strings.HasPrefix(v, "(*") {
+			v = strings.TrimSuffix(strings.TrimPrefix(v, "(*"), ")")
+		} else {
+			v = "&" + v
+		}
+	}
+	return "append" + t.Name + "(" + b + ", " + v + ")"
 }
 
 // put returns the function that appends a value of t that stands alone.
 func (e *emitter) put(t *check.Type) string {
+	if t.Class == check.Ref {
+		return e.ref(t) + ".Put"
+	}
 	if t.Class.Scalar() {
 		if t.Class == check.Time {
 			return e.wire() + ".PutTime"
@@ -187,104 +309,158 @@ func (e *emitter) put(t *check.Type) string {
 		return fmt.Sprintf("%s.Put%s[%s]", e.wire(), verb(t), e.typ(t.Go))
 	}
 	e.need(t)
+	if t.Class == check.Struct {
+		return fmt.Sprintf("func(b []byte, v %s) []byte { return append%s(b, &v) }", e.typ(t.Go), t.Name)
+	}
 	return "append" + t.Name
 }
 
 // take returns the function that decodes a value of t that stands alone, within the function of in.
 func (e *emitter) take(t, in *check.Type) string {
+	if t.Class == check.Ref {
+		return e.ref(t) + ".Take"
+	}
 	if t.Class.Scalar() {
 		if t.Class == check.Time {
 			return e.wire() + ".TakeTime"
 		}
 		return fmt.Sprintf("%s.Take%s[%s]", e.wire(), verb(t), e.typ(t.Go))
 	}
-	e.need(t)
 	if t.Recursive && in.Recursive {
-		return fmt.Sprintf("func(b []byte) (%s, error) { return decode%sAt(b, depth+1) }", e.typ(t.Go), t.Name)
+		e.need(t)
+		return fmt.Sprintf("func(b []byte) (v %s, err error) { return v, read%s(b, &v, depth+1) }", e.typ(t.Go), t.Name)
 	}
-	return "decode" + t.Name
+	return e.needDecode(t)
 }
 
-// decodeFunction writes decodeT. That of a recursive type counts how deep it is.
-func (e *emitter) decodeFunction(t *check.Type, typ string, fields []part) {
-	if t.Recursive {
-		e.declare("decode" + t.Name + "At")
-		e.p("func decode%s(b []byte) (%s, error) { return decode%sAt(b, 0) }\n", t.Name, typ, t.Name)
-		e.p("func decode%sAt(b []byte, depth int) (v %s, err error) {", t.Name, typ)
-		e.p("if err := %s.Deeper(depth); err != nil {\nreturn v, err\n}", e.wire())
-	} else {
-		e.p("func decode%s(b []byte) (v %s, err error) {", t.Name, typ)
-	}
-	if len(fields) == 0 {
-		e.p("return v, %s.EachField(b, func(%s.Field) error { return nil })\n}\n", e.wire(), e.wire())
+// read writes the statement that reads a value of t, which stands alone in the field at hand, into the variable v.
+func (e *emitter) read(t, in *check.Type, v string) {
+	if ready(t) {
+		e.p("%s = %s.ReadMessage(&r, %s)", v, e.wire(), e.take(t, in))
 		return
 	}
+	e.need(t)
+	depth := ""
+	switch {
+	case t.Recursive && in.Recursive:
+		depth = ", depth+1"
+	case t.Recursive:
+		depth = ", 0"
+	}
+	if strings.HasPrefix(v, "*") {
+		v = v[1:]
+	} else {
+		v = "&" + v
+	}
+	e.p("r.Fail(read%s(r.Message(), %s%s))", t.Name, v, depth)
+}
+
+// readFunction writes readT. That of a recursive type counts how deep it is.
+func (e *emitter) readFunction(t *check.Type, typ string, fields []part) {
+	w := e.wire()
+	names := e.declare("fieldsOf" + t.Name)
+	e.p("var %s = %s.Fields{", names, w)
+	for _, f := range fields {
+		e.p("{%#02x, %q},", tag(f.number, wireType(f.typ)), f.path)
+	}
+	e.p("}\n")
+	if t.Recursive {
+		e.p("func read%s(b []byte, v *%s, depth int) error {", t.Name, typ)
+		e.p("if err := %s.Deeper(depth); err != nil {\nreturn err\n}", w)
+	} else {
+		e.p("func read%s(b []byte, v *%s) error {", t.Name, typ)
+	}
+	var arrays []part
 	for _, f := range fields {
 		if f.typ.Class == check.Array {
+			arrays = append(arrays, f)
 			e.p("var a%d []%s", f.number, e.typ(f.typ.Elem.Go))
 		}
 	}
-	e.p("err = %s.EachField(b, func(f %s.Field) (err error) {\nswitch f.Number {", e.wire(), e.wire())
-	for _, f := range fields {
-		e.p("case %d:", f.number)
-		e.decodeField(f, t)
-	}
-	e.p("}\nreturn err\n})")
-	for _, f := range fields {
-		if f.typ.Class == check.Array {
-			e.p("if err == nil {\nerr = %s.At(%q, %s.FillArray(%s[:], a%d))\n}", e.wire(), f.path, e.wire(), f.target, f.number)
+	e.p("r := %s.NewReader(b, %s)\nfor {\nswitch r.Next() {\ncase 0:", w, names)
+	if len(arrays) == 0 {
+		e.p("return r.Err()")
+	} else {
+		e.p("if err := r.Err(); err != nil {\nreturn err\n}")
+		for i, f := range arrays {
+			fill := fmt.Sprintf("%s.At(%q, %s.FillArray(%s[:], a%d))", w, f.path, w, deref(f.target), f.number)
+			if i == len(arrays)-1 {
+				e.p("return %s", fill)
+			} else {
+				e.p("if err := %s; err != nil {\nreturn err\n}", fill)
+			}
 		}
 	}
-	// A value that was decoded in part is not given away.
-	e.p("if err != nil {\nvar none %s\nreturn none, err\n}\nreturn v, nil\n}\n", typ)
+	for _, f := range fields {
+		e.p("case %#02x: // %s", tag(f.number, wireType(f.typ)), f.path)
+		e.readField(f, t)
+	}
+	e.p("default:\nr.Skip()\n}\n}\n}\n")
 }
 
-// decodeField writes the statements that read a field.
-func (e *emitter) decodeField(f part, in *check.Type) {
-	t, w := f.typ, e.wire()
-	target := "&" + f.target
+// deref writes a variable so that an index may follow.
+func deref(v string) string {
+	if strings.HasPrefix(v, "*") {
+		return "(" + v + ")"
+	}
+	return v
+}
+
+// readField writes the statements that read a field.
+func (e *emitter) readField(f part, in *check.Type) {
+	t, w, v := f.typ, e.wire(), f.target
+	typ := func() string { return e.typ(t.Go) }
 	switch t.Class {
+	case check.Bool, check.Float32, check.Float64:
+		e.p("%s = %s", v, converted(t, typ(), "r."+verb(t)+"()"))
+	case check.Int, check.Uint:
+		e.p("%s = %s.Read%s[%s](&r)", v, w, verb(t), typ())
+	case check.String:
+		e.p("%s = %s", v, converted(t, typ(), "r.Text()"))
+	case check.Bytes:
+		e.p("%s = r.Blob()", v)
 	case check.ByteArray:
-		e.p("err = %s.At(%q, %s.DecodeByteArray(f, %s[:]))", w, f.path, w, f.target)
+		e.p("r.ByteArray(%s[:])", deref(v))
+	case check.Time:
+		e.p("%s = r.Time()", v)
+	case check.Ref:
+		e.p("%s = %s.ReadMessage(&r, %s.Take)", v, w, e.ref(t))
 	case check.Error:
-		e.p("err = %s.At(%q, %s.DecodeErrorField(f, %s, %s))", w, f.path, w, target, e.tableName())
+		e.p("%s = %s.ReadError(&r, %s)", v, w, e.tableName())
+	case check.Proto:
+		e.need(t)
+		e.p("%s = %s.ReadMessage(&r, unmarshal%s)", v, w, t.Name)
+	case check.Struct:
+		e.p("%s = %s{}", v, typ())
+		e.read(t, in, v)
+	case check.Pointer:
+		e.p("%s = new(%s)", v, e.typ(t.Elem.Go))
+		e.read(t.Elem, in, "*"+v)
 	case check.Slice, check.Array:
 		if t.Class == check.Array {
-			target = fmt.Sprintf("&a%d", f.number)
-			e.p("if len(a%d) >= %d {\nreturn %s.At(%q, f.Errorf(%q))\n}", f.number, t.Len, w, f.path, fmt.Sprintf("more than %d elements", t.Len))
+			v = fmt.Sprintf("a%d", f.number)
+			e.p("if len(%s) >= %d {\nr.Refuse(%q)\nbreak\n}", v, t.Len, fmt.Sprintf("more than %d elements", t.Len))
 		}
-		call := fmt.Sprintf("DecodeRepeated(f, %s, %s)", target, "%s")
 		switch {
 		case t.Elem.Class.Number():
-			call = fmt.Sprintf("Decode%ss(f, %s)", verb(t.Elem), target)
+			e.p("%s = %s.Read%ss(&r, %s)", v, w, verb(t.Elem), v)
 		case t.Elem.Class == check.String:
-			call = fmt.Sprintf("DecodeStrings(f, %s)", target)
+			e.p("%s = append(%s.Room(&r, %s), %s)", v, w, v, converted(t.Elem, e.typ(t.Elem.Go), "r.Text()"))
 		default:
-			call = fmt.Sprintf(call, e.take(t.Elem, in))
+			e.p("%s = %s.More(&r, %s)", v, w, v)
+			e.read(t.Elem, in, fmt.Sprintf("%s[len(%s)-1]", deref(v), v))
 		}
-		e.p("err = %s.At(%q, %s.%s)", w, f.path, w, call)
 	case check.Map:
-		e.p("err = %s.At(%q, %s.DecodeMap(f, %s, %s, %s))", w, f.path, w, target, e.take(t.Key, in), e.take(t.Elem, in))
-	default:
-		call := ""
-		switch t.Class {
-		case check.Proto:
-			e.need(t)
-			call = fmt.Sprintf("DecodeMessage(f, unmarshal%s)", t.Name)
-		case check.Struct:
-			call = fmt.Sprintf("DecodeMessage(f, %s)", e.take(t, in))
-		case check.Pointer:
-			call = fmt.Sprintf("DecodePointer(f, %s)", e.take(t.Elem, in))
-		case check.Time:
-			call = "DecodeTime(f)"
-		case check.Ref:
-			e.p("if %s, err = %s.Decode(f); err != nil {\nreturn %s.At(%q, err)\n}", f.target, e.ref(t), w, f.path)
-			return
-		default:
-			call = fmt.Sprintf("Decode%s[%s](f)", verb(t), e.typ(t.Go))
-		}
-		e.p("if %s, err = %s.%s; err != nil {\nreturn %s.At(%q, err)\n}", f.target, w, call, w, f.path)
+		e.p("%s = %s.ReadMap(&r, %s, %s, %s)", v, w, v, e.take(t.Key, in), e.take(t.Elem, in))
 	}
+}
+
+// converted writes a conversion to a type, unless it is that which package wire gives.
+func converted(t *check.Type, typ, v string) string {
+	if strings.ToLower(verb(t)) == typ {
+		return v
+	}
+	return typ + "(" + v + ")"
 }
 
 // clone returns the function that copies a mutable t.

@@ -173,8 +173,9 @@ func (e *emitter) codec(t *check.Type) string {
 		case t.Class == check.Entry || t.Class == check.Pair:
 			e.codec(t.Key)
 			e.codec(t.Elem)
-		case !t.Class.Scalar():
-			e.need(t)
+		case !ready(t):
+			e.needEncode(t)
+			e.needDecode(t)
 		}
 	}
 	return name
@@ -206,6 +207,8 @@ func (e *emitter) codecValue(t *check.Type) string {
 			f = "PairCodec"
 		}
 		return fmt.Sprintf("%s.%s(%s, %s)", e.use(flowPath, "flow"), f, e.codec(t.Key), e.codec(t.Elem))
+	case t.Class == check.Ref:
+		return e.ref(t) + ".Codec()"
 	case t.Class == check.Time:
 		return e.wire() + ".TimeCodec()"
 	case t.Class.Scalar():
@@ -215,7 +218,7 @@ func (e *emitter) codecValue(t *check.Type) string {
 	if t.Mutable {
 		clone = ", Clone: " + e.clone(t)
 	}
-	return fmt.Sprintf("%s.Codec[%s]{Append: append%s, Decode: decode%s%s}", e.wire(), e.typ(t.Go), t.Name, t.Name, clone)
+	return fmt.Sprintf("%s.Codec[%s]{Append: encode%s, Decode: decode%s%s}", e.wire(), e.typ(t.Go), t.Name, t.Name, clone)
 }
 
 // verb is the part of the names of package wire's functions that says the class of a scalar.

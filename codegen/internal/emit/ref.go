@@ -74,13 +74,6 @@ func (e *emitter) foreignRefs() {
 	}
 }
 
-// refFunctions writes the functions of a reference that stands alone.
-func (e *emitter) refFunctions(t *check.Type) {
-	ref, typ, name := e.ref(t), e.typ(t.Go), e.declareFuncs(t)
-	e.p("func append%s(b []byte, v %s) []byte { return %s.Put(b, v) }\n", name, typ, ref)
-	e.p("func decode%s(b []byte) (%s, error) { return %s.Take(b) }\n", name, typ, ref)
-}
-
 // bind returns the function that gives the references in a t an engine, "" where there are none.
 func (e *emitter) bind(t *check.Type) string {
 	if !t.HoldsRef() {

@@ -11,7 +11,7 @@ import (
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
-const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_1
+const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_2
 
 var (
 	_ Counter = counterRef{}
@@ -195,28 +195,48 @@ type argsDriverRun struct {
 	A2 int64
 }
 
-func appendArgsDriverRun(b []byte, v argsDriverRun) []byte {
-	b = wire.AppendString(b, 1, v.A1)
-	b = wire.AppendInt(b, 2, v.A2)
+func appendArgsDriverRun(b []byte, v *argsDriverRun) []byte {
+	if len(v.A1) > 0 {
+		b = wire.AppendText(append(b, 0x0a), v.A1)
+	}
+	if v.A2 != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.A2))
+	}
 	return b
 }
 
-func decodeArgsDriverRun(b []byte) (v argsDriverRun, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.A1, err = wire.DecodeString[string](f); err != nil {
-				return wire.At("target", err)
-			}
-		case 2:
-			if v.A2, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("calls", err)
-			}
+var fieldsOfArgsDriverRun = wire.Fields{
+	{0x0a, "target"},
+	{0x10, "calls"},
+}
+
+func readArgsDriverRun(b []byte, v *argsDriverRun) error {
+	r := wire.NewReader(b, fieldsOfArgsDriverRun)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // target
+			v.A1 = r.Text()
+		case 0x10: // calls
+			v.A2 = wire.ReadInt[int64](&r)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none argsDriverRun
+	}
+}
+
+func encodeArgsDriverRun(b []byte, v argsDriverRun) []byte {
+	if b != nil {
+		return appendArgsDriverRun(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendArgsDriverRun(s.Bytes(), &v))
+}
+
+func decodeArgsDriverRun(b []byte) (v argsDriverRun, err error) {
+	if err := readArgsDriverRun(b, &v); err != nil {
+		var none argsDriverRun // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
@@ -224,7 +244,7 @@ func decodeArgsDriverRun(b []byte) (v argsDriverRun, err error) {
 
 var methodDriverRun = wire.Method[argsDriverRun, struct{}]{
 	Number: 1, Name: "Run", Of: &interfaceDriver,
-	Args: wire.Codec[argsDriverRun]{Append: appendArgsDriverRun, Decode: decodeArgsDriverRun}, Result: wire.EmptyCodec,
+	Args: wire.Codec[argsDriverRun]{Append: encodeArgsDriverRun, Decode: decodeArgsDriverRun}, Result: wire.EmptyCodec,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args argsDriverRun) (struct{}, error) {
 		return struct{}{}, impl.(Driver).Run(ctx, args.A1, args.A2)
@@ -350,28 +370,48 @@ type argsItemPut struct {
 	A2 int64
 }
 
-func appendArgsItemPut(b []byte, v argsItemPut) []byte {
-	b = wire.AppendInt(b, 1, v.A1)
-	b = wire.AppendInt(b, 2, v.A2)
+func appendArgsItemPut(b []byte, v *argsItemPut) []byte {
+	if v.A1 != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.A1))
+	}
+	if v.A2 != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.A2))
+	}
 	return b
 }
 
-func decodeArgsItemPut(b []byte) (v argsItemPut, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.A1, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("pieces", err)
-			}
-		case 2:
-			if v.A2, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("price", err)
-			}
+var fieldsOfArgsItemPut = wire.Fields{
+	{0x08, "pieces"},
+	{0x10, "price"},
+}
+
+func readArgsItemPut(b []byte, v *argsItemPut) error {
+	r := wire.NewReader(b, fieldsOfArgsItemPut)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // pieces
+			v.A1 = wire.ReadInt[int64](&r)
+		case 0x10: // price
+			v.A2 = wire.ReadInt[int64](&r)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none argsItemPut
+	}
+}
+
+func encodeArgsItemPut(b []byte, v argsItemPut) []byte {
+	if b != nil {
+		return appendArgsItemPut(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendArgsItemPut(s.Bytes(), &v))
+}
+
+func decodeArgsItemPut(b []byte) (v argsItemPut, err error) {
+	if err := readArgsItemPut(b, &v); err != nil {
+		var none argsItemPut // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
@@ -379,7 +419,7 @@ func decodeArgsItemPut(b []byte) (v argsItemPut, err error) {
 
 var methodItemPut = wire.Method[argsItemPut, struct{}]{
 	Number: 1, Name: "Put", Of: &interfaceItem,
-	Args: wire.Codec[argsItemPut]{Append: appendArgsItemPut, Decode: decodeArgsItemPut}, Result: wire.EmptyCodec,
+	Args: wire.Codec[argsItemPut]{Append: encodeArgsItemPut, Decode: decodeArgsItemPut}, Result: wire.EmptyCodec,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args argsItemPut) (struct{}, error) {
 		return struct{}{}, impl.(Item).Put(ctx, args.A1, args.A2)
@@ -483,145 +523,231 @@ var errorTable = &wire.ErrorTable{Package: "github.com/martinelli-go/martinelli/
 	wire.ErrorStruct(1, codecPointerToMissing),
 }}
 
-func appendPurse(b []byte, v Purse) []byte {
-	b = wire.AppendInt(b, 1, v.Balance)
-	b = wire.AppendInt(b, 2, v.Spent)
-	b = wire.AppendInt(b, 3, v.Orders)
+func appendPurse(b []byte, v *Purse) []byte {
+	if v.Balance != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.Balance))
+	}
+	if v.Spent != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.Spent))
+	}
+	if v.Orders != 0 {
+		b = wire.AppendVarint(append(b, 0x18), wire.ZigZag(v.Orders))
+	}
 	return b
 }
 
-func decodePurse(b []byte) (v Purse, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Balance, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Purse.Balance", err)
-			}
-		case 2:
-			if v.Spent, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Purse.Spent", err)
-			}
-		case 3:
-			if v.Orders, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Purse.Orders", err)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		var none Purse
-		return none, err
-	}
-	return v, nil
+var fieldsOfPurse = wire.Fields{
+	{0x08, "Purse.Balance"},
+	{0x10, "Purse.Spent"},
+	{0x18, "Purse.Orders"},
 }
 
-func appendStock(b []byte, v Stock) []byte {
-	b = wire.AppendInt(b, 1, v.Left)
-	b = wire.AppendInt(b, 2, v.Sold)
-	b = wire.AppendInt(b, 3, v.Price)
+func readPurse(b []byte, v *Purse) error {
+	r := wire.NewReader(b, fieldsOfPurse)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // Purse.Balance
+			v.Balance = wire.ReadInt[int64](&r)
+		case 0x10: // Purse.Spent
+			v.Spent = wire.ReadInt[int64](&r)
+		case 0x18: // Purse.Orders
+			v.Orders = wire.ReadInt[int64](&r)
+		default:
+			r.Skip()
+		}
+	}
+}
+
+func appendStock(b []byte, v *Stock) []byte {
+	if v.Left != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.Left))
+	}
+	if v.Sold != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.Sold))
+	}
+	if v.Price != 0 {
+		b = wire.AppendVarint(append(b, 0x18), wire.ZigZag(v.Price))
+	}
 	return b
 }
 
-func decodeStock(b []byte) (v Stock, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Left, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Stock.Left", err)
-			}
-		case 2:
-			if v.Sold, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Stock.Sold", err)
-			}
-		case 3:
-			if v.Price, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Stock.Price", err)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		var none Stock
-		return none, err
-	}
-	return v, nil
+var fieldsOfStock = wire.Fields{
+	{0x08, "Stock.Left"},
+	{0x10, "Stock.Sold"},
+	{0x18, "Stock.Price"},
 }
 
-func appendOrder(b []byte, v Order) []byte {
-	b = wire.AppendInt(b, 1, v.Number)
-	b = wire.AppendInt(b, 2, v.Item)
-	b = wire.AppendInt(b, 3, v.Price)
+func readStock(b []byte, v *Stock) error {
+	r := wire.NewReader(b, fieldsOfStock)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // Stock.Left
+			v.Left = wire.ReadInt[int64](&r)
+		case 0x10: // Stock.Sold
+			v.Sold = wire.ReadInt[int64](&r)
+		case 0x18: // Stock.Price
+			v.Price = wire.ReadInt[int64](&r)
+		default:
+			r.Skip()
+		}
+	}
+}
+
+func appendOrder(b []byte, v *Order) []byte {
+	if v.Number != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.Number))
+	}
+	if v.Item != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.Item))
+	}
+	if v.Price != 0 {
+		b = wire.AppendVarint(append(b, 0x18), wire.ZigZag(v.Price))
+	}
 	return b
 }
 
-func decodeOrder(b []byte) (v Order, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Number, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Order.Number", err)
-			}
-		case 2:
-			if v.Item, err = wire.DecodeInt[ItemID](f); err != nil {
-				return wire.At("Order.Item", err)
-			}
-		case 3:
-			if v.Price, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Order.Price", err)
-			}
+var fieldsOfOrder = wire.Fields{
+	{0x08, "Order.Number"},
+	{0x10, "Order.Item"},
+	{0x18, "Order.Price"},
+}
+
+func readOrder(b []byte, v *Order) error {
+	r := wire.NewReader(b, fieldsOfOrder)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // Order.Number
+			v.Number = wire.ReadInt[int64](&r)
+		case 0x10: // Order.Item
+			v.Item = wire.ReadInt[ItemID](&r)
+		case 0x18: // Order.Price
+			v.Price = wire.ReadInt[int64](&r)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none Order
-		return none, err
 	}
-	return v, nil
 }
 
 func appendPointerToMissing(b []byte, v *Missing) []byte {
-	b = wire.AppendPointer(b, 1, v, appendMissing)
+	if v != nil {
+		b = wire.Sealed(appendMissing(append(b, 0x0a, 0), v), len(b)+2)
+	}
 	return b
 }
 
-func decodePointerToMissing(b []byte) (v *Missing, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v, err = wire.DecodePointer(f, decodeMissing); err != nil {
-				return wire.At("PointerToMissing", err)
-			}
+var fieldsOfPointerToMissing = wire.Fields{
+	{0x0a, "PointerToMissing"},
+}
+
+func readPointerToMissing(b []byte, v **Missing) error {
+	r := wire.NewReader(b, fieldsOfPointerToMissing)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // PointerToMissing
+			*v = new(Missing)
+			r.Fail(readMissing(r.Message(), *v))
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none *Missing
-		return none, err
 	}
-	return v, nil
 }
 
 func clonePointerToMissing(v *Missing) *Missing {
 	return wire.ClonePointer(v, nil)
 }
 
-func appendMissing(b []byte, v Missing) []byte {
-	b = wire.AppendString(b, 1, v.What)
+func appendMissing(b []byte, v *Missing) []byte {
+	if len(v.What) > 0 {
+		b = wire.AppendText(append(b, 0x0a), v.What)
+	}
 	return b
 }
 
-func decodeMissing(b []byte) (v Missing, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.What, err = wire.DecodeString[string](f); err != nil {
-				return wire.At("Missing.What", err)
-			}
+var fieldsOfMissing = wire.Fields{
+	{0x0a, "Missing.What"},
+}
+
+func readMissing(b []byte, v *Missing) error {
+	r := wire.NewReader(b, fieldsOfMissing)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // Missing.What
+			v.What = r.Text()
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none Missing
+	}
+}
+
+func encodePurse(b []byte, v Purse) []byte {
+	if b != nil {
+		return appendPurse(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendPurse(s.Bytes(), &v))
+}
+
+func decodePurse(b []byte) (v Purse, err error) {
+	if err := readPurse(b, &v); err != nil {
+		var none Purse // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodeStock(b []byte, v Stock) []byte {
+	if b != nil {
+		return appendStock(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendStock(s.Bytes(), &v))
+}
+
+func decodeStock(b []byte) (v Stock, err error) {
+	if err := readStock(b, &v); err != nil {
+		var none Stock // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodePointerToMissing(b []byte, v *Missing) []byte {
+	if b != nil {
+		return appendPointerToMissing(b, v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendPointerToMissing(s.Bytes(), v))
+}
+
+func decodePointerToMissing(b []byte) (v *Missing, err error) {
+	if err := readPointerToMissing(b, &v); err != nil {
+		var none *Missing // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodeOrder(b []byte, v Order) []byte {
+	if b != nil {
+		return appendOrder(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendOrder(s.Bytes(), &v))
+}
+
+func decodeOrder(b []byte) (v Order, err error) {
+	if err := readOrder(b, &v); err != nil {
+		var none Order // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
@@ -631,8 +757,8 @@ var (
 	codecBytes            = wire.BytesCodec[[]byte]()
 	codecInt64            = wire.IntCodec[int64]()
 	codecItemID           = wire.IntCodec[ItemID]()
-	codecOrder            = wire.Codec[Order]{Append: appendOrder, Decode: decodeOrder}
-	codecPointerToMissing = wire.Codec[*Missing]{Append: appendPointerToMissing, Decode: decodePointerToMissing, Clone: clonePointerToMissing}
-	codecPurse            = wire.Codec[Purse]{Append: appendPurse, Decode: decodePurse}
-	codecStock            = wire.Codec[Stock]{Append: appendStock, Decode: decodeStock}
+	codecOrder            = wire.Codec[Order]{Append: encodeOrder, Decode: decodeOrder}
+	codecPointerToMissing = wire.Codec[*Missing]{Append: encodePointerToMissing, Decode: decodePointerToMissing, Clone: clonePointerToMissing}
+	codecPurse            = wire.Codec[Purse]{Append: encodePurse, Decode: decodePurse}
+	codecStock            = wire.Codec[Stock]{Append: encodeStock, Decode: decodeStock}
 )

@@ -10,7 +10,7 @@ import (
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
-const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_1
+const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_2
 
 var (
 	_ Register = registerRef{}
@@ -84,28 +84,48 @@ type argsRegisterCompareAndSet struct {
 	A2 int64
 }
 
-func appendArgsRegisterCompareAndSet(b []byte, v argsRegisterCompareAndSet) []byte {
-	b = wire.AppendInt(b, 1, v.A1)
-	b = wire.AppendInt(b, 2, v.A2)
+func appendArgsRegisterCompareAndSet(b []byte, v *argsRegisterCompareAndSet) []byte {
+	if v.A1 != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.A1))
+	}
+	if v.A2 != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.A2))
+	}
 	return b
 }
 
-func decodeArgsRegisterCompareAndSet(b []byte) (v argsRegisterCompareAndSet, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.A1, err = wire.DecodeInt[Op](f); err != nil {
-				return wire.At("op", err)
-			}
-		case 2:
-			if v.A2, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("old", err)
-			}
+var fieldsOfArgsRegisterCompareAndSet = wire.Fields{
+	{0x08, "op"},
+	{0x10, "old"},
+}
+
+func readArgsRegisterCompareAndSet(b []byte, v *argsRegisterCompareAndSet) error {
+	r := wire.NewReader(b, fieldsOfArgsRegisterCompareAndSet)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // op
+			v.A1 = wire.ReadInt[Op](&r)
+		case 0x10: // old
+			v.A2 = wire.ReadInt[int64](&r)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none argsRegisterCompareAndSet
+	}
+}
+
+func encodeArgsRegisterCompareAndSet(b []byte, v argsRegisterCompareAndSet) []byte {
+	if b != nil {
+		return appendArgsRegisterCompareAndSet(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendArgsRegisterCompareAndSet(s.Bytes(), &v))
+}
+
+func decodeArgsRegisterCompareAndSet(b []byte) (v argsRegisterCompareAndSet, err error) {
+	if err := readArgsRegisterCompareAndSet(b, &v); err != nil {
+		var none argsRegisterCompareAndSet // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
@@ -113,7 +133,7 @@ func decodeArgsRegisterCompareAndSet(b []byte) (v argsRegisterCompareAndSet, err
 
 var methodRegisterCompareAndSet = wire.Method[argsRegisterCompareAndSet, Seen]{
 	Number: 3, Name: "CompareAndSet", Of: &interfaceRegister,
-	Args: wire.Codec[argsRegisterCompareAndSet]{Append: appendArgsRegisterCompareAndSet, Decode: decodeArgsRegisterCompareAndSet}, Result: codecSeen,
+	Args: wire.Codec[argsRegisterCompareAndSet]{Append: encodeArgsRegisterCompareAndSet, Decode: decodeArgsRegisterCompareAndSet}, Result: codecSeen,
 	Do: func(ctx context.Context, impl any, args argsRegisterCompareAndSet) (Seen, error) {
 		return impl.(Register).CompareAndSet(ctx, args.A1, args.A2)
 	},
@@ -132,28 +152,48 @@ type argsRegisterRelay struct {
 	A2 Key
 }
 
-func appendArgsRegisterRelay(b []byte, v argsRegisterRelay) []byte {
-	b = wire.AppendInt(b, 1, v.A1)
-	b = wire.AppendString(b, 2, v.A2)
+func appendArgsRegisterRelay(b []byte, v *argsRegisterRelay) []byte {
+	if v.A1 != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.A1))
+	}
+	if len(v.A2) > 0 {
+		b = wire.AppendText(append(b, 0x12), v.A2)
+	}
 	return b
 }
 
-func decodeArgsRegisterRelay(b []byte) (v argsRegisterRelay, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.A1, err = wire.DecodeInt[Op](f); err != nil {
-				return wire.At("op", err)
-			}
-		case 2:
-			if v.A2, err = wire.DecodeString[Key](f); err != nil {
-				return wire.At("to", err)
-			}
+var fieldsOfArgsRegisterRelay = wire.Fields{
+	{0x08, "op"},
+	{0x12, "to"},
+}
+
+func readArgsRegisterRelay(b []byte, v *argsRegisterRelay) error {
+	r := wire.NewReader(b, fieldsOfArgsRegisterRelay)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // op
+			v.A1 = wire.ReadInt[Op](&r)
+		case 0x12: // to
+			v.A2 = Key(r.Text())
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none argsRegisterRelay
+	}
+}
+
+func encodeArgsRegisterRelay(b []byte, v argsRegisterRelay) []byte {
+	if b != nil {
+		return appendArgsRegisterRelay(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendArgsRegisterRelay(s.Bytes(), &v))
+}
+
+func decodeArgsRegisterRelay(b []byte) (v argsRegisterRelay, err error) {
+	if err := readArgsRegisterRelay(b, &v); err != nil {
+		var none argsRegisterRelay // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
@@ -161,7 +201,7 @@ func decodeArgsRegisterRelay(b []byte) (v argsRegisterRelay, err error) {
 
 var methodRegisterRelay = wire.Method[argsRegisterRelay, Seen]{
 	Number: 5, Name: "Relay", Of: &interfaceRegister,
-	Args: wire.Codec[argsRegisterRelay]{Append: appendArgsRegisterRelay, Decode: decodeArgsRegisterRelay}, Result: codecSeen,
+	Args: wire.Codec[argsRegisterRelay]{Append: encodeArgsRegisterRelay, Decode: decodeArgsRegisterRelay}, Result: codecSeen,
 	Do: func(ctx context.Context, impl any, args argsRegisterRelay) (Seen, error) {
 		return impl.(Register).Relay(ctx, args.A1, args.A2)
 	},
@@ -173,33 +213,53 @@ type argsRegisterTake struct {
 	A3 Life
 }
 
-func appendArgsRegisterTake(b []byte, v argsRegisterTake) []byte {
-	b = wire.AppendInt(b, 1, v.A1)
-	b = wire.AppendString(b, 2, v.A2)
-	b = wire.AppendMessage(b, 3, v.A3, appendLife)
+func appendArgsRegisterTake(b []byte, v *argsRegisterTake) []byte {
+	if v.A1 != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.A1))
+	}
+	if len(v.A2) > 0 {
+		b = wire.AppendText(append(b, 0x12), v.A2)
+	}
+	b = wire.SealedUnlessEmpty(appendLife(append(b, 0x1a, 0), &v.A3), len(b), 2)
 	return b
 }
 
-func decodeArgsRegisterTake(b []byte) (v argsRegisterTake, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.A1, err = wire.DecodeInt[Op](f); err != nil {
-				return wire.At("op", err)
-			}
-		case 2:
-			if v.A2, err = wire.DecodeString[Key](f); err != nil {
-				return wire.At("from", err)
-			}
-		case 3:
-			if v.A3, err = wire.DecodeMessage(f, decodeLife); err != nil {
-				return wire.At("by", err)
-			}
+var fieldsOfArgsRegisterTake = wire.Fields{
+	{0x08, "op"},
+	{0x12, "from"},
+	{0x1a, "by"},
+}
+
+func readArgsRegisterTake(b []byte, v *argsRegisterTake) error {
+	r := wire.NewReader(b, fieldsOfArgsRegisterTake)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // op
+			v.A1 = wire.ReadInt[Op](&r)
+		case 0x12: // from
+			v.A2 = Key(r.Text())
+		case 0x1a: // by
+			v.A3 = Life{}
+			r.Fail(readLife(r.Message(), &v.A3))
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none argsRegisterTake
+	}
+}
+
+func encodeArgsRegisterTake(b []byte, v argsRegisterTake) []byte {
+	if b != nil {
+		return appendArgsRegisterTake(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendArgsRegisterTake(s.Bytes(), &v))
+}
+
+func decodeArgsRegisterTake(b []byte) (v argsRegisterTake, err error) {
+	if err := readArgsRegisterTake(b, &v); err != nil {
+		var none argsRegisterTake // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
@@ -207,7 +267,7 @@ func decodeArgsRegisterTake(b []byte) (v argsRegisterTake, err error) {
 
 var methodRegisterTake = wire.Method[argsRegisterTake, Seen]{
 	Number: 6, Name: "Take", Of: &interfaceRegister,
-	Args: wire.Codec[argsRegisterTake]{Append: appendArgsRegisterTake, Decode: decodeArgsRegisterTake}, Result: codecSeen,
+	Args: wire.Codec[argsRegisterTake]{Append: encodeArgsRegisterTake, Decode: decodeArgsRegisterTake}, Result: codecSeen,
 	Do: func(ctx context.Context, impl any, args argsRegisterTake) (Seen, error) {
 		return impl.(Register).Take(ctx, args.A1, args.A2, args.A3)
 	},
@@ -242,110 +302,156 @@ func Shared() []grains.Kind {
 	}
 }
 
-func appendSeen(b []byte, v Seen) []byte {
-	b = wire.AppendMessage(b, 1, v.By, appendLife)
-	b = wire.AppendInt(b, 2, v.Value)
-	b = wire.AppendInt(b, 3, v.Seq)
-	b = wire.AppendBool(b, 4, v.Swapped)
+func appendSeen(b []byte, v *Seen) []byte {
+	b = wire.SealedUnlessEmpty(appendLife(append(b, 0x0a, 0), &v.By), len(b), 2)
+	if v.Value != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.Value))
+	}
+	if v.Seq != 0 {
+		b = wire.AppendVarint(append(b, 0x18), wire.ZigZag(v.Seq))
+	}
+	if v.Swapped {
+		b = append(b, 0x20, 1)
+	}
 	return b
+}
+
+var fieldsOfSeen = wire.Fields{
+	{0x0a, "Seen.By"},
+	{0x10, "Seen.Value"},
+	{0x18, "Seen.Seq"},
+	{0x20, "Seen.Swapped"},
+}
+
+func readSeen(b []byte, v *Seen) error {
+	r := wire.NewReader(b, fieldsOfSeen)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // Seen.By
+			v.By = Life{}
+			r.Fail(readLife(r.Message(), &v.By))
+		case 0x10: // Seen.Value
+			v.Value = wire.ReadInt[int64](&r)
+		case 0x18: // Seen.Seq
+			v.Seq = wire.ReadInt[int64](&r)
+		case 0x20: // Seen.Swapped
+			v.Swapped = r.Bool()
+		default:
+			r.Skip()
+		}
+	}
+}
+
+func appendLife(b []byte, v *Life) []byte {
+	if v.Silo != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.Silo))
+	}
+	if v.Run != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.Run))
+	}
+	if v.Activation != 0 {
+		b = wire.AppendVarint(append(b, 0x18), wire.ZigZag(v.Activation))
+	}
+	return b
+}
+
+var fieldsOfLife = wire.Fields{
+	{0x08, "Life.Silo"},
+	{0x10, "Life.Run"},
+	{0x18, "Life.Activation"},
+}
+
+func readLife(b []byte, v *Life) error {
+	r := wire.NewReader(b, fieldsOfLife)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // Life.Silo
+			v.Silo = wire.ReadInt[int64](&r)
+		case 0x10: // Life.Run
+			v.Run = wire.ReadInt[int64](&r)
+		case 0x18: // Life.Activation
+			v.Activation = wire.ReadInt[int64](&r)
+		default:
+			r.Skip()
+		}
+	}
+}
+
+func appendCell(b []byte, v *Cell) []byte {
+	if v.Value != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.Value))
+	}
+	if v.Seq != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.Seq))
+	}
+	b = wire.SealedUnlessEmpty(appendLife(append(b, 0x1a, 0), &v.By), len(b), 2)
+	return b
+}
+
+var fieldsOfCell = wire.Fields{
+	{0x08, "Cell.Value"},
+	{0x10, "Cell.Seq"},
+	{0x1a, "Cell.By"},
+}
+
+func readCell(b []byte, v *Cell) error {
+	r := wire.NewReader(b, fieldsOfCell)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // Cell.Value
+			v.Value = wire.ReadInt[int64](&r)
+		case 0x10: // Cell.Seq
+			v.Seq = wire.ReadInt[int64](&r)
+		case 0x1a: // Cell.By
+			v.By = Life{}
+			r.Fail(readLife(r.Message(), &v.By))
+		default:
+			r.Skip()
+		}
+	}
+}
+
+func encodeSeen(b []byte, v Seen) []byte {
+	if b != nil {
+		return appendSeen(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendSeen(s.Bytes(), &v))
 }
 
 func decodeSeen(b []byte) (v Seen, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.By, err = wire.DecodeMessage(f, decodeLife); err != nil {
-				return wire.At("Seen.By", err)
-			}
-		case 2:
-			if v.Value, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Seen.Value", err)
-			}
-		case 3:
-			if v.Seq, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Seen.Seq", err)
-			}
-		case 4:
-			if v.Swapped, err = wire.DecodeBool[bool](f); err != nil {
-				return wire.At("Seen.Swapped", err)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		var none Seen
+	if err := readSeen(b, &v); err != nil {
+		var none Seen // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
 }
 
-func appendLife(b []byte, v Life) []byte {
-	b = wire.AppendInt(b, 1, v.Silo)
-	b = wire.AppendInt(b, 2, v.Run)
-	b = wire.AppendInt(b, 3, v.Activation)
-	return b
-}
-
-func decodeLife(b []byte) (v Life, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Silo, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Life.Silo", err)
-			}
-		case 2:
-			if v.Run, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Life.Run", err)
-			}
-		case 3:
-			if v.Activation, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Life.Activation", err)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		var none Life
-		return none, err
+func encodeCell(b []byte, v Cell) []byte {
+	if b != nil {
+		return appendCell(b, &v)
 	}
-	return v, nil
-}
-
-func appendCell(b []byte, v Cell) []byte {
-	b = wire.AppendInt(b, 1, v.Value)
-	b = wire.AppendInt(b, 2, v.Seq)
-	b = wire.AppendMessage(b, 3, v.By, appendLife)
-	return b
+	s := wire.NewScratch()
+	return s.Copy(appendCell(s.Bytes(), &v))
 }
 
 func decodeCell(b []byte) (v Cell, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Value, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Cell.Value", err)
-			}
-		case 2:
-			if v.Seq, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Cell.Seq", err)
-			}
-		case 3:
-			if v.By, err = wire.DecodeMessage(f, decodeLife); err != nil {
-				return wire.At("Cell.By", err)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		var none Cell
+	if err := readCell(b, &v); err != nil {
+		var none Cell // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
 }
 
 var (
-	codecCell  = wire.Codec[Cell]{Append: appendCell, Decode: decodeCell}
+	codecCell  = wire.Codec[Cell]{Append: encodeCell, Decode: decodeCell}
 	codecInt64 = wire.IntCodec[int64]()
 	codecOp    = wire.IntCodec[Op]()
-	codecSeen  = wire.Codec[Seen]{Append: appendSeen, Decode: decodeSeen}
+	codecSeen  = wire.Codec[Seen]{Append: encodeSeen, Decode: decodeSeen}
 )

@@ -9,7 +9,7 @@ import (
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
-const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_1
+const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_2
 
 var (
 	_ Tab = tabRef{}
@@ -62,28 +62,47 @@ type argsTabTreat struct {
 	A2 Item
 }
 
-func appendArgsTabTreat(b []byte, v argsTabTreat) []byte {
-	b = wire.AppendString(b, 1, v.A1)
-	b = wire.AppendMessage(b, 2, v.A2, appendItem)
+func appendArgsTabTreat(b []byte, v *argsTabTreat) []byte {
+	if len(v.A1) > 0 {
+		b = wire.AppendText(append(b, 0x0a), v.A1)
+	}
+	b = wire.SealedUnlessEmpty(appendItem(append(b, 0x12, 0), &v.A2), len(b), 2)
 	return b
 }
 
-func decodeArgsTabTreat(b []byte) (v argsTabTreat, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.A1, err = wire.DecodeString[string](f); err != nil {
-				return wire.At("guest", err)
-			}
-		case 2:
-			if v.A2, err = wire.DecodeMessage(f, decodeItem); err != nil {
-				return wire.At("item", err)
-			}
+var fieldsOfArgsTabTreat = wire.Fields{
+	{0x0a, "guest"},
+	{0x12, "item"},
+}
+
+func readArgsTabTreat(b []byte, v *argsTabTreat) error {
+	r := wire.NewReader(b, fieldsOfArgsTabTreat)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // guest
+			v.A1 = r.Text()
+		case 0x12: // item
+			v.A2 = Item{}
+			r.Fail(readItem(r.Message(), &v.A2))
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none argsTabTreat
+	}
+}
+
+func encodeArgsTabTreat(b []byte, v argsTabTreat) []byte {
+	if b != nil {
+		return appendArgsTabTreat(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendArgsTabTreat(s.Bytes(), &v))
+}
+
+func decodeArgsTabTreat(b []byte) (v argsTabTreat, err error) {
+	if err := readArgsTabTreat(b, &v); err != nil {
+		var none argsTabTreat // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
@@ -91,7 +110,7 @@ func decodeArgsTabTreat(b []byte) (v argsTabTreat, err error) {
 
 var methodTabTreat = wire.Method[argsTabTreat, Bill]{
 	Number: 2, Name: "Treat", Of: &interfaceTab,
-	Args: wire.Codec[argsTabTreat]{Append: appendArgsTabTreat, Decode: decodeArgsTabTreat}, Result: codecBill,
+	Args: wire.Codec[argsTabTreat]{Append: encodeArgsTabTreat, Decode: decodeArgsTabTreat}, Result: codecBill,
 	Do: func(ctx context.Context, impl any, args argsTabTreat) (Bill, error) {
 		return impl.(Tab).Treat(ctx, args.A1, args.A2)
 	},
@@ -131,61 +150,101 @@ func Shared() []grains.Kind {
 	return nil
 }
 
-func appendItem(b []byte, v Item) []byte {
-	b = wire.AppendString(b, 1, v.Name)
-	b = wire.AppendInt(b, 2, v.Price)
+func appendItem(b []byte, v *Item) []byte {
+	if len(v.Name) > 0 {
+		b = wire.AppendText(append(b, 0x0a), v.Name)
+	}
+	if v.Price != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.Price))
+	}
 	return b
 }
 
-func decodeItem(b []byte) (v Item, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Name, err = wire.DecodeString[string](f); err != nil {
-				return wire.At("Item.Name", err)
-			}
-		case 2:
-			if v.Price, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Item.Price", err)
-			}
+var fieldsOfItem = wire.Fields{
+	{0x0a, "Item.Name"},
+	{0x10, "Item.Price"},
+}
+
+func readItem(b []byte, v *Item) error {
+	r := wire.NewReader(b, fieldsOfItem)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // Item.Name
+			v.Name = r.Text()
+		case 0x10: // Item.Price
+			v.Price = wire.ReadInt[int64](&r)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none Item
+	}
+}
+
+func appendBill(b []byte, v *Bill) []byte {
+	if v.Items != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.Items))
+	}
+	if v.Sum != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.Sum))
+	}
+	return b
+}
+
+var fieldsOfBill = wire.Fields{
+	{0x08, "Bill.Items"},
+	{0x10, "Bill.Sum"},
+}
+
+func readBill(b []byte, v *Bill) error {
+	r := wire.NewReader(b, fieldsOfBill)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // Bill.Items
+			v.Items = wire.ReadInt[int64](&r)
+		case 0x10: // Bill.Sum
+			v.Sum = wire.ReadInt[int64](&r)
+		default:
+			r.Skip()
+		}
+	}
+}
+
+func encodeItem(b []byte, v Item) []byte {
+	if b != nil {
+		return appendItem(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendItem(s.Bytes(), &v))
+}
+
+func decodeItem(b []byte) (v Item, err error) {
+	if err := readItem(b, &v); err != nil {
+		var none Item // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
 }
 
-func appendBill(b []byte, v Bill) []byte {
-	b = wire.AppendInt(b, 1, v.Items)
-	b = wire.AppendInt(b, 2, v.Sum)
-	return b
+func encodeBill(b []byte, v Bill) []byte {
+	if b != nil {
+		return appendBill(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendBill(s.Bytes(), &v))
 }
 
 func decodeBill(b []byte) (v Bill, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Items, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Bill.Items", err)
-			}
-		case 2:
-			if v.Sum, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Bill.Sum", err)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		var none Bill
+	if err := readBill(b, &v); err != nil {
+		var none Bill // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
 }
 
 var (
-	codecBill = wire.Codec[Bill]{Append: appendBill, Decode: decodeBill}
-	codecItem = wire.Codec[Item]{Append: appendItem, Decode: decodeItem}
+	codecBill = wire.Codec[Bill]{Append: encodeBill, Decode: decodeBill}
+	codecItem = wire.Codec[Item]{Append: encodeItem, Decode: decodeItem}
 )

@@ -9,7 +9,7 @@ import (
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
-const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_1
+const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_2
 
 var layoutMember = crdt.NewLayout("Member",
 	crdt.Field(2, "Name", func(s *Member) **crdt.Register[string] { return &s.Name }, crdt.RegisterCodec(codecString)),
@@ -231,56 +231,66 @@ func Shared() []grains.Kind {
 	}
 }
 
-func appendBadge(b []byte, v Badge) []byte {
-	b = wire.AppendString(b, 1, v.Name)
-	b = wire.AppendInt(b, 2, v.Year)
+func appendBadge(b []byte, v *Badge) []byte {
+	if len(v.Name) > 0 {
+		b = wire.AppendText(append(b, 0x0a), v.Name)
+	}
+	if v.Year != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.Year))
+	}
 	return b
 }
 
-func decodeBadge(b []byte) (v Badge, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Name, err = wire.DecodeString[string](f); err != nil {
-				return wire.At("Badge.Name", err)
-			}
-		case 2:
-			if v.Year, err = wire.DecodeInt[int](f); err != nil {
-				return wire.At("Badge.Year", err)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		var none Badge
-		return none, err
-	}
-	return v, nil
+var fieldsOfBadge = wire.Fields{
+	{0x0a, "Badge.Name"},
+	{0x10, "Badge.Year"},
 }
 
-func appendAddress(b []byte, v Address) []byte {
-	b = wire.AppendString(b, 1, v.Street)
-	b = wire.AppendInts(b, 2, v.Floors)
+func readBadge(b []byte, v *Badge) error {
+	r := wire.NewReader(b, fieldsOfBadge)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // Badge.Name
+			v.Name = r.Text()
+		case 0x10: // Badge.Year
+			v.Year = wire.ReadInt[int](&r)
+		default:
+			r.Skip()
+		}
+	}
+}
+
+func appendAddress(b []byte, v *Address) []byte {
+	if len(v.Street) > 0 {
+		b = wire.AppendText(append(b, 0x0a), v.Street)
+	}
+	if len(v.Floors) > 0 {
+		b = wire.Sealed(wire.PackInts(append(b, 0x12, 0), v.Floors), len(b)+2)
+	}
 	return b
 }
 
-func decodeAddress(b []byte) (v Address, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Street, err = wire.DecodeString[string](f); err != nil {
-				return wire.At("Address.Street", err)
-			}
-		case 2:
-			err = wire.At("Address.Floors", wire.DecodeInts(f, &v.Floors))
+var fieldsOfAddress = wire.Fields{
+	{0x0a, "Address.Street"},
+	{0x12, "Address.Floors"},
+}
+
+func readAddress(b []byte, v *Address) error {
+	r := wire.NewReader(b, fieldsOfAddress)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // Address.Street
+			v.Street = r.Text()
+		case 0x12: // Address.Floors
+			v.Floors = wire.ReadInts(&r, v.Floors)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none Address
-		return none, err
 	}
-	return v, nil
 }
 
 func cloneAddress(v Address) Address {
@@ -288,9 +298,41 @@ func cloneAddress(v Address) Address {
 	return v
 }
 
+func encodeBadge(b []byte, v Badge) []byte {
+	if b != nil {
+		return appendBadge(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendBadge(s.Bytes(), &v))
+}
+
+func decodeBadge(b []byte) (v Badge, err error) {
+	if err := readBadge(b, &v); err != nil {
+		var none Badge // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodeAddress(b []byte, v Address) []byte {
+	if b != nil {
+		return appendAddress(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendAddress(s.Bytes(), &v))
+}
+
+func decodeAddress(b []byte) (v Address, err error) {
+	if err := readAddress(b, &v); err != nil {
+		var none Address // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
 var (
-	codecAddress  = wire.Codec[Address]{Append: appendAddress, Decode: decodeAddress, Clone: cloneAddress}
-	codecBadge    = wire.Codec[Badge]{Append: appendBadge, Decode: decodeBadge}
+	codecAddress  = wire.Codec[Address]{Append: encodeAddress, Decode: decodeAddress, Clone: cloneAddress}
+	codecBadge    = wire.Codec[Badge]{Append: encodeBadge, Decode: decodeBadge}
 	codecInt64    = wire.IntCodec[int64]()
 	codecMemberID = wire.StringCodec[MemberID]()
 	codecString   = wire.StringCodec[string]()

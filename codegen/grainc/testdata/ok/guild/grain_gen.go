@@ -11,7 +11,7 @@ import (
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
-const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_1
+const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_2
 
 var (
 	_ Master = masterRef{}
@@ -95,28 +95,46 @@ type argsMasterAdmit struct {
 	A2 int
 }
 
-func appendArgsMasterAdmit(b []byte, v argsMasterAdmit) []byte {
+func appendArgsMasterAdmit(b []byte, v *argsMasterAdmit) []byte {
 	b = refMember.Append(b, 1, v.A1)
-	b = wire.AppendInt(b, 2, v.A2)
+	if v.A2 != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.A2))
+	}
 	return b
 }
 
-func decodeArgsMasterAdmit(b []byte) (v argsMasterAdmit, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.A1, err = refMember.Decode(f); err != nil {
-				return wire.At("m", err)
-			}
-		case 2:
-			if v.A2, err = wire.DecodeInt[int](f); err != nil {
-				return wire.At("rank", err)
-			}
+var fieldsOfArgsMasterAdmit = wire.Fields{
+	{0x0a, "m"},
+	{0x10, "rank"},
+}
+
+func readArgsMasterAdmit(b []byte, v *argsMasterAdmit) error {
+	r := wire.NewReader(b, fieldsOfArgsMasterAdmit)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // m
+			v.A1 = wire.ReadMessage(&r, refMember.Take)
+		case 0x10: // rank
+			v.A2 = wire.ReadInt[int](&r)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none argsMasterAdmit
+	}
+}
+
+func encodeArgsMasterAdmit(b []byte, v argsMasterAdmit) []byte {
+	if b != nil {
+		return appendArgsMasterAdmit(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendArgsMasterAdmit(s.Bytes(), &v))
+}
+
+func decodeArgsMasterAdmit(b []byte) (v argsMasterAdmit, err error) {
+	if err := readArgsMasterAdmit(b, &v); err != nil {
+		var none argsMasterAdmit // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
@@ -130,7 +148,7 @@ func bindArgsMasterAdmit(e wire.Engine, v argsMasterAdmit) argsMasterAdmit {
 var methodMasterAdmit = wire.Method[argsMasterAdmit, Master]{
 	Number: 2, Name: "Admit", Of: &interfaceMaster,
 	Traits: wire.Traits{Idempotent: true},
-	Args:   wire.Codec[argsMasterAdmit]{Append: appendArgsMasterAdmit, Decode: decodeArgsMasterAdmit}, Result: codecMaster,
+	Args:   wire.Codec[argsMasterAdmit]{Append: encodeArgsMasterAdmit, Decode: decodeArgsMasterAdmit}, Result: codecMaster,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args argsMasterAdmit) (Master, error) {
 		return impl.(Master).Admit(ctx, args.A1, args.A2)
@@ -154,28 +172,46 @@ type argsMasterWarn struct {
 	A2 string
 }
 
-func appendArgsMasterWarn(b []byte, v argsMasterWarn) []byte {
+func appendArgsMasterWarn(b []byte, v *argsMasterWarn) []byte {
 	b = refMember.Append(b, 1, v.A1)
-	b = wire.AppendString(b, 2, v.A2)
+	if len(v.A2) > 0 {
+		b = wire.AppendText(append(b, 0x12), v.A2)
+	}
 	return b
 }
 
-func decodeArgsMasterWarn(b []byte) (v argsMasterWarn, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.A1, err = refMember.Decode(f); err != nil {
-				return wire.At("m", err)
-			}
-		case 2:
-			if v.A2, err = wire.DecodeString[string](f); err != nil {
-				return wire.At("text", err)
-			}
+var fieldsOfArgsMasterWarn = wire.Fields{
+	{0x0a, "m"},
+	{0x12, "text"},
+}
+
+func readArgsMasterWarn(b []byte, v *argsMasterWarn) error {
+	r := wire.NewReader(b, fieldsOfArgsMasterWarn)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // m
+			v.A1 = wire.ReadMessage(&r, refMember.Take)
+		case 0x12: // text
+			v.A2 = r.Text()
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none argsMasterWarn
+	}
+}
+
+func encodeArgsMasterWarn(b []byte, v argsMasterWarn) []byte {
+	if b != nil {
+		return appendArgsMasterWarn(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendArgsMasterWarn(s.Bytes(), &v))
+}
+
+func decodeArgsMasterWarn(b []byte) (v argsMasterWarn, err error) {
+	if err := readArgsMasterWarn(b, &v); err != nil {
+		var none argsMasterWarn // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
@@ -189,7 +225,7 @@ func bindArgsMasterWarn(e wire.Engine, v argsMasterWarn) argsMasterWarn {
 var methodMasterWarn = wire.Method[argsMasterWarn, struct{}]{
 	Number: 4, Name: "Warn", Of: &interfaceMaster,
 	Traits: wire.Traits{OneWay: true},
-	Args:   wire.Codec[argsMasterWarn]{Append: appendArgsMasterWarn, Decode: decodeArgsMasterWarn}, Result: wire.EmptyCodec,
+	Args:   wire.Codec[argsMasterWarn]{Append: encodeArgsMasterWarn, Decode: decodeArgsMasterWarn}, Result: wire.EmptyCodec,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args argsMasterWarn) (struct{}, error) {
 		return struct{}{}, impl.(Master).Warn(ctx, args.A1, args.A2)
@@ -234,28 +270,48 @@ type argsMasterCount struct {
 	A2 int
 }
 
-func appendArgsMasterCount(b []byte, v argsMasterCount) []byte {
-	b = wire.AppendInt(b, 1, v.A1)
-	b = wire.AppendInt(b, 2, v.A2)
+func appendArgsMasterCount(b []byte, v *argsMasterCount) []byte {
+	if v.A1 != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.A1))
+	}
+	if v.A2 != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.A2))
+	}
 	return b
 }
 
-func decodeArgsMasterCount(b []byte) (v argsMasterCount, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.A1, err = wire.DecodeInt[int](f); err != nil {
-				return wire.At("from", err)
-			}
-		case 2:
-			if v.A2, err = wire.DecodeInt[int](f); err != nil {
-				return wire.At("to", err)
-			}
+var fieldsOfArgsMasterCount = wire.Fields{
+	{0x08, "from"},
+	{0x10, "to"},
+}
+
+func readArgsMasterCount(b []byte, v *argsMasterCount) error {
+	r := wire.NewReader(b, fieldsOfArgsMasterCount)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // from
+			v.A1 = wire.ReadInt[int](&r)
+		case 0x10: // to
+			v.A2 = wire.ReadInt[int](&r)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none argsMasterCount
+	}
+}
+
+func encodeArgsMasterCount(b []byte, v argsMasterCount) []byte {
+	if b != nil {
+		return appendArgsMasterCount(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendArgsMasterCount(s.Bytes(), &v))
+}
+
+func decodeArgsMasterCount(b []byte) (v argsMasterCount, err error) {
+	if err := readArgsMasterCount(b, &v); err != nil {
+		var none argsMasterCount // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
@@ -264,7 +320,7 @@ func decodeArgsMasterCount(b []byte) (v argsMasterCount, err error) {
 var methodMasterCount = wire.StreamMethod[argsMasterCount, Tally]{
 	Number: 8, Name: "Count", Of: &interfaceMaster,
 	Traits: wire.Traits{Stream: true},
-	Args:   wire.Codec[argsMasterCount]{Append: appendArgsMasterCount, Decode: decodeArgsMasterCount}, Element: codecTally,
+	Args:   wire.Codec[argsMasterCount]{Append: encodeArgsMasterCount, Decode: decodeArgsMasterCount}, Element: codecTally,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args argsMasterCount) iter.Seq2[Tally, error] {
 		return impl.(Master).Count(ctx, args.A1, args.A2)
@@ -381,39 +437,66 @@ type argsRecordOwners struct {
 	A2 [2]Vault
 }
 
-func appendArgsRecordOwners(b []byte, v argsRecordOwners) []byte {
-	b = wire.AppendRepeated(b, 1, v.A1, appendVault)
-	b = wire.AppendRepeated(b, 2, v.A2[:], appendVault)
+func appendArgsRecordOwners(b []byte, v *argsRecordOwners) []byte {
+	for i := range v.A1 {
+		b = wire.Sealed(refVault.Put(append(b, 0x0a, 0), v.A1[i]), len(b)+2)
+	}
+	for i := range v.A2 {
+		b = wire.Sealed(refVault.Put(append(b, 0x12, 0), v.A2[i]), len(b)+2)
+	}
 	return b
 }
 
-func decodeArgsRecordOwners(b []byte) (v argsRecordOwners, err error) {
+var fieldsOfArgsRecordOwners = wire.Fields{
+	{0x0a, "of"},
+	{0x12, "as"},
+}
+
+func readArgsRecordOwners(b []byte, v *argsRecordOwners) error {
 	var a2 []Vault
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("of", wire.DecodeRepeated(f, &v.A1, decodeVault))
-		case 2:
-			if len(a2) >= 2 {
-				return wire.At("as", f.Errorf("more than 2 elements"))
+	r := wire.NewReader(b, fieldsOfArgsRecordOwners)
+	for {
+		switch r.Next() {
+		case 0:
+			if err := r.Err(); err != nil {
+				return err
 			}
-			err = wire.At("as", wire.DecodeRepeated(f, &a2, decodeVault))
+			return wire.At("as", wire.FillArray(v.A2[:], a2))
+		case 0x0a: // of
+			v.A1 = wire.More(&r, v.A1)
+			v.A1[len(v.A1)-1] = wire.ReadMessage(&r, refVault.Take)
+		case 0x12: // as
+			if len(a2) >= 2 {
+				r.Refuse("more than 2 elements")
+				break
+			}
+			a2 = wire.More(&r, a2)
+			a2[len(a2)-1] = wire.ReadMessage(&r, refVault.Take)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err == nil {
-		err = wire.At("as", wire.FillArray(v.A2[:], a2))
 	}
-	if err != nil {
-		var none argsRecordOwners
-		return none, err
-	}
-	return v, nil
 }
 
 func cloneArgsRecordOwners(v argsRecordOwners) argsRecordOwners {
 	v.A1 = wire.CloneSlice(v.A1, nil)
 	return v
+}
+
+func encodeArgsRecordOwners(b []byte, v argsRecordOwners) []byte {
+	if b != nil {
+		return appendArgsRecordOwners(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendArgsRecordOwners(s.Bytes(), &v))
+}
+
+func decodeArgsRecordOwners(b []byte) (v argsRecordOwners, err error) {
+	if err := readArgsRecordOwners(b, &v); err != nil {
+		var none argsRecordOwners // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
 }
 
 func bindArgsRecordOwners(e wire.Engine, v argsRecordOwners) argsRecordOwners {
@@ -424,7 +507,7 @@ func bindArgsRecordOwners(e wire.Engine, v argsRecordOwners) argsRecordOwners {
 
 var methodRecordOwners = wire.Method[argsRecordOwners, map[string][]Record]{
 	Number: 1, Name: "Owners", Of: &interfaceRecord,
-	Args: wire.Codec[argsRecordOwners]{Append: appendArgsRecordOwners, Decode: decodeArgsRecordOwners, Clone: cloneArgsRecordOwners}, Result: codecMapOfStringToSliceOfRecord,
+	Args: wire.Codec[argsRecordOwners]{Append: encodeArgsRecordOwners, Decode: decodeArgsRecordOwners, Clone: cloneArgsRecordOwners}, Result: codecMapOfStringToSliceOfRecord,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args argsRecordOwners) (map[string][]Record, error) {
 		return impl.(Record).Owners(ctx, args.A1, args.A2)
@@ -517,72 +600,83 @@ var errorTable = &wire.ErrorTable{Package: "github.com/martinelli-go/martinelli/
 }}
 
 func appendSliceOfMember(b []byte, v []Member) []byte {
-	b = wire.AppendRepeated(b, 1, v, appendMember)
+	for i := range v {
+		b = wire.Sealed(refMember.Put(append(b, 0x0a, 0), v[i]), len(b)+2)
+	}
 	return b
 }
 
-func decodeSliceOfMember(b []byte) (v []Member, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("SliceOfMember", wire.DecodeRepeated(f, &v, decodeMember))
+var fieldsOfSliceOfMember = wire.Fields{
+	{0x0a, "SliceOfMember"},
+}
+
+func readSliceOfMember(b []byte, v *[]Member) error {
+	r := wire.NewReader(b, fieldsOfSliceOfMember)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // SliceOfMember
+			*v = wire.More(&r, *v)
+			(*v)[len(*v)-1] = wire.ReadMessage(&r, refMember.Take)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none []Member
-		return none, err
 	}
-	return v, nil
 }
 
 func cloneSliceOfMember(v []Member) []Member {
 	return wire.CloneSlice(v, nil)
 }
 
-func appendMaster(b []byte, v Master) []byte { return refMaster.Put(b, v) }
-
-func decodeMaster(b []byte) (Master, error) { return refMaster.Take(b) }
-
-func appendCharter(b []byte, v Charter) []byte {
+func appendCharter(b []byte, v *Charter) []byte {
 	b = refMaster.Append(b, 1, v.Master)
-	b = wire.AppendRepeated(b, 2, v.Members, appendMember)
-	b = wire.AppendMap(b, 3, v.Ranks, wire.PutString[string], appendMember)
-	b = wire.AppendRepeated(b, 4, v.Parts, appendPointerToCharter)
-	b = wire.AppendString(b, 5, v.Title)
+	for i := range v.Members {
+		b = wire.Sealed(refMember.Put(append(b, 0x12, 0), v.Members[i]), len(b)+2)
+	}
+	b = wire.AppendMap(b, 3, v.Ranks, wire.PutString[string], refMember.Put)
+	for i := range v.Parts {
+		b = wire.Sealed(appendPointerToCharter(append(b, 0x22, 0), v.Parts[i]), len(b)+2)
+	}
+	if len(v.Title) > 0 {
+		b = wire.AppendText(append(b, 0x2a), v.Title)
+	}
 	return b
 }
 
-func decodeCharter(b []byte) (Charter, error) { return decodeCharterAt(b, 0) }
+var fieldsOfCharter = wire.Fields{
+	{0x0a, "Charter.Master"},
+	{0x12, "Charter.Members"},
+	{0x1a, "Charter.Ranks"},
+	{0x22, "Charter.Parts"},
+	{0x2a, "Charter.Title"},
+}
 
-func decodeCharterAt(b []byte, depth int) (v Charter, err error) {
+func readCharter(b []byte, v *Charter, depth int) error {
 	if err := wire.Deeper(depth); err != nil {
-		return v, err
-	}
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Master, err = refMaster.Decode(f); err != nil {
-				return wire.At("Charter.Master", err)
-			}
-		case 2:
-			err = wire.At("Charter.Members", wire.DecodeRepeated(f, &v.Members, decodeMember))
-		case 3:
-			err = wire.At("Charter.Ranks", wire.DecodeMap(f, &v.Ranks, wire.TakeString[string], decodeMember))
-		case 4:
-			err = wire.At("Charter.Parts", wire.DecodeRepeated(f, &v.Parts, func(b []byte) (*Charter, error) { return decodePointerToCharterAt(b, depth+1) }))
-		case 5:
-			if v.Title, err = wire.DecodeString[string](f); err != nil {
-				return wire.At("Charter.Title", err)
-			}
-		}
 		return err
-	})
-	if err != nil {
-		var none Charter
-		return none, err
 	}
-	return v, nil
+	r := wire.NewReader(b, fieldsOfCharter)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // Charter.Master
+			v.Master = wire.ReadMessage(&r, refMaster.Take)
+		case 0x12: // Charter.Members
+			v.Members = wire.More(&r, v.Members)
+			v.Members[len(v.Members)-1] = wire.ReadMessage(&r, refMember.Take)
+		case 0x1a: // Charter.Ranks
+			v.Ranks = wire.ReadMap(&r, v.Ranks, wire.TakeString[string], refMember.Take)
+		case 0x22: // Charter.Parts
+			v.Parts = wire.More(&r, v.Parts)
+			r.Fail(readPointerToCharter(r.Message(), &v.Parts[len(v.Parts)-1], depth+1))
+		case 0x2a: // Charter.Title
+			v.Title = r.Text()
+		default:
+			r.Skip()
+		}
+	}
 }
 
 func cloneCharter(v Charter) Charter {
@@ -593,60 +687,64 @@ func cloneCharter(v Charter) Charter {
 }
 
 func appendPointerToMaster(b []byte, v *Master) []byte {
-	b = wire.AppendPointer(b, 1, v, appendMaster)
+	if v != nil {
+		b = wire.Sealed(refMaster.Put(append(b, 0x0a, 0), (*v)), len(b)+2)
+	}
 	return b
 }
 
-func decodePointerToMaster(b []byte) (v *Master, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v, err = wire.DecodePointer(f, decodeMaster); err != nil {
-				return wire.At("PointerToMaster", err)
-			}
+var fieldsOfPointerToMaster = wire.Fields{
+	{0x0a, "PointerToMaster"},
+}
+
+func readPointerToMaster(b []byte, v **Master) error {
+	r := wire.NewReader(b, fieldsOfPointerToMaster)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // PointerToMaster
+			*v = new(Master)
+			**v = wire.ReadMessage(&r, refMaster.Take)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none *Master
-		return none, err
 	}
-	return v, nil
 }
 
 func clonePointerToMaster(v *Master) *Master {
 	return wire.ClonePointer(v, nil)
 }
 
-func appendMember(b []byte, v Member) []byte { return refMember.Put(b, v) }
-
-func decodeMember(b []byte) (Member, error) { return refMember.Take(b) }
-
-func appendTally(b []byte, v Tally) []byte {
-	b = wire.AppendInt(b, 1, v.N)
-	b = wire.AppendBytes(b, 2, v.Marks)
+func appendTally(b []byte, v *Tally) []byte {
+	if v.N != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.N))
+	}
+	if len(v.Marks) > 0 {
+		b = wire.AppendText(append(b, 0x12), v.Marks)
+	}
 	return b
 }
 
-func decodeTally(b []byte) (v Tally, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.N, err = wire.DecodeInt[int](f); err != nil {
-				return wire.At("Tally.N", err)
-			}
-		case 2:
-			if v.Marks, err = wire.DecodeBytes[[]byte](f); err != nil {
-				return wire.At("Tally.Marks", err)
-			}
+var fieldsOfTally = wire.Fields{
+	{0x08, "Tally.N"},
+	{0x12, "Tally.Marks"},
+}
+
+func readTally(b []byte, v *Tally) error {
+	r := wire.NewReader(b, fieldsOfTally)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // Tally.N
+			v.N = wire.ReadInt[int](&r)
+		case 0x12: // Tally.Marks
+			v.Marks = r.Blob()
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none Tally
-		return none, err
 	}
-	return v, nil
 }
 
 func cloneTally(v Tally) Tally {
@@ -655,51 +753,53 @@ func cloneTally(v Tally) Tally {
 }
 
 func appendMapOfStringToMaster(b []byte, v map[string]Master) []byte {
-	b = wire.AppendMap(b, 1, v, wire.PutString[string], appendMaster)
+	b = wire.AppendMap(b, 1, v, wire.PutString[string], refMaster.Put)
 	return b
 }
 
-func decodeMapOfStringToMaster(b []byte) (v map[string]Master, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("MapOfStringToMaster", wire.DecodeMap(f, &v, wire.TakeString[string], decodeMaster))
+var fieldsOfMapOfStringToMaster = wire.Fields{
+	{0x0a, "MapOfStringToMaster"},
+}
+
+func readMapOfStringToMaster(b []byte, v *map[string]Master) error {
+	r := wire.NewReader(b, fieldsOfMapOfStringToMaster)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // MapOfStringToMaster
+			*v = wire.ReadMap(&r, *v, wire.TakeString[string], refMaster.Take)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none map[string]Master
-		return none, err
 	}
-	return v, nil
 }
 
 func cloneMapOfStringToMaster(v map[string]Master) map[string]Master {
 	return wire.CloneMap(v, nil)
 }
 
-func appendVault(b []byte, v Vault) []byte { return refVault.Put(b, v) }
-
-func decodeVault(b []byte) (Vault, error) { return refVault.Take(b) }
-
 func appendMapOfStringToSliceOfRecord(b []byte, v map[string][]Record) []byte {
 	b = wire.AppendMap(b, 1, v, wire.PutString[string], appendSliceOfRecord)
 	return b
 }
 
-func decodeMapOfStringToSliceOfRecord(b []byte) (v map[string][]Record, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("MapOfStringToSliceOfRecord", wire.DecodeMap(f, &v, wire.TakeString[string], decodeSliceOfRecord))
+var fieldsOfMapOfStringToSliceOfRecord = wire.Fields{
+	{0x0a, "MapOfStringToSliceOfRecord"},
+}
+
+func readMapOfStringToSliceOfRecord(b []byte, v *map[string][]Record) error {
+	r := wire.NewReader(b, fieldsOfMapOfStringToSliceOfRecord)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // MapOfStringToSliceOfRecord
+			*v = wire.ReadMap(&r, *v, wire.TakeString[string], decodeSliceOfRecord)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none map[string][]Record
-		return none, err
 	}
-	return v, nil
 }
 
 func cloneMapOfStringToSliceOfRecord(v map[string][]Record) map[string][]Record {
@@ -707,23 +807,29 @@ func cloneMapOfStringToSliceOfRecord(v map[string][]Record) map[string][]Record 
 }
 
 func appendSliceOfRecord(b []byte, v []Record) []byte {
-	b = wire.AppendRepeated(b, 1, v, appendRecord)
+	for i := range v {
+		b = wire.Sealed(refRecord.Put(append(b, 0x0a, 0), v[i]), len(b)+2)
+	}
 	return b
 }
 
-func decodeSliceOfRecord(b []byte) (v []Record, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("SliceOfRecord", wire.DecodeRepeated(f, &v, decodeRecord))
+var fieldsOfSliceOfRecord = wire.Fields{
+	{0x0a, "SliceOfRecord"},
+}
+
+func readSliceOfRecord(b []byte, v *[]Record) error {
+	r := wire.NewReader(b, fieldsOfSliceOfRecord)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // SliceOfRecord
+			*v = wire.More(&r, *v)
+			(*v)[len(*v)-1] = wire.ReadMessage(&r, refRecord.Take)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none []Record
-		return none, err
 	}
-	return v, nil
 }
 
 func cloneSliceOfRecord(v []Record) []Record {
@@ -731,30 +837,32 @@ func cloneSliceOfRecord(v []Record) []Record {
 }
 
 func appendPointerToCharter(b []byte, v *Charter) []byte {
-	b = wire.AppendPointer(b, 1, v, appendCharter)
+	if v != nil {
+		b = wire.Sealed(appendCharter(append(b, 0x0a, 0), v), len(b)+2)
+	}
 	return b
 }
 
-func decodePointerToCharter(b []byte) (*Charter, error) { return decodePointerToCharterAt(b, 0) }
+var fieldsOfPointerToCharter = wire.Fields{
+	{0x0a, "PointerToCharter"},
+}
 
-func decodePointerToCharterAt(b []byte, depth int) (v *Charter, err error) {
+func readPointerToCharter(b []byte, v **Charter, depth int) error {
 	if err := wire.Deeper(depth); err != nil {
-		return v, err
-	}
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v, err = wire.DecodePointer(f, func(b []byte) (Charter, error) { return decodeCharterAt(b, depth+1) }); err != nil {
-				return wire.At("PointerToCharter", err)
-			}
-		}
 		return err
-	})
-	if err != nil {
-		var none *Charter
-		return none, err
 	}
-	return v, nil
+	r := wire.NewReader(b, fieldsOfPointerToCharter)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // PointerToCharter
+			*v = new(Charter)
+			r.Fail(readCharter(r.Message(), *v, depth+1))
+		default:
+			r.Skip()
+		}
+	}
 }
 
 func clonePointerToCharter(v *Charter) *Charter {
@@ -762,39 +870,37 @@ func clonePointerToCharter(v *Charter) *Charter {
 }
 
 func appendSliceOfPointerToCharter(b []byte, v []*Charter) []byte {
-	b = wire.AppendRepeated(b, 1, v, appendPointerToCharter)
+	for i := range v {
+		b = wire.Sealed(appendPointerToCharter(append(b, 0x0a, 0), v[i]), len(b)+2)
+	}
 	return b
 }
 
-func decodeSliceOfPointerToCharter(b []byte) ([]*Charter, error) {
-	return decodeSliceOfPointerToCharterAt(b, 0)
+var fieldsOfSliceOfPointerToCharter = wire.Fields{
+	{0x0a, "SliceOfPointerToCharter"},
 }
 
-func decodeSliceOfPointerToCharterAt(b []byte, depth int) (v []*Charter, err error) {
+func readSliceOfPointerToCharter(b []byte, v *[]*Charter, depth int) error {
 	if err := wire.Deeper(depth); err != nil {
-		return v, err
-	}
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("SliceOfPointerToCharter", wire.DecodeRepeated(f, &v, func(b []byte) (*Charter, error) { return decodePointerToCharterAt(b, depth+1) }))
-		}
 		return err
-	})
-	if err != nil {
-		var none []*Charter
-		return none, err
 	}
-	return v, nil
+	r := wire.NewReader(b, fieldsOfSliceOfPointerToCharter)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // SliceOfPointerToCharter
+			*v = wire.More(&r, *v)
+			r.Fail(readPointerToCharter(r.Message(), &(*v)[len(*v)-1], depth+1))
+		default:
+			r.Skip()
+		}
+	}
 }
 
 func cloneSliceOfPointerToCharter(v []*Charter) []*Charter {
 	return wire.CloneSlice(v, clonePointerToCharter)
 }
-
-func appendRecord(b []byte, v Record) []byte { return refRecord.Put(b, v) }
-
-func decodeRecord(b []byte) (Record, error) { return refRecord.Take(b) }
 
 func bindSliceOfMember(e wire.Engine, v []Member) []Member {
 	for i := range v {
@@ -890,17 +996,129 @@ func bindPointerToCharter(e wire.Engine, v *Charter) *Charter {
 	return v
 }
 
+func encodeSliceOfMember(b []byte, v []Member) []byte {
+	if b != nil {
+		return appendSliceOfMember(b, v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendSliceOfMember(s.Bytes(), v))
+}
+
+func decodeSliceOfMember(b []byte) (v []Member, err error) {
+	if err := readSliceOfMember(b, &v); err != nil {
+		var none []Member // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodeCharter(b []byte, v Charter) []byte {
+	if b != nil {
+		return appendCharter(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendCharter(s.Bytes(), &v))
+}
+
+func decodeCharter(b []byte) (v Charter, err error) {
+	if err := readCharter(b, &v, 0); err != nil {
+		var none Charter // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodePointerToMaster(b []byte, v *Master) []byte {
+	if b != nil {
+		return appendPointerToMaster(b, v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendPointerToMaster(s.Bytes(), v))
+}
+
+func decodePointerToMaster(b []byte) (v *Master, err error) {
+	if err := readPointerToMaster(b, &v); err != nil {
+		var none *Master // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodeTally(b []byte, v Tally) []byte {
+	if b != nil {
+		return appendTally(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendTally(s.Bytes(), &v))
+}
+
+func decodeTally(b []byte) (v Tally, err error) {
+	if err := readTally(b, &v); err != nil {
+		var none Tally // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodeMapOfStringToMaster(b []byte, v map[string]Master) []byte {
+	if b != nil {
+		return appendMapOfStringToMaster(b, v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendMapOfStringToMaster(s.Bytes(), v))
+}
+
+func decodeMapOfStringToMaster(b []byte) (v map[string]Master, err error) {
+	if err := readMapOfStringToMaster(b, &v); err != nil {
+		var none map[string]Master // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodeSliceOfRecord(b []byte, v []Record) []byte {
+	if b != nil {
+		return appendSliceOfRecord(b, v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendSliceOfRecord(s.Bytes(), v))
+}
+
+func decodeSliceOfRecord(b []byte) (v []Record, err error) {
+	if err := readSliceOfRecord(b, &v); err != nil {
+		var none []Record // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodeMapOfStringToSliceOfRecord(b []byte, v map[string][]Record) []byte {
+	if b != nil {
+		return appendMapOfStringToSliceOfRecord(b, v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendMapOfStringToSliceOfRecord(s.Bytes(), v))
+}
+
+func decodeMapOfStringToSliceOfRecord(b []byte) (v map[string][]Record, err error) {
+	if err := readMapOfStringToSliceOfRecord(b, &v); err != nil {
+		var none map[string][]Record // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
 var (
-	codecCharter                    = wire.Codec[Charter]{Append: appendCharter, Decode: decodeCharter, Clone: cloneCharter}
-	codecMapOfStringToMaster        = wire.Codec[map[string]Master]{Append: appendMapOfStringToMaster, Decode: decodeMapOfStringToMaster, Clone: cloneMapOfStringToMaster}
-	codecMapOfStringToSliceOfRecord = wire.Codec[map[string][]Record]{Append: appendMapOfStringToSliceOfRecord, Decode: decodeMapOfStringToSliceOfRecord, Clone: cloneMapOfStringToSliceOfRecord}
-	codecMaster                     = wire.Codec[Master]{Append: appendMaster, Decode: decodeMaster}
-	codecMember                     = wire.Codec[Member]{Append: appendMember, Decode: decodeMember}
-	codecPointerToMaster            = wire.Codec[*Master]{Append: appendPointerToMaster, Decode: decodePointerToMaster, Clone: clonePointerToMaster}
-	codecSliceOfMember              = wire.Codec[[]Member]{Append: appendSliceOfMember, Decode: decodeSliceOfMember, Clone: cloneSliceOfMember}
-	codecSliceOfRecord              = wire.Codec[[]Record]{Append: appendSliceOfRecord, Decode: decodeSliceOfRecord, Clone: cloneSliceOfRecord}
+	codecCharter                    = wire.Codec[Charter]{Append: encodeCharter, Decode: decodeCharter, Clone: cloneCharter}
+	codecMapOfStringToMaster        = wire.Codec[map[string]Master]{Append: encodeMapOfStringToMaster, Decode: decodeMapOfStringToMaster, Clone: cloneMapOfStringToMaster}
+	codecMapOfStringToSliceOfRecord = wire.Codec[map[string][]Record]{Append: encodeMapOfStringToSliceOfRecord, Decode: decodeMapOfStringToSliceOfRecord, Clone: cloneMapOfStringToSliceOfRecord}
+	codecMaster                     = refMaster.Codec()
+	codecMember                     = refMember.Codec()
+	codecPointerToMaster            = wire.Codec[*Master]{Append: encodePointerToMaster, Decode: decodePointerToMaster, Clone: clonePointerToMaster}
+	codecSliceOfMember              = wire.Codec[[]Member]{Append: encodeSliceOfMember, Decode: decodeSliceOfMember, Clone: cloneSliceOfMember}
+	codecSliceOfRecord              = wire.Codec[[]Record]{Append: encodeSliceOfRecord, Decode: decodeSliceOfRecord, Clone: cloneSliceOfRecord}
 	codecString                     = wire.StringCodec[string]()
-	codecTally                      = wire.Codec[Tally]{Append: appendTally, Decode: decodeTally, Clone: cloneTally}
+	codecTally                      = wire.Codec[Tally]{Append: encodeTally, Decode: decodeTally, Clone: cloneTally}
 )
 
 var keyOfDeed = wire.MustKeyCodec[Deed]()

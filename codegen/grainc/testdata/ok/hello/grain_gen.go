@@ -9,7 +9,7 @@ import (
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
-const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_1
+const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_2
 
 var (
 	_ Greeter = greeterRef{}

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_1
+const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_2
 
 var (
 	_ Rich = richRef{}
@@ -87,42 +87,53 @@ type argsRichMany struct {
 	A5 time.Time
 }
 
-func appendArgsRichMany(b []byte, v argsRichMany) []byte {
-	b = wire.AppendInt(b, 1, v.A1)
-	b = wire.AppendRepeated(b, 2, v.A2, appendInner)
-	b = wire.AppendPointer(b, 3, v.A3, appendTree)
+func appendArgsRichMany(b []byte, v *argsRichMany) []byte {
+	if v.A1 != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.A1))
+	}
+	for i := range v.A2 {
+		b = wire.Sealed(appendInner(append(b, 0x12, 0), &v.A2[i]), len(b)+2)
+	}
+	if v.A3 != nil {
+		b = wire.Sealed(appendTree(append(b, 0x1a, 0), v.A3), len(b)+2)
+	}
 	b = wire.AppendErrorField(b, 4, v.A4, valueErrorTable)
-	b = wire.AppendTime(b, 5, v.A5)
+	if !v.A5.IsZero() {
+		b = wire.AppendMoment(append(b, 0x2a), v.A5)
+	}
 	return b
 }
 
-func decodeArgsRichMany(b []byte) (v argsRichMany, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.A1, err = wire.DecodeInt[int](f); err != nil {
-				return wire.At("a", err)
-			}
-		case 2:
-			err = wire.At("b", wire.DecodeRepeated(f, &v.A2, decodeInner))
-		case 3:
-			if v.A3, err = wire.DecodePointer(f, decodeTree); err != nil {
-				return wire.At("c", err)
-			}
-		case 4:
-			err = wire.At("A4", wire.DecodeErrorField(f, &v.A4, valueErrorTable))
-		case 5:
-			if v.A5, err = wire.DecodeTime(f); err != nil {
-				return wire.At("when", err)
-			}
+var fieldsOfArgsRichMany = wire.Fields{
+	{0x08, "a"},
+	{0x12, "b"},
+	{0x1a, "c"},
+	{0x22, "A4"},
+	{0x2a, "when"},
+}
+
+func readArgsRichMany(b []byte, v *argsRichMany) error {
+	r := wire.NewReader(b, fieldsOfArgsRichMany)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // a
+			v.A1 = wire.ReadInt[int](&r)
+		case 0x12: // b
+			v.A2 = wire.More(&r, v.A2)
+			r.Fail(readInner(r.Message(), &v.A2[len(v.A2)-1]))
+		case 0x1a: // c
+			v.A3 = new(Tree)
+			r.Fail(readTree(r.Message(), v.A3, 0))
+		case 0x22: // A4
+			v.A4 = wire.ReadError(&r, valueErrorTable)
+		case 0x2a: // when
+			v.A5 = r.Time()
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none argsRichMany
-		return none, err
 	}
-	return v, nil
 }
 
 func cloneArgsRichMany(v argsRichMany) argsRichMany {
@@ -131,9 +142,25 @@ func cloneArgsRichMany(v argsRichMany) argsRichMany {
 	return v
 }
 
+func encodeArgsRichMany(b []byte, v argsRichMany) []byte {
+	if b != nil {
+		return appendArgsRichMany(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendArgsRichMany(s.Bytes(), &v))
+}
+
+func decodeArgsRichMany(b []byte) (v argsRichMany, err error) {
+	if err := readArgsRichMany(b, &v); err != nil {
+		var none argsRichMany // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
 var methodRichMany = wire.Method[argsRichMany, map[string]Everything]{
 	Number: 2, Name: "Many", Of: &interfaceRich,
-	Args: wire.Codec[argsRichMany]{Append: appendArgsRichMany, Decode: decodeArgsRichMany, Clone: cloneArgsRichMany}, Result: codecMapOfStringToEverything,
+	Args: wire.Codec[argsRichMany]{Append: encodeArgsRichMany, Decode: decodeArgsRichMany, Clone: cloneArgsRichMany}, Result: codecMapOfStringToEverything,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args argsRichMany) (map[string]Everything, error) {
 		return impl.(Rich).Many(ctx, args.A1, args.A2, args.A3, args.A4, args.A5)
@@ -188,215 +215,306 @@ var errorTable = &wire.ErrorTable{Package: "github.com/martinelli-go/martinelli/
 	wire.ErrorStruct(4, codecPointerToWrapped),
 }}
 
-func appendEverything(b []byte, v Everything) []byte {
-	b = wire.AppendBool(b, 1, v.Bool)
-	b = wire.AppendBool(b, 2, v.Flag)
-	b = wire.AppendInt(b, 3, v.Int)
-	b = wire.AppendInt(b, 4, v.Small)
-	b = wire.AppendUint(b, 5, v.Uint)
-	b = wire.AppendUint(b, 6, v.Amount)
-	b = wire.AppendFloat32(b, 7, v.F32)
-	b = wire.AppendFloat64(b, 8, v.F64)
-	b = wire.AppendString(b, 9, v.String)
-	b = wire.AppendString(b, 10, v.Name)
-	b = wire.AppendBytes(b, 11, v.Bytes)
-	b = wire.AppendBytes(b, 12, v.Blob)
-	b = wire.AppendByteArray(b, 13, v.Digest[:])
-	b = wire.AppendByteArray(b, 14, v.Hash[:])
-	b = wire.AppendTime(b, 15, v.When)
-	b = wire.AppendInt(b, 16, v.Long)
-	b = wire.AppendRepeated(b, 17, v.Grid[:], appendArray3OfInt32)
-	b = wire.AppendRepeated(b, 18, v.Two[:], appendInner)
-	b = wire.AppendStrings(b, 19, v.Names)
-	b = wire.AppendInts(b, 20, v.Levels)
-	b = wire.AppendFloat64s(b, 21, v.Floats)
-	b = wire.AppendBools(b, 22, v.Flags)
-	b = wire.AppendRepeated(b, 23, v.Blobs, wire.PutBytes[[]byte])
-	b = wire.AppendRepeated(b, 24, v.Digests, appendDigest)
-	b = wire.AppendRepeated(b, 25, v.Times, wire.PutTime)
-	b = wire.AppendRepeated(b, 26, v.Inners, appendInner)
-	b = wire.AppendRepeated(b, 27, v.Pointers, appendPointerToInner)
-	b = wire.AppendRepeated(b, 28, v.Nested, appendSliceOfInt)
-	b = wire.AppendMap(b, 29, v.Map, wire.PutString[Name], wire.PutInt[int])
-	b = wire.AppendMap(b, 30, v.Keyed, appendPoint, appendMapOfStringToInner)
-	b = wire.AppendMessage(b, 31, v.Inner, appendInner)
-	b = wire.AppendPointer(b, 32, v.Pointer, appendInner)
-	b = wire.AppendPointer(b, 33, v.Number, wire.PutInt[int])
-	b = wire.AppendPointer(b, 34, v.Deep, appendPointerToString)
-	b = wire.AppendPointer(b, 35, v.Tree, appendTree)
-	b = wire.AppendRepeated(b, 36, v.Forest, appendForest)
-	b = wire.AppendErrorField(b, 37, v.Err, valueErrorTable)
-	b = wire.AppendRepeated(b, 38, v.Errs, appendError)
-	if v.Proto != nil {
-		b = wire.AppendElement(b, 39, v.Proto, marshalPointerToDurationpbDuration)
+func appendEverything(b []byte, v *Everything) []byte {
+	if v.Bool {
+		b = append(b, 0x08, 1)
 	}
-	b = wire.AppendRepeated(b, 40, v.Protos, appendPointerToDurationpbDuration)
-	b = wire.AppendMessage(b, 41, v.Pair, appendFlowPairOfNameAndInt)
-	b = wire.AppendMessage(b, 42, v.Empty, appendEmpty)
+	if v.Flag {
+		b = append(b, 0x10, 1)
+	}
+	if v.Int != 0 {
+		b = wire.AppendVarint(append(b, 0x18), wire.ZigZag(v.Int))
+	}
+	if v.Small != 0 {
+		b = wire.AppendVarint(append(b, 0x20), wire.ZigZag(v.Small))
+	}
+	if v.Uint != 0 {
+		b = wire.AppendVarint(append(b, 0x28), uint64(v.Uint))
+	}
+	if v.Amount != 0 {
+		b = wire.AppendVarint(append(b, 0x30), uint64(v.Amount))
+	}
+	if x := wire.Bits32(v.F32); x != 0 {
+		b = wire.Append32(append(b, 0x3d), x)
+	}
+	if x := wire.Bits64(v.F64); x != 0 {
+		b = wire.Append64(append(b, 0x41), x)
+	}
+	if len(v.String) > 0 {
+		b = wire.AppendText(append(b, 0x4a), v.String)
+	}
+	if len(v.Name) > 0 {
+		b = wire.AppendText(append(b, 0x52), v.Name)
+	}
+	if len(v.Bytes) > 0 {
+		b = wire.AppendText(append(b, 0x5a), v.Bytes)
+	}
+	if len(v.Blob) > 0 {
+		b = wire.AppendText(append(b, 0x62), v.Blob)
+	}
+	if v.Digest != (Digest{}) {
+		b = wire.AppendText(append(b, 0x6a), v.Digest[:])
+	}
+	if v.Hash != ([4]byte{}) {
+		b = wire.AppendText(append(b, 0x72), v.Hash[:])
+	}
+	if !v.When.IsZero() {
+		b = wire.AppendMoment(append(b, 0x7a), v.When)
+	}
+	if v.Long != 0 {
+		b = wire.AppendVarint(append(b, 0x80, 0x01), wire.ZigZag(v.Long))
+	}
+	for i := range v.Grid {
+		b = wire.Sealed(appendArray3OfInt32(append(b, 0x8a, 0x01, 0), v.Grid[i]), len(b)+3)
+	}
+	for i := range v.Two {
+		b = wire.Sealed(appendInner(append(b, 0x92, 0x01, 0), &v.Two[i]), len(b)+3)
+	}
+	for _, x := range v.Names {
+		b = wire.AppendText(append(b, 0x9a, 0x01), x)
+	}
+	if len(v.Levels) > 0 {
+		b = wire.Sealed(wire.PackInts(append(b, 0xa2, 0x01, 0), v.Levels), len(b)+3)
+	}
+	if len(v.Floats) > 0 {
+		b = wire.Sealed(wire.PackFloat64s(append(b, 0xaa, 0x01, 0), v.Floats), len(b)+3)
+	}
+	if len(v.Flags) > 0 {
+		b = wire.Sealed(wire.PackBools(append(b, 0xb2, 0x01, 0), v.Flags), len(b)+3)
+	}
+	for i := range v.Blobs {
+		b = wire.Sealed(wire.PutBytes[[]byte](append(b, 0xba, 0x01, 0), v.Blobs[i]), len(b)+3)
+	}
+	for i := range v.Digests {
+		b = wire.Sealed(appendDigest(append(b, 0xc2, 0x01, 0), v.Digests[i]), len(b)+3)
+	}
+	for i := range v.Times {
+		b = wire.Sealed(wire.PutTime(append(b, 0xca, 0x01, 0), v.Times[i]), len(b)+3)
+	}
+	for i := range v.Inners {
+		b = wire.Sealed(appendInner(append(b, 0xd2, 0x01, 0), &v.Inners[i]), len(b)+3)
+	}
+	for i := range v.Pointers {
+		b = wire.Sealed(appendPointerToInner(append(b, 0xda, 0x01, 0), v.Pointers[i]), len(b)+3)
+	}
+	for i := range v.Nested {
+		b = wire.Sealed(appendSliceOfInt(append(b, 0xe2, 0x01, 0), v.Nested[i]), len(b)+3)
+	}
+	b = wire.AppendMap(b, 29, v.Map, wire.PutString[Name], wire.PutInt[int])
+	b = wire.AppendMap(b, 30, v.Keyed, func(b []byte, v Point) []byte { return appendPoint(b, &v) }, appendMapOfStringToInner)
+	b = wire.SealedUnlessEmpty(appendInner(append(b, 0xfa, 0x01, 0), &v.Inner), len(b), 3)
+	if v.Pointer != nil {
+		b = wire.Sealed(appendInner(append(b, 0x82, 0x02, 0), v.Pointer), len(b)+3)
+	}
+	if v.Number != nil {
+		b = wire.Sealed(wire.PutInt[int](append(b, 0x8a, 0x02, 0), (*v.Number)), len(b)+3)
+	}
+	if v.Deep != nil {
+		b = wire.Sealed(appendPointerToString(append(b, 0x92, 0x02, 0), (*v.Deep)), len(b)+3)
+	}
+	if v.Tree != nil {
+		b = wire.Sealed(appendTree(append(b, 0x9a, 0x02, 0), v.Tree), len(b)+3)
+	}
+	for i := range v.Forest {
+		b = wire.Sealed(appendForest(append(b, 0xa2, 0x02, 0), v.Forest[i]), len(b)+3)
+	}
+	b = wire.AppendErrorField(b, 37, v.Err, valueErrorTable)
+	for i := range v.Errs {
+		b = wire.Sealed(appendError(append(b, 0xb2, 0x02, 0), v.Errs[i]), len(b)+3)
+	}
+	if v.Proto != nil {
+		b = wire.Sealed(marshalPointerToDurationpbDuration(append(b, 0xba, 0x02, 0), v.Proto), len(b)+3)
+	}
+	for i := range v.Protos {
+		b = wire.Sealed(appendPointerToDurationpbDuration(append(b, 0xc2, 0x02, 0), v.Protos[i]), len(b)+3)
+	}
+	b = wire.SealedUnlessEmpty(appendFlowPairOfNameAndInt(append(b, 0xca, 0x02, 0), &v.Pair), len(b), 3)
+	b = wire.SealedUnlessEmpty(appendEmpty(append(b, 0xd2, 0x02, 0), &v.Empty), len(b), 3)
 	b = wire.AppendMap(b, 43, v.MapOfMany, wire.PutInt[int8], appendSliceOfString)
-	b = wire.AppendMessage(b, 44, v.Inner2, appendInner2)
+	b = wire.SealedUnlessEmpty(appendInner2(append(b, 0xe2, 0x02, 0), &v.Inner2), len(b), 3)
 	return b
 }
 
-func decodeEverything(b []byte) (v Everything, err error) {
+var fieldsOfEverything = wire.Fields{
+	{0x08, "Everything.Bool"},
+	{0x10, "Everything.Flag"},
+	{0x18, "Everything.Int"},
+	{0x20, "Everything.Small"},
+	{0x28, "Everything.Uint"},
+	{0x30, "Everything.Amount"},
+	{0x3d, "Everything.F32"},
+	{0x41, "Everything.F64"},
+	{0x4a, "Everything.String"},
+	{0x52, "Everything.Name"},
+	{0x5a, "Everything.Bytes"},
+	{0x62, "Everything.Blob"},
+	{0x6a, "Everything.Digest"},
+	{0x72, "Everything.Hash"},
+	{0x7a, "Everything.When"},
+	{0x80, "Everything.Long"},
+	{0x8a, "Everything.Grid"},
+	{0x92, "Everything.Two"},
+	{0x9a, "Everything.Names"},
+	{0xa2, "Everything.Levels"},
+	{0xaa, "Everything.Floats"},
+	{0xb2, "Everything.Flags"},
+	{0xba, "Everything.Blobs"},
+	{0xc2, "Everything.Digests"},
+	{0xca, "Everything.Times"},
+	{0xd2, "Everything.Inners"},
+	{0xda, "Everything.Pointers"},
+	{0xe2, "Everything.Nested"},
+	{0xea, "Everything.Map"},
+	{0xf2, "Everything.Keyed"},
+	{0xfa, "Everything.Inner"},
+	{0x102, "Everything.Pointer"},
+	{0x10a, "Everything.Number"},
+	{0x112, "Everything.Deep"},
+	{0x11a, "Everything.Tree"},
+	{0x122, "Everything.Forest"},
+	{0x12a, "Everything.Err"},
+	{0x132, "Everything.Errs"},
+	{0x13a, "Everything.Proto"},
+	{0x142, "Everything.Protos"},
+	{0x14a, "Everything.Pair"},
+	{0x152, "Everything.Empty"},
+	{0x15a, "Everything.MapOfMany"},
+	{0x162, "Everything.Inner2"},
+}
+
+func readEverything(b []byte, v *Everything) error {
 	var a17 [][3]int32
 	var a18 []Inner
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Bool, err = wire.DecodeBool[bool](f); err != nil {
-				return wire.At("Everything.Bool", err)
+	r := wire.NewReader(b, fieldsOfEverything)
+	for {
+		switch r.Next() {
+		case 0:
+			if err := r.Err(); err != nil {
+				return err
 			}
-		case 2:
-			if v.Flag, err = wire.DecodeBool[Flag](f); err != nil {
-				return wire.At("Everything.Flag", err)
+			if err := wire.At("Everything.Grid", wire.FillArray(v.Grid[:], a17)); err != nil {
+				return err
 			}
-		case 3:
-			if v.Int, err = wire.DecodeInt[int](f); err != nil {
-				return wire.At("Everything.Int", err)
-			}
-		case 4:
-			if v.Small, err = wire.DecodeInt[Small](f); err != nil {
-				return wire.At("Everything.Small", err)
-			}
-		case 5:
-			if v.Uint, err = wire.DecodeUint[uint64](f); err != nil {
-				return wire.At("Everything.Uint", err)
-			}
-		case 6:
-			if v.Amount, err = wire.DecodeUint[Amount](f); err != nil {
-				return wire.At("Everything.Amount", err)
-			}
-		case 7:
-			if v.F32, err = wire.DecodeFloat32[float32](f); err != nil {
-				return wire.At("Everything.F32", err)
-			}
-		case 8:
-			if v.F64, err = wire.DecodeFloat64[float64](f); err != nil {
-				return wire.At("Everything.F64", err)
-			}
-		case 9:
-			if v.String, err = wire.DecodeString[string](f); err != nil {
-				return wire.At("Everything.String", err)
-			}
-		case 10:
-			if v.Name, err = wire.DecodeString[Name](f); err != nil {
-				return wire.At("Everything.Name", err)
-			}
-		case 11:
-			if v.Bytes, err = wire.DecodeBytes[[]byte](f); err != nil {
-				return wire.At("Everything.Bytes", err)
-			}
-		case 12:
-			if v.Blob, err = wire.DecodeBytes[Blob](f); err != nil {
-				return wire.At("Everything.Blob", err)
-			}
-		case 13:
-			err = wire.At("Everything.Digest", wire.DecodeByteArray(f, v.Digest[:]))
-		case 14:
-			err = wire.At("Everything.Hash", wire.DecodeByteArray(f, v.Hash[:]))
-		case 15:
-			if v.When, err = wire.DecodeTime(f); err != nil {
-				return wire.At("Everything.When", err)
-			}
-		case 16:
-			if v.Long, err = wire.DecodeInt[time.Duration](f); err != nil {
-				return wire.At("Everything.Long", err)
-			}
-		case 17:
+			return wire.At("Everything.Two", wire.FillArray(v.Two[:], a18))
+		case 0x08: // Everything.Bool
+			v.Bool = r.Bool()
+		case 0x10: // Everything.Flag
+			v.Flag = Flag(r.Bool())
+		case 0x18: // Everything.Int
+			v.Int = wire.ReadInt[int](&r)
+		case 0x20: // Everything.Small
+			v.Small = wire.ReadInt[Small](&r)
+		case 0x28: // Everything.Uint
+			v.Uint = wire.ReadUint[uint64](&r)
+		case 0x30: // Everything.Amount
+			v.Amount = wire.ReadUint[Amount](&r)
+		case 0x3d: // Everything.F32
+			v.F32 = r.Float32()
+		case 0x41: // Everything.F64
+			v.F64 = r.Float64()
+		case 0x4a: // Everything.String
+			v.String = r.Text()
+		case 0x52: // Everything.Name
+			v.Name = Name(r.Text())
+		case 0x5a: // Everything.Bytes
+			v.Bytes = r.Blob()
+		case 0x62: // Everything.Blob
+			v.Blob = r.Blob()
+		case 0x6a: // Everything.Digest
+			r.ByteArray(v.Digest[:])
+		case 0x72: // Everything.Hash
+			r.ByteArray(v.Hash[:])
+		case 0x7a: // Everything.When
+			v.When = r.Time()
+		case 0x80: // Everything.Long
+			v.Long = wire.ReadInt[time.Duration](&r)
+		case 0x8a: // Everything.Grid
 			if len(a17) >= 2 {
-				return wire.At("Everything.Grid", f.Errorf("more than 2 elements"))
+				r.Refuse("more than 2 elements")
+				break
 			}
-			err = wire.At("Everything.Grid", wire.DecodeRepeated(f, &a17, decodeArray3OfInt32))
-		case 18:
+			a17 = wire.More(&r, a17)
+			r.Fail(readArray3OfInt32(r.Message(), &a17[len(a17)-1]))
+		case 0x92: // Everything.Two
 			if len(a18) >= 2 {
-				return wire.At("Everything.Two", f.Errorf("more than 2 elements"))
+				r.Refuse("more than 2 elements")
+				break
 			}
-			err = wire.At("Everything.Two", wire.DecodeRepeated(f, &a18, decodeInner))
-		case 19:
-			err = wire.At("Everything.Names", wire.DecodeStrings(f, &v.Names))
-		case 20:
-			err = wire.At("Everything.Levels", wire.DecodeInts(f, &v.Levels))
-		case 21:
-			err = wire.At("Everything.Floats", wire.DecodeFloat64s(f, &v.Floats))
-		case 22:
-			err = wire.At("Everything.Flags", wire.DecodeBools(f, &v.Flags))
-		case 23:
-			err = wire.At("Everything.Blobs", wire.DecodeRepeated(f, &v.Blobs, wire.TakeBytes[[]byte]))
-		case 24:
-			err = wire.At("Everything.Digests", wire.DecodeRepeated(f, &v.Digests, decodeDigest))
-		case 25:
-			err = wire.At("Everything.Times", wire.DecodeRepeated(f, &v.Times, wire.TakeTime))
-		case 26:
-			err = wire.At("Everything.Inners", wire.DecodeRepeated(f, &v.Inners, decodeInner))
-		case 27:
-			err = wire.At("Everything.Pointers", wire.DecodeRepeated(f, &v.Pointers, decodePointerToInner))
-		case 28:
-			err = wire.At("Everything.Nested", wire.DecodeRepeated(f, &v.Nested, decodeSliceOfInt))
-		case 29:
-			err = wire.At("Everything.Map", wire.DecodeMap(f, &v.Map, wire.TakeString[Name], wire.TakeInt[int]))
-		case 30:
-			err = wire.At("Everything.Keyed", wire.DecodeMap(f, &v.Keyed, decodePoint, decodeMapOfStringToInner))
-		case 31:
-			if v.Inner, err = wire.DecodeMessage(f, decodeInner); err != nil {
-				return wire.At("Everything.Inner", err)
-			}
-		case 32:
-			if v.Pointer, err = wire.DecodePointer(f, decodeInner); err != nil {
-				return wire.At("Everything.Pointer", err)
-			}
-		case 33:
-			if v.Number, err = wire.DecodePointer(f, wire.TakeInt[int]); err != nil {
-				return wire.At("Everything.Number", err)
-			}
-		case 34:
-			if v.Deep, err = wire.DecodePointer(f, decodePointerToString); err != nil {
-				return wire.At("Everything.Deep", err)
-			}
-		case 35:
-			if v.Tree, err = wire.DecodePointer(f, decodeTree); err != nil {
-				return wire.At("Everything.Tree", err)
-			}
-		case 36:
-			err = wire.At("Everything.Forest", wire.DecodeRepeated(f, &v.Forest, decodeForest))
-		case 37:
-			err = wire.At("Everything.Err", wire.DecodeErrorField(f, &v.Err, valueErrorTable))
-		case 38:
-			err = wire.At("Everything.Errs", wire.DecodeRepeated(f, &v.Errs, decodeError))
-		case 39:
-			if v.Proto, err = wire.DecodeMessage(f, unmarshalPointerToDurationpbDuration); err != nil {
-				return wire.At("Everything.Proto", err)
-			}
-		case 40:
-			err = wire.At("Everything.Protos", wire.DecodeRepeated(f, &v.Protos, decodePointerToDurationpbDuration))
-		case 41:
-			if v.Pair, err = wire.DecodeMessage(f, decodeFlowPairOfNameAndInt); err != nil {
-				return wire.At("Everything.Pair", err)
-			}
-		case 42:
-			if v.Empty, err = wire.DecodeMessage(f, decodeEmpty); err != nil {
-				return wire.At("Everything.Empty", err)
-			}
-		case 43:
-			err = wire.At("Everything.MapOfMany", wire.DecodeMap(f, &v.MapOfMany, wire.TakeInt[int8], decodeSliceOfString))
-		case 44:
-			if v.Inner2, err = wire.DecodeMessage(f, decodeInner2); err != nil {
-				return wire.At("Everything.Inner2", err)
-			}
+			a18 = wire.More(&r, a18)
+			r.Fail(readInner(r.Message(), &a18[len(a18)-1]))
+		case 0x9a: // Everything.Names
+			v.Names = append(wire.Room(&r, v.Names), Name(r.Text()))
+		case 0xa2: // Everything.Levels
+			v.Levels = wire.ReadInts(&r, v.Levels)
+		case 0xaa: // Everything.Floats
+			v.Floats = wire.ReadFloat64s(&r, v.Floats)
+		case 0xb2: // Everything.Flags
+			v.Flags = wire.ReadBools(&r, v.Flags)
+		case 0xba: // Everything.Blobs
+			v.Blobs = wire.More(&r, v.Blobs)
+			v.Blobs[len(v.Blobs)-1] = wire.ReadMessage(&r, wire.TakeBytes[[]byte])
+		case 0xc2: // Everything.Digests
+			v.Digests = wire.More(&r, v.Digests)
+			r.Fail(readDigest(r.Message(), &v.Digests[len(v.Digests)-1]))
+		case 0xca: // Everything.Times
+			v.Times = wire.More(&r, v.Times)
+			v.Times[len(v.Times)-1] = wire.ReadMessage(&r, wire.TakeTime)
+		case 0xd2: // Everything.Inners
+			v.Inners = wire.More(&r, v.Inners)
+			r.Fail(readInner(r.Message(), &v.Inners[len(v.Inners)-1]))
+		case 0xda: // Everything.Pointers
+			v.Pointers = wire.More(&r, v.Pointers)
+			r.Fail(readPointerToInner(r.Message(), &v.Pointers[len(v.Pointers)-1]))
+		case 0xe2: // Everything.Nested
+			v.Nested = wire.More(&r, v.Nested)
+			r.Fail(readSliceOfInt(r.Message(), &v.Nested[len(v.Nested)-1]))
+		case 0xea: // Everything.Map
+			v.Map = wire.ReadMap(&r, v.Map, wire.TakeString[Name], wire.TakeInt[int])
+		case 0xf2: // Everything.Keyed
+			v.Keyed = wire.ReadMap(&r, v.Keyed, decodePoint, decodeMapOfStringToInner)
+		case 0xfa: // Everything.Inner
+			v.Inner = Inner{}
+			r.Fail(readInner(r.Message(), &v.Inner))
+		case 0x102: // Everything.Pointer
+			v.Pointer = new(Inner)
+			r.Fail(readInner(r.Message(), v.Pointer))
+		case 0x10a: // Everything.Number
+			v.Number = new(int)
+			*v.Number = wire.ReadMessage(&r, wire.TakeInt[int])
+		case 0x112: // Everything.Deep
+			v.Deep = new(*string)
+			r.Fail(readPointerToString(r.Message(), v.Deep))
+		case 0x11a: // Everything.Tree
+			v.Tree = new(Tree)
+			r.Fail(readTree(r.Message(), v.Tree, 0))
+		case 0x122: // Everything.Forest
+			v.Forest = wire.More(&r, v.Forest)
+			r.Fail(readForest(r.Message(), &v.Forest[len(v.Forest)-1], 0))
+		case 0x12a: // Everything.Err
+			v.Err = wire.ReadError(&r, valueErrorTable)
+		case 0x132: // Everything.Errs
+			v.Errs = wire.More(&r, v.Errs)
+			r.Fail(readError(r.Message(), &v.Errs[len(v.Errs)-1]))
+		case 0x13a: // Everything.Proto
+			v.Proto = wire.ReadMessage(&r, unmarshalPointerToDurationpbDuration)
+		case 0x142: // Everything.Protos
+			v.Protos = wire.More(&r, v.Protos)
+			r.Fail(readPointerToDurationpbDuration(r.Message(), &v.Protos[len(v.Protos)-1]))
+		case 0x14a: // Everything.Pair
+			v.Pair = flow.Pair[Name, int]{}
+			r.Fail(readFlowPairOfNameAndInt(r.Message(), &v.Pair))
+		case 0x152: // Everything.Empty
+			v.Empty = struct{}{}
+			r.Fail(readEmpty(r.Message(), &v.Empty))
+		case 0x15a: // Everything.MapOfMany
+			v.MapOfMany = wire.ReadMap(&r, v.MapOfMany, wire.TakeInt[int8], decodeSliceOfString)
+		case 0x162: // Everything.Inner2
+			v.Inner2 = Inner2{}
+			r.Fail(readInner2(r.Message(), &v.Inner2))
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err == nil {
-		err = wire.At("Everything.Grid", wire.FillArray(v.Grid[:], a17))
 	}
-	if err == nil {
-		err = wire.At("Everything.Two", wire.FillArray(v.Two[:], a18))
-	}
-	if err != nil {
-		var none Everything
-		return none, err
-	}
-	return v, nil
 }
 
 func cloneEverything(v Everything) Everything {
@@ -429,29 +547,35 @@ func cloneEverything(v Everything) Everything {
 	return v
 }
 
-func appendInner(b []byte, v Inner) []byte {
-	b = wire.AppendInt(b, 1, v.A)
-	b = wire.AppendStrings(b, 2, v.B)
+func appendInner(b []byte, v *Inner) []byte {
+	if v.A != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.A))
+	}
+	for _, x := range v.B {
+		b = wire.AppendText(append(b, 0x12), x)
+	}
 	return b
 }
 
-func decodeInner(b []byte) (v Inner, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.A, err = wire.DecodeInt[int](f); err != nil {
-				return wire.At("Inner.A", err)
-			}
-		case 2:
-			err = wire.At("Inner.B", wire.DecodeStrings(f, &v.B))
+var fieldsOfInner = wire.Fields{
+	{0x08, "Inner.A"},
+	{0x12, "Inner.B"},
+}
+
+func readInner(b []byte, v *Inner) error {
+	r := wire.NewReader(b, fieldsOfInner)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // Inner.A
+			v.A = wire.ReadInt[int](&r)
+		case 0x12: // Inner.B
+			v.B = append(wire.Room(&r, v.B), r.Text())
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none Inner
-		return none, err
 	}
-	return v, nil
 }
 
 func cloneInner(v Inner) Inner {
@@ -459,37 +583,43 @@ func cloneInner(v Inner) Inner {
 	return v
 }
 
-func appendTree(b []byte, v Tree) []byte {
-	b = wire.AppendInt(b, 1, v.Value)
-	b = wire.AppendRepeated(b, 2, v.Kids, appendTree)
+func appendTree(b []byte, v *Tree) []byte {
+	if v.Value != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.Value))
+	}
+	for i := range v.Kids {
+		b = wire.Sealed(appendTree(append(b, 0x12, 0), &v.Kids[i]), len(b)+2)
+	}
 	b = wire.AppendMap(b, 3, v.Named, wire.PutString[string], appendPointerToTree)
 	return b
 }
 
-func decodeTree(b []byte) (Tree, error) { return decodeTreeAt(b, 0) }
+var fieldsOfTree = wire.Fields{
+	{0x08, "Tree.Value"},
+	{0x12, "Tree.Kids"},
+	{0x1a, "Tree.Named"},
+}
 
-func decodeTreeAt(b []byte, depth int) (v Tree, err error) {
+func readTree(b []byte, v *Tree, depth int) error {
 	if err := wire.Deeper(depth); err != nil {
-		return v, err
-	}
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Value, err = wire.DecodeInt[int](f); err != nil {
-				return wire.At("Tree.Value", err)
-			}
-		case 2:
-			err = wire.At("Tree.Kids", wire.DecodeRepeated(f, &v.Kids, func(b []byte) (Tree, error) { return decodeTreeAt(b, depth+1) }))
-		case 3:
-			err = wire.At("Tree.Named", wire.DecodeMap(f, &v.Named, wire.TakeString[string], func(b []byte) (*Tree, error) { return decodePointerToTreeAt(b, depth+1) }))
-		}
 		return err
-	})
-	if err != nil {
-		var none Tree
-		return none, err
 	}
-	return v, nil
+	r := wire.NewReader(b, fieldsOfTree)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // Tree.Value
+			v.Value = wire.ReadInt[int](&r)
+		case 0x12: // Tree.Kids
+			v.Kids = wire.More(&r, v.Kids)
+			r.Fail(readTree(r.Message(), &v.Kids[len(v.Kids)-1], depth+1))
+		case 0x1a: // Tree.Named
+			v.Named = wire.ReadMap(&r, v.Named, wire.TakeString[string], func(b []byte) (v *Tree, err error) { return v, readPointerToTree(b, &v, depth+1) })
+		default:
+			r.Skip()
+		}
+	}
 }
 
 func cloneTree(v Tree) Tree {
@@ -499,30 +629,32 @@ func cloneTree(v Tree) Tree {
 }
 
 func appendPointerToTree(b []byte, v *Tree) []byte {
-	b = wire.AppendPointer(b, 1, v, appendTree)
+	if v != nil {
+		b = wire.Sealed(appendTree(append(b, 0x0a, 0), v), len(b)+2)
+	}
 	return b
 }
 
-func decodePointerToTree(b []byte) (*Tree, error) { return decodePointerToTreeAt(b, 0) }
+var fieldsOfPointerToTree = wire.Fields{
+	{0x0a, "PointerToTree"},
+}
 
-func decodePointerToTreeAt(b []byte, depth int) (v *Tree, err error) {
+func readPointerToTree(b []byte, v **Tree, depth int) error {
 	if err := wire.Deeper(depth); err != nil {
-		return v, err
-	}
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v, err = wire.DecodePointer(f, func(b []byte) (Tree, error) { return decodeTreeAt(b, depth+1) }); err != nil {
-				return wire.At("PointerToTree", err)
-			}
-		}
 		return err
-	})
-	if err != nil {
-		var none *Tree
-		return none, err
 	}
-	return v, nil
+	r := wire.NewReader(b, fieldsOfPointerToTree)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // PointerToTree
+			*v = new(Tree)
+			r.Fail(readTree(r.Message(), *v, depth+1))
+		default:
+			r.Skip()
+		}
+	}
 }
 
 func clonePointerToTree(v *Tree) *Tree {
@@ -530,23 +662,26 @@ func clonePointerToTree(v *Tree) *Tree {
 }
 
 func appendMapOfStringToEverything(b []byte, v map[string]Everything) []byte {
-	b = wire.AppendMap(b, 1, v, wire.PutString[string], appendEverything)
+	b = wire.AppendMap(b, 1, v, wire.PutString[string], func(b []byte, v Everything) []byte { return appendEverything(b, &v) })
 	return b
 }
 
-func decodeMapOfStringToEverything(b []byte) (v map[string]Everything, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("MapOfStringToEverything", wire.DecodeMap(f, &v, wire.TakeString[string], decodeEverything))
+var fieldsOfMapOfStringToEverything = wire.Fields{
+	{0x0a, "MapOfStringToEverything"},
+}
+
+func readMapOfStringToEverything(b []byte, v *map[string]Everything) error {
+	r := wire.NewReader(b, fieldsOfMapOfStringToEverything)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // MapOfStringToEverything
+			*v = wire.ReadMap(&r, *v, wire.TakeString[string], decodeEverything)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none map[string]Everything
-		return none, err
 	}
-	return v, nil
 }
 
 func cloneMapOfStringToEverything(v map[string]Everything) map[string]Everything {
@@ -558,63 +693,73 @@ func appendError(b []byte, v error) []byte {
 	return b
 }
 
-func decodeError(b []byte) (v error, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("Error", wire.DecodeErrorField(f, &v, valueErrorTable))
-		}
-		return err
-	})
-	if err != nil {
-		var none error
-		return none, err
-	}
-	return v, nil
+var fieldsOfError = wire.Fields{
+	{0x0a, "Error"},
 }
 
-func appendSad(b []byte, v Sad) []byte {
-	b = wire.AppendInt(b, 1, v.N)
+func readError(b []byte, v *error) error {
+	r := wire.NewReader(b, fieldsOfError)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // Error
+			*v = wire.ReadError(&r, valueErrorTable)
+		default:
+			r.Skip()
+		}
+	}
+}
+
+func appendSad(b []byte, v *Sad) []byte {
+	if v.N != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.N))
+	}
 	return b
 }
 
-func decodeSad(b []byte) (v Sad, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.N, err = wire.DecodeInt[int](f); err != nil {
-				return wire.At("Sad.N", err)
-			}
+var fieldsOfSad = wire.Fields{
+	{0x08, "Sad.N"},
+}
+
+func readSad(b []byte, v *Sad) error {
+	r := wire.NewReader(b, fieldsOfSad)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // Sad.N
+			v.N = wire.ReadInt[int](&r)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none Sad
-		return none, err
 	}
-	return v, nil
 }
 
 func appendPointerToSad(b []byte, v *Sad) []byte {
-	b = wire.AppendPointer(b, 1, v, appendSad)
+	if v != nil {
+		b = wire.Sealed(appendSad(append(b, 0x0a, 0), v), len(b)+2)
+	}
 	return b
 }
 
-func decodePointerToSad(b []byte) (v *Sad, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v, err = wire.DecodePointer(f, decodeSad); err != nil {
-				return wire.At("PointerToSad", err)
-			}
+var fieldsOfPointerToSad = wire.Fields{
+	{0x0a, "PointerToSad"},
+}
+
+func readPointerToSad(b []byte, v **Sad) error {
+	r := wire.NewReader(b, fieldsOfPointerToSad)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // PointerToSad
+			*v = new(Sad)
+			r.Fail(readSad(r.Message(), *v))
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none *Sad
-		return none, err
 	}
-	return v, nil
 }
 
 func clonePointerToSad(v *Sad) *Sad {
@@ -622,25 +767,29 @@ func clonePointerToSad(v *Sad) *Sad {
 }
 
 func appendPointerToWrapped(b []byte, v *Wrapped) []byte {
-	b = wire.AppendPointer(b, 1, v, appendWrapped)
+	if v != nil {
+		b = wire.Sealed(appendWrapped(append(b, 0x0a, 0), v), len(b)+2)
+	}
 	return b
 }
 
-func decodePointerToWrapped(b []byte) (v *Wrapped, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v, err = wire.DecodePointer(f, decodeWrapped); err != nil {
-				return wire.At("PointerToWrapped", err)
-			}
+var fieldsOfPointerToWrapped = wire.Fields{
+	{0x0a, "PointerToWrapped"},
+}
+
+func readPointerToWrapped(b []byte, v **Wrapped) error {
+	r := wire.NewReader(b, fieldsOfPointerToWrapped)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // PointerToWrapped
+			*v = new(Wrapped)
+			r.Fail(readWrapped(r.Message(), *v))
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none *Wrapped
-		return none, err
 	}
-	return v, nil
 }
 
 func clonePointerToWrapped(v *Wrapped) *Wrapped {
@@ -648,72 +797,85 @@ func clonePointerToWrapped(v *Wrapped) *Wrapped {
 }
 
 func appendArray3OfInt32(b []byte, v [3]int32) []byte {
-	b = wire.AppendInts(b, 1, v[:])
+	b = wire.Sealed(wire.PackInts(append(b, 0x0a, 0), v[:]), len(b)+2)
 	return b
 }
 
-func decodeArray3OfInt32(b []byte) (v [3]int32, err error) {
+var fieldsOfArray3OfInt32 = wire.Fields{
+	{0x0a, "Array3OfInt32"},
+}
+
+func readArray3OfInt32(b []byte, v *[3]int32) error {
 	var a1 []int32
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if len(a1) >= 3 {
-				return wire.At("Array3OfInt32", f.Errorf("more than 3 elements"))
+	r := wire.NewReader(b, fieldsOfArray3OfInt32)
+	for {
+		switch r.Next() {
+		case 0:
+			if err := r.Err(); err != nil {
+				return err
 			}
-			err = wire.At("Array3OfInt32", wire.DecodeInts(f, &a1))
+			return wire.At("Array3OfInt32", wire.FillArray((*v)[:], a1))
+		case 0x0a: // Array3OfInt32
+			if len(a1) >= 3 {
+				r.Refuse("more than 3 elements")
+				break
+			}
+			a1 = wire.ReadInts(&r, a1)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err == nil {
-		err = wire.At("Array3OfInt32", wire.FillArray(v[:], a1))
 	}
-	if err != nil {
-		var none [3]int32
-		return none, err
-	}
-	return v, nil
 }
 
 func appendDigest(b []byte, v Digest) []byte {
-	b = wire.AppendByteArray(b, 1, v[:])
+	if v != (Digest{}) {
+		b = wire.AppendText(append(b, 0x0a), v[:])
+	}
 	return b
 }
 
-func decodeDigest(b []byte) (v Digest, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("Digest", wire.DecodeByteArray(f, v[:]))
+var fieldsOfDigest = wire.Fields{
+	{0x0a, "Digest"},
+}
+
+func readDigest(b []byte, v *Digest) error {
+	r := wire.NewReader(b, fieldsOfDigest)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // Digest
+			r.ByteArray((*v)[:])
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none Digest
-		return none, err
 	}
-	return v, nil
 }
 
 func appendPointerToInner(b []byte, v *Inner) []byte {
-	b = wire.AppendPointer(b, 1, v, appendInner)
+	if v != nil {
+		b = wire.Sealed(appendInner(append(b, 0x0a, 0), v), len(b)+2)
+	}
 	return b
 }
 
-func decodePointerToInner(b []byte) (v *Inner, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v, err = wire.DecodePointer(f, decodeInner); err != nil {
-				return wire.At("PointerToInner", err)
-			}
+var fieldsOfPointerToInner = wire.Fields{
+	{0x0a, "PointerToInner"},
+}
+
+func readPointerToInner(b []byte, v **Inner) error {
+	r := wire.NewReader(b, fieldsOfPointerToInner)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // PointerToInner
+			*v = new(Inner)
+			r.Fail(readInner(r.Message(), *v))
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none *Inner
-		return none, err
 	}
-	return v, nil
 }
 
 func clonePointerToInner(v *Inner) *Inner {
@@ -721,74 +883,86 @@ func clonePointerToInner(v *Inner) *Inner {
 }
 
 func appendSliceOfInt(b []byte, v []int) []byte {
-	b = wire.AppendInts(b, 1, v)
+	if len(v) > 0 {
+		b = wire.Sealed(wire.PackInts(append(b, 0x0a, 0), v), len(b)+2)
+	}
 	return b
 }
 
-func decodeSliceOfInt(b []byte) (v []int, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("SliceOfInt", wire.DecodeInts(f, &v))
+var fieldsOfSliceOfInt = wire.Fields{
+	{0x0a, "SliceOfInt"},
+}
+
+func readSliceOfInt(b []byte, v *[]int) error {
+	r := wire.NewReader(b, fieldsOfSliceOfInt)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // SliceOfInt
+			*v = wire.ReadInts(&r, *v)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none []int
-		return none, err
 	}
-	return v, nil
 }
 
 func cloneSliceOfInt(v []int) []int {
 	return wire.CloneSlice(v, nil)
 }
 
-func appendPoint(b []byte, v Point) []byte {
-	b = wire.AppendInt(b, 1, v.X)
-	b = wire.AppendInt(b, 2, v.Y)
+func appendPoint(b []byte, v *Point) []byte {
+	if v.X != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.X))
+	}
+	if v.Y != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.Y))
+	}
 	return b
 }
 
-func decodePoint(b []byte) (v Point, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.X, err = wire.DecodeInt[int](f); err != nil {
-				return wire.At("Point.X", err)
-			}
-		case 2:
-			if v.Y, err = wire.DecodeInt[int](f); err != nil {
-				return wire.At("Point.Y", err)
-			}
+var fieldsOfPoint = wire.Fields{
+	{0x08, "Point.X"},
+	{0x10, "Point.Y"},
+}
+
+func readPoint(b []byte, v *Point) error {
+	r := wire.NewReader(b, fieldsOfPoint)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // Point.X
+			v.X = wire.ReadInt[int](&r)
+		case 0x10: // Point.Y
+			v.Y = wire.ReadInt[int](&r)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none Point
-		return none, err
 	}
-	return v, nil
 }
 
 func appendMapOfStringToInner(b []byte, v map[string]Inner) []byte {
-	b = wire.AppendMap(b, 1, v, wire.PutString[string], appendInner)
+	b = wire.AppendMap(b, 1, v, wire.PutString[string], func(b []byte, v Inner) []byte { return appendInner(b, &v) })
 	return b
 }
 
-func decodeMapOfStringToInner(b []byte) (v map[string]Inner, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("MapOfStringToInner", wire.DecodeMap(f, &v, wire.TakeString[string], decodeInner))
+var fieldsOfMapOfStringToInner = wire.Fields{
+	{0x0a, "MapOfStringToInner"},
+}
+
+func readMapOfStringToInner(b []byte, v *map[string]Inner) error {
+	r := wire.NewReader(b, fieldsOfMapOfStringToInner)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // MapOfStringToInner
+			*v = wire.ReadMap(&r, *v, wire.TakeString[string], decodeInner)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none map[string]Inner
-		return none, err
 	}
-	return v, nil
 }
 
 func cloneMapOfStringToInner(v map[string]Inner) map[string]Inner {
@@ -796,25 +970,29 @@ func cloneMapOfStringToInner(v map[string]Inner) map[string]Inner {
 }
 
 func appendPointerToString(b []byte, v *string) []byte {
-	b = wire.AppendPointer(b, 1, v, wire.PutString[string])
+	if v != nil {
+		b = wire.Sealed(wire.PutString[string](append(b, 0x0a, 0), (*v)), len(b)+2)
+	}
 	return b
 }
 
-func decodePointerToString(b []byte) (v *string, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v, err = wire.DecodePointer(f, wire.TakeString[string]); err != nil {
-				return wire.At("PointerToString", err)
-			}
+var fieldsOfPointerToString = wire.Fields{
+	{0x0a, "PointerToString"},
+}
+
+func readPointerToString(b []byte, v **string) error {
+	r := wire.NewReader(b, fieldsOfPointerToString)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // PointerToString
+			*v = new(string)
+			**v = wire.ReadMessage(&r, wire.TakeString[string])
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none *string
-		return none, err
 	}
-	return v, nil
 }
 
 func clonePointerToString(v *string) *string {
@@ -822,28 +1000,32 @@ func clonePointerToString(v *string) *string {
 }
 
 func appendForest(b []byte, v Forest) []byte {
-	b = wire.AppendRepeated(b, 1, v, appendForest)
+	for i := range v {
+		b = wire.Sealed(appendForest(append(b, 0x0a, 0), v[i]), len(b)+2)
+	}
 	return b
 }
 
-func decodeForest(b []byte) (Forest, error) { return decodeForestAt(b, 0) }
+var fieldsOfForest = wire.Fields{
+	{0x0a, "Forest"},
+}
 
-func decodeForestAt(b []byte, depth int) (v Forest, err error) {
+func readForest(b []byte, v *Forest, depth int) error {
 	if err := wire.Deeper(depth); err != nil {
-		return v, err
-	}
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("Forest", wire.DecodeRepeated(f, &v, func(b []byte) (Forest, error) { return decodeForestAt(b, depth+1) }))
-		}
 		return err
-	})
-	if err != nil {
-		var none Forest
-		return none, err
 	}
-	return v, nil
+	r := wire.NewReader(b, fieldsOfForest)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // Forest
+			*v = wire.More(&r, *v)
+			r.Fail(readForest(r.Message(), &(*v)[len(*v)-1], depth+1))
+		default:
+			r.Skip()
+		}
+	}
 }
 
 func cloneForest(v Forest) Forest {
@@ -866,26 +1048,27 @@ func unmarshalPointerToDurationpbDuration(b []byte) (*durationpb.Duration, error
 
 func appendPointerToDurationpbDuration(b []byte, v *durationpb.Duration) []byte {
 	if v != nil {
-		b = wire.AppendElement(b, 1, v, marshalPointerToDurationpbDuration)
+		b = wire.Sealed(marshalPointerToDurationpbDuration(append(b, 0x0a, 0), v), len(b)+2)
 	}
 	return b
 }
 
-func decodePointerToDurationpbDuration(b []byte) (v *durationpb.Duration, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v, err = wire.DecodeMessage(f, unmarshalPointerToDurationpbDuration); err != nil {
-				return wire.At("PointerToDurationpbDuration", err)
-			}
+var fieldsOfPointerToDurationpbDuration = wire.Fields{
+	{0x0a, "PointerToDurationpbDuration"},
+}
+
+func readPointerToDurationpbDuration(b []byte, v **durationpb.Duration) error {
+	r := wire.NewReader(b, fieldsOfPointerToDurationpbDuration)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // PointerToDurationpbDuration
+			*v = wire.ReadMessage(&r, unmarshalPointerToDurationpbDuration)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none *durationpb.Duration
-		return none, err
 	}
-	return v, nil
 }
 
 func clonePointerToDurationpbDuration(v *durationpb.Duration) *durationpb.Duration {
@@ -895,85 +1078,108 @@ func clonePointerToDurationpbDuration(v *durationpb.Duration) *durationpb.Durati
 	return proto.CloneOf(v)
 }
 
-func appendFlowPairOfNameAndInt(b []byte, v flow.Pair[Name, int]) []byte {
-	b = wire.AppendString(b, 1, v.A)
-	b = wire.AppendInt(b, 2, v.B)
-	return b
-}
-
-func decodeFlowPairOfNameAndInt(b []byte) (v flow.Pair[Name, int], err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.A, err = wire.DecodeString[Name](f); err != nil {
-				return wire.At("FlowPairOfNameAndInt.A", err)
-			}
-		case 2:
-			if v.B, err = wire.DecodeInt[int](f); err != nil {
-				return wire.At("FlowPairOfNameAndInt.B", err)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		var none flow.Pair[Name, int]
-		return none, err
+func appendFlowPairOfNameAndInt(b []byte, v *flow.Pair[Name, int]) []byte {
+	if len(v.A) > 0 {
+		b = wire.AppendText(append(b, 0x0a), v.A)
 	}
-	return v, nil
-}
-
-func appendEmpty(b []byte, v struct{}) []byte {
+	if v.B != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.B))
+	}
 	return b
 }
 
-func decodeEmpty(b []byte) (v struct{}, err error) {
-	return v, wire.EachField(b, func(wire.Field) error { return nil })
+var fieldsOfFlowPairOfNameAndInt = wire.Fields{
+	{0x0a, "FlowPairOfNameAndInt.A"},
+	{0x10, "FlowPairOfNameAndInt.B"},
+}
+
+func readFlowPairOfNameAndInt(b []byte, v *flow.Pair[Name, int]) error {
+	r := wire.NewReader(b, fieldsOfFlowPairOfNameAndInt)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // FlowPairOfNameAndInt.A
+			v.A = Name(r.Text())
+		case 0x10: // FlowPairOfNameAndInt.B
+			v.B = wire.ReadInt[int](&r)
+		default:
+			r.Skip()
+		}
+	}
+}
+
+func appendEmpty(b []byte, v *struct{}) []byte {
+	return b
+}
+
+var fieldsOfEmpty = wire.Fields{}
+
+func readEmpty(b []byte, v *struct{}) error {
+	r := wire.NewReader(b, fieldsOfEmpty)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		default:
+			r.Skip()
+		}
+	}
 }
 
 func appendSliceOfString(b []byte, v []string) []byte {
-	b = wire.AppendStrings(b, 1, v)
+	for _, x := range v {
+		b = wire.AppendText(append(b, 0x0a), x)
+	}
 	return b
 }
 
-func decodeSliceOfString(b []byte) (v []string, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("SliceOfString", wire.DecodeStrings(f, &v))
+var fieldsOfSliceOfString = wire.Fields{
+	{0x0a, "SliceOfString"},
+}
+
+func readSliceOfString(b []byte, v *[]string) error {
+	r := wire.NewReader(b, fieldsOfSliceOfString)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // SliceOfString
+			*v = append(wire.Room(&r, *v), r.Text())
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none []string
-		return none, err
 	}
-	return v, nil
 }
 
 func cloneSliceOfString(v []string) []string {
 	return wire.CloneSlice(v, nil)
 }
 
-func appendInner2(b []byte, v Inner2) []byte {
-	b = wire.AppendPointer(b, 1, v.C, wire.PutTime)
+func appendInner2(b []byte, v *Inner2) []byte {
+	if v.C != nil {
+		b = wire.Sealed(wire.PutTime(append(b, 0x0a, 0), (*v.C)), len(b)+2)
+	}
 	return b
 }
 
-func decodeInner2(b []byte) (v Inner2, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.C, err = wire.DecodePointer(f, wire.TakeTime); err != nil {
-				return wire.At("Inner2.C", err)
-			}
+var fieldsOfInner2 = wire.Fields{
+	{0x0a, "Inner2.C"},
+}
+
+func readInner2(b []byte, v *Inner2) error {
+	r := wire.NewReader(b, fieldsOfInner2)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // Inner2.C
+			v.C = new(time.Time)
+			*v.C = wire.ReadMessage(&r, wire.TakeTime)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none Inner2
-		return none, err
 	}
-	return v, nil
 }
 
 func cloneInner2(v Inner2) Inner2 {
@@ -982,30 +1188,37 @@ func cloneInner2(v Inner2) Inner2 {
 }
 
 func appendArray2OfInner(b []byte, v [2]Inner) []byte {
-	b = wire.AppendRepeated(b, 1, v[:], appendInner)
+	for i := range v {
+		b = wire.Sealed(appendInner(append(b, 0x0a, 0), &v[i]), len(b)+2)
+	}
 	return b
 }
 
-func decodeArray2OfInner(b []byte) (v [2]Inner, err error) {
+var fieldsOfArray2OfInner = wire.Fields{
+	{0x0a, "Array2OfInner"},
+}
+
+func readArray2OfInner(b []byte, v *[2]Inner) error {
 	var a1 []Inner
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if len(a1) >= 2 {
-				return wire.At("Array2OfInner", f.Errorf("more than 2 elements"))
+	r := wire.NewReader(b, fieldsOfArray2OfInner)
+	for {
+		switch r.Next() {
+		case 0:
+			if err := r.Err(); err != nil {
+				return err
 			}
-			err = wire.At("Array2OfInner", wire.DecodeRepeated(f, &a1, decodeInner))
+			return wire.At("Array2OfInner", wire.FillArray((*v)[:], a1))
+		case 0x0a: // Array2OfInner
+			if len(a1) >= 2 {
+				r.Refuse("more than 2 elements")
+				break
+			}
+			a1 = wire.More(&r, a1)
+			r.Fail(readInner(r.Message(), &a1[len(a1)-1]))
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err == nil {
-		err = wire.At("Array2OfInner", wire.FillArray(v[:], a1))
 	}
-	if err != nil {
-		var none [2]Inner
-		return none, err
-	}
-	return v, nil
 }
 
 func cloneArray2OfInner(v [2]Inner) [2]Inner {
@@ -1018,28 +1231,32 @@ func cloneArray2OfInner(v [2]Inner) [2]Inner {
 }
 
 func appendSliceOfTree(b []byte, v []Tree) []byte {
-	b = wire.AppendRepeated(b, 1, v, appendTree)
+	for i := range v {
+		b = wire.Sealed(appendTree(append(b, 0x0a, 0), &v[i]), len(b)+2)
+	}
 	return b
 }
 
-func decodeSliceOfTree(b []byte) ([]Tree, error) { return decodeSliceOfTreeAt(b, 0) }
+var fieldsOfSliceOfTree = wire.Fields{
+	{0x0a, "SliceOfTree"},
+}
 
-func decodeSliceOfTreeAt(b []byte, depth int) (v []Tree, err error) {
+func readSliceOfTree(b []byte, v *[]Tree, depth int) error {
 	if err := wire.Deeper(depth); err != nil {
-		return v, err
-	}
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("SliceOfTree", wire.DecodeRepeated(f, &v, func(b []byte) (Tree, error) { return decodeTreeAt(b, depth+1) }))
-		}
 		return err
-	})
-	if err != nil {
-		var none []Tree
-		return none, err
 	}
-	return v, nil
+	r := wire.NewReader(b, fieldsOfSliceOfTree)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // SliceOfTree
+			*v = wire.More(&r, *v)
+			r.Fail(readTree(r.Message(), &(*v)[len(*v)-1], depth+1))
+		default:
+			r.Skip()
+		}
+	}
 }
 
 func cloneSliceOfTree(v []Tree) []Tree {
@@ -1051,50 +1268,52 @@ func appendMapOfStringToPointerToTree(b []byte, v map[string]*Tree) []byte {
 	return b
 }
 
-func decodeMapOfStringToPointerToTree(b []byte) (map[string]*Tree, error) {
-	return decodeMapOfStringToPointerToTreeAt(b, 0)
+var fieldsOfMapOfStringToPointerToTree = wire.Fields{
+	{0x0a, "MapOfStringToPointerToTree"},
 }
 
-func decodeMapOfStringToPointerToTreeAt(b []byte, depth int) (v map[string]*Tree, err error) {
+func readMapOfStringToPointerToTree(b []byte, v *map[string]*Tree, depth int) error {
 	if err := wire.Deeper(depth); err != nil {
-		return v, err
-	}
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("MapOfStringToPointerToTree", wire.DecodeMap(f, &v, wire.TakeString[string], func(b []byte) (*Tree, error) { return decodePointerToTreeAt(b, depth+1) }))
-		}
 		return err
-	})
-	if err != nil {
-		var none map[string]*Tree
-		return none, err
 	}
-	return v, nil
+	r := wire.NewReader(b, fieldsOfMapOfStringToPointerToTree)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // MapOfStringToPointerToTree
+			*v = wire.ReadMap(&r, *v, wire.TakeString[string], func(b []byte) (v *Tree, err error) { return v, readPointerToTree(b, &v, depth+1) })
+		default:
+			r.Skip()
+		}
+	}
 }
 
 func cloneMapOfStringToPointerToTree(v map[string]*Tree) map[string]*Tree {
 	return wire.CloneMap(v, clonePointerToTree)
 }
 
-func appendWrapped(b []byte, v Wrapped) []byte {
+func appendWrapped(b []byte, v *Wrapped) []byte {
 	b = wire.AppendErrorField(b, 1, v.Err, valueErrorTable)
 	return b
 }
 
-func decodeWrapped(b []byte) (v Wrapped, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("Wrapped.Err", wire.DecodeErrorField(f, &v.Err, valueErrorTable))
+var fieldsOfWrapped = wire.Fields{
+	{0x0a, "Wrapped.Err"},
+}
+
+func readWrapped(b []byte, v *Wrapped) error {
+	r := wire.NewReader(b, fieldsOfWrapped)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // Wrapped.Err
+			v.Err = wire.ReadError(&r, valueErrorTable)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none Wrapped
-		return none, err
 	}
-	return v, nil
 }
 
 // valueErrorTable is that of errors inside values.
@@ -1104,14 +1323,142 @@ var valueErrorTable = &wire.ErrorTable{Package: "github.com/martinelli-go/martin
 	wire.ErrorStruct(3, codecPointerToSad),
 }}
 
+func decodeSliceOfString(b []byte) (v []string, err error) {
+	if err := readSliceOfString(b, &v); err != nil {
+		var none []string // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func decodeInner(b []byte) (v Inner, err error) {
+	if err := readInner(b, &v); err != nil {
+		var none Inner // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func decodePoint(b []byte) (v Point, err error) {
+	if err := readPoint(b, &v); err != nil {
+		var none Point // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func decodeMapOfStringToInner(b []byte) (v map[string]Inner, err error) {
+	if err := readMapOfStringToInner(b, &v); err != nil {
+		var none map[string]Inner // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodeError(b []byte, v error) []byte {
+	if b != nil {
+		return appendError(b, v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendError(s.Bytes(), v))
+}
+
+func decodeError(b []byte) (v error, err error) {
+	if err := readError(b, &v); err != nil {
+		var none error // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodeEverything(b []byte, v Everything) []byte {
+	if b != nil {
+		return appendEverything(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendEverything(s.Bytes(), &v))
+}
+
+func decodeEverything(b []byte) (v Everything, err error) {
+	if err := readEverything(b, &v); err != nil {
+		var none Everything // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodeMapOfStringToEverything(b []byte, v map[string]Everything) []byte {
+	if b != nil {
+		return appendMapOfStringToEverything(b, v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendMapOfStringToEverything(s.Bytes(), v))
+}
+
+func decodeMapOfStringToEverything(b []byte) (v map[string]Everything, err error) {
+	if err := readMapOfStringToEverything(b, &v); err != nil {
+		var none map[string]Everything // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodeSad(b []byte, v Sad) []byte {
+	if b != nil {
+		return appendSad(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendSad(s.Bytes(), &v))
+}
+
+func decodeSad(b []byte) (v Sad, err error) {
+	if err := readSad(b, &v); err != nil {
+		var none Sad // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodePointerToSad(b []byte, v *Sad) []byte {
+	if b != nil {
+		return appendPointerToSad(b, v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendPointerToSad(s.Bytes(), v))
+}
+
+func decodePointerToSad(b []byte) (v *Sad, err error) {
+	if err := readPointerToSad(b, &v); err != nil {
+		var none *Sad // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodePointerToWrapped(b []byte, v *Wrapped) []byte {
+	if b != nil {
+		return appendPointerToWrapped(b, v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendPointerToWrapped(s.Bytes(), v))
+}
+
+func decodePointerToWrapped(b []byte) (v *Wrapped, err error) {
+	if err := readPointerToWrapped(b, &v); err != nil {
+		var none *Wrapped // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
 var (
-	codecError                   = wire.Codec[error]{Append: appendError, Decode: decodeError}
-	codecEverything              = wire.Codec[Everything]{Append: appendEverything, Decode: decodeEverything, Clone: cloneEverything}
+	codecError                   = wire.Codec[error]{Append: encodeError, Decode: decodeError}
+	codecEverything              = wire.Codec[Everything]{Append: encodeEverything, Decode: decodeEverything, Clone: cloneEverything}
 	codecLevel                   = wire.IntCodec[Level]()
-	codecMapOfStringToEverything = wire.Codec[map[string]Everything]{Append: appendMapOfStringToEverything, Decode: decodeMapOfStringToEverything, Clone: cloneMapOfStringToEverything}
-	codecPointerToSad            = wire.Codec[*Sad]{Append: appendPointerToSad, Decode: decodePointerToSad, Clone: clonePointerToSad}
-	codecPointerToWrapped        = wire.Codec[*Wrapped]{Append: appendPointerToWrapped, Decode: decodePointerToWrapped, Clone: clonePointerToWrapped}
-	codecSad                     = wire.Codec[Sad]{Append: appendSad, Decode: decodeSad}
+	codecMapOfStringToEverything = wire.Codec[map[string]Everything]{Append: encodeMapOfStringToEverything, Decode: decodeMapOfStringToEverything, Clone: cloneMapOfStringToEverything}
+	codecPointerToSad            = wire.Codec[*Sad]{Append: encodePointerToSad, Decode: decodePointerToSad, Clone: clonePointerToSad}
+	codecPointerToWrapped        = wire.Codec[*Wrapped]{Append: encodePointerToWrapped, Decode: decodePointerToWrapped, Clone: clonePointerToWrapped}
+	codecSad                     = wire.Codec[Sad]{Append: encodeSad, Decode: decodeSad}
 	codecTimeDuration            = wire.IntCodec[time.Duration]()
 	codecTimeTime                = wire.TimeCodec()
 )

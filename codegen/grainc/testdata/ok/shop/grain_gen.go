@@ -10,7 +10,7 @@ import (
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
-const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_1
+const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_2
 
 var (
 	_ Till = tillRef{}
@@ -55,28 +55,48 @@ type argsTillPay struct {
 	A2 string
 }
 
-func appendArgsTillPay(b []byte, v argsTillPay) []byte {
-	b = wire.AppendInt(b, 1, v.A1)
-	b = wire.AppendString(b, 2, v.A2)
+func appendArgsTillPay(b []byte, v *argsTillPay) []byte {
+	if v.A1 != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.A1))
+	}
+	if len(v.A2) > 0 {
+		b = wire.AppendText(append(b, 0x12), v.A2)
+	}
 	return b
 }
 
-func decodeArgsTillPay(b []byte) (v argsTillPay, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.A1, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("cents", err)
-			}
-		case 2:
-			if v.A2, err = wire.DecodeString[string](f); err != nil {
-				return wire.At("text", err)
-			}
+var fieldsOfArgsTillPay = wire.Fields{
+	{0x08, "cents"},
+	{0x12, "text"},
+}
+
+func readArgsTillPay(b []byte, v *argsTillPay) error {
+	r := wire.NewReader(b, fieldsOfArgsTillPay)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // cents
+			v.A1 = wire.ReadInt[int64](&r)
+		case 0x12: // text
+			v.A2 = r.Text()
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none argsTillPay
+	}
+}
+
+func encodeArgsTillPay(b []byte, v argsTillPay) []byte {
+	if b != nil {
+		return appendArgsTillPay(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendArgsTillPay(s.Bytes(), &v))
+}
+
+func decodeArgsTillPay(b []byte) (v argsTillPay, err error) {
+	if err := readArgsTillPay(b, &v); err != nil {
+		var none argsTillPay // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
@@ -84,7 +104,7 @@ func decodeArgsTillPay(b []byte) (v argsTillPay, err error) {
 
 var methodTillPay = wire.Method[argsTillPay, struct{}]{
 	Number: 1, Name: "Pay", Of: &interfaceTill,
-	Args: wire.Codec[argsTillPay]{Append: appendArgsTillPay, Decode: decodeArgsTillPay}, Result: wire.EmptyCodec,
+	Args: wire.Codec[argsTillPay]{Append: encodeArgsTillPay, Decode: decodeArgsTillPay}, Result: wire.EmptyCodec,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args argsTillPay) (struct{}, error) {
 		return struct{}{}, impl.(Till).Pay(ctx, args.A1, args.A2)
@@ -112,29 +132,36 @@ var errorTable = &wire.ErrorTable{Package: "github.com/martinelli-go/martinelli/
 	wire.ErrorStruct(4, codecPointerToUnfit),
 }}
 
-func appendReceipt(b []byte, v Receipt) []byte {
-	b = wire.AppendRepeated(b, 1, v.Lines, appendLine)
-	b = wire.AppendInt(b, 2, v.Sum)
+func appendReceipt(b []byte, v *Receipt) []byte {
+	for i := range v.Lines {
+		b = wire.Sealed(appendLine(append(b, 0x0a, 0), &v.Lines[i]), len(b)+2)
+	}
+	if v.Sum != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.Sum))
+	}
 	return b
 }
 
-func decodeReceipt(b []byte) (v Receipt, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("Receipt.Lines", wire.DecodeRepeated(f, &v.Lines, decodeLine))
-		case 2:
-			if v.Sum, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Receipt.Sum", err)
-			}
+var fieldsOfReceipt = wire.Fields{
+	{0x0a, "Receipt.Lines"},
+	{0x10, "Receipt.Sum"},
+}
+
+func readReceipt(b []byte, v *Receipt) error {
+	r := wire.NewReader(b, fieldsOfReceipt)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // Receipt.Lines
+			v.Lines = wire.More(&r, v.Lines)
+			r.Fail(readLine(r.Message(), &v.Lines[len(v.Lines)-1]))
+		case 0x10: // Receipt.Sum
+			v.Sum = wire.ReadInt[int64](&r)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none Receipt
-		return none, err
 	}
-	return v, nil
 }
 
 func cloneReceipt(v Receipt) Receipt {
@@ -143,124 +170,142 @@ func cloneReceipt(v Receipt) Receipt {
 }
 
 func appendPointerToShort(b []byte, v *Short) []byte {
-	b = wire.AppendPointer(b, 1, v, appendShort)
+	if v != nil {
+		b = wire.Sealed(appendShort(append(b, 0x0a, 0), v), len(b)+2)
+	}
 	return b
 }
 
-func decodePointerToShort(b []byte) (v *Short, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v, err = wire.DecodePointer(f, decodeShort); err != nil {
-				return wire.At("PointerToShort", err)
-			}
+var fieldsOfPointerToShort = wire.Fields{
+	{0x0a, "PointerToShort"},
+}
+
+func readPointerToShort(b []byte, v **Short) error {
+	r := wire.NewReader(b, fieldsOfPointerToShort)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // PointerToShort
+			*v = new(Short)
+			r.Fail(readShort(r.Message(), *v))
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none *Short
-		return none, err
 	}
-	return v, nil
 }
 
 func clonePointerToShort(v *Short) *Short {
 	return wire.ClonePointer(v, nil)
 }
 
-func appendUnfit(b []byte, v Unfit) []byte {
+func appendUnfit(b []byte, v *Unfit) []byte {
 	b = wire.AppendErrorField(b, 1, v.Why, valueErrorTable)
 	return b
 }
 
-func decodeUnfit(b []byte) (v Unfit, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("Unfit.Why", wire.DecodeErrorField(f, &v.Why, valueErrorTable))
+var fieldsOfUnfit = wire.Fields{
+	{0x0a, "Unfit.Why"},
+}
+
+func readUnfit(b []byte, v *Unfit) error {
+	r := wire.NewReader(b, fieldsOfUnfit)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // Unfit.Why
+			v.Why = wire.ReadError(&r, valueErrorTable)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none Unfit
-		return none, err
 	}
-	return v, nil
 }
 
 func appendPointerToUnfit(b []byte, v *Unfit) []byte {
-	b = wire.AppendPointer(b, 1, v, appendUnfit)
+	if v != nil {
+		b = wire.Sealed(appendUnfit(append(b, 0x0a, 0), v), len(b)+2)
+	}
 	return b
 }
 
-func decodePointerToUnfit(b []byte) (v *Unfit, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v, err = wire.DecodePointer(f, decodeUnfit); err != nil {
-				return wire.At("PointerToUnfit", err)
-			}
+var fieldsOfPointerToUnfit = wire.Fields{
+	{0x0a, "PointerToUnfit"},
+}
+
+func readPointerToUnfit(b []byte, v **Unfit) error {
+	r := wire.NewReader(b, fieldsOfPointerToUnfit)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // PointerToUnfit
+			*v = new(Unfit)
+			r.Fail(readUnfit(r.Message(), *v))
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none *Unfit
-		return none, err
 	}
-	return v, nil
 }
 
 func clonePointerToUnfit(v *Unfit) *Unfit {
 	return wire.ClonePointer(v, nil)
 }
 
-func appendLine(b []byte, v Line) []byte {
-	b = wire.AppendString(b, 1, v.Text)
-	b = wire.AppendInt(b, 2, v.Cents)
+func appendLine(b []byte, v *Line) []byte {
+	if len(v.Text) > 0 {
+		b = wire.AppendText(append(b, 0x0a), v.Text)
+	}
+	if v.Cents != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.Cents))
+	}
 	return b
 }
 
-func decodeLine(b []byte) (v Line, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Text, err = wire.DecodeString[string](f); err != nil {
-				return wire.At("Line.Text", err)
-			}
-		case 2:
-			if v.Cents, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Line.Cents", err)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		var none Line
-		return none, err
-	}
-	return v, nil
+var fieldsOfLine = wire.Fields{
+	{0x0a, "Line.Text"},
+	{0x10, "Line.Cents"},
 }
 
-func appendShort(b []byte, v Short) []byte {
-	b = wire.AppendInt(b, 1, v.Cents)
+func readLine(b []byte, v *Line) error {
+	r := wire.NewReader(b, fieldsOfLine)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // Line.Text
+			v.Text = r.Text()
+		case 0x10: // Line.Cents
+			v.Cents = wire.ReadInt[int64](&r)
+		default:
+			r.Skip()
+		}
+	}
+}
+
+func appendShort(b []byte, v *Short) []byte {
+	if v.Cents != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.Cents))
+	}
 	return b
 }
 
-func decodeShort(b []byte) (v Short, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Cents, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Short.Cents", err)
-			}
+var fieldsOfShort = wire.Fields{
+	{0x08, "Short.Cents"},
+}
+
+func readShort(b []byte, v *Short) error {
+	r := wire.NewReader(b, fieldsOfShort)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // Short.Cents
+			v.Cents = wire.ReadInt[int64](&r)
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none Short
-		return none, err
 	}
-	return v, nil
 }
 
 // valueErrorTable is that of errors inside values.
@@ -269,9 +314,73 @@ var valueErrorTable = &wire.ErrorTable{Package: "github.com/martinelli-go/martin
 	wire.ErrorStruct(2, codecPointerToShort),
 }}
 
+func encodeReceipt(b []byte, v Receipt) []byte {
+	if b != nil {
+		return appendReceipt(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendReceipt(s.Bytes(), &v))
+}
+
+func decodeReceipt(b []byte) (v Receipt, err error) {
+	if err := readReceipt(b, &v); err != nil {
+		var none Receipt // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodePointerToShort(b []byte, v *Short) []byte {
+	if b != nil {
+		return appendPointerToShort(b, v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendPointerToShort(s.Bytes(), v))
+}
+
+func decodePointerToShort(b []byte) (v *Short, err error) {
+	if err := readPointerToShort(b, &v); err != nil {
+		var none *Short // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodeUnfit(b []byte, v Unfit) []byte {
+	if b != nil {
+		return appendUnfit(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendUnfit(s.Bytes(), &v))
+}
+
+func decodeUnfit(b []byte) (v Unfit, err error) {
+	if err := readUnfit(b, &v); err != nil {
+		var none Unfit // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodePointerToUnfit(b []byte, v *Unfit) []byte {
+	if b != nil {
+		return appendPointerToUnfit(b, v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendPointerToUnfit(s.Bytes(), v))
+}
+
+func decodePointerToUnfit(b []byte) (v *Unfit, err error) {
+	if err := readPointerToUnfit(b, &v); err != nil {
+		var none *Unfit // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
 var (
-	codecPointerToShort = wire.Codec[*Short]{Append: appendPointerToShort, Decode: decodePointerToShort, Clone: clonePointerToShort}
-	codecPointerToUnfit = wire.Codec[*Unfit]{Append: appendPointerToUnfit, Decode: decodePointerToUnfit, Clone: clonePointerToUnfit}
-	codecReceipt        = wire.Codec[Receipt]{Append: appendReceipt, Decode: decodeReceipt, Clone: cloneReceipt}
-	codecUnfit          = wire.Codec[Unfit]{Append: appendUnfit, Decode: decodeUnfit}
+	codecPointerToShort = wire.Codec[*Short]{Append: encodePointerToShort, Decode: decodePointerToShort, Clone: clonePointerToShort}
+	codecPointerToUnfit = wire.Codec[*Unfit]{Append: encodePointerToUnfit, Decode: decodePointerToUnfit, Clone: clonePointerToUnfit}
+	codecReceipt        = wire.Codec[Receipt]{Append: encodeReceipt, Decode: decodeReceipt, Clone: cloneReceipt}
+	codecUnfit          = wire.Codec[Unfit]{Append: encodeUnfit, Decode: decodeUnfit}
 )

@@ -11,7 +11,7 @@ import (
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
-const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_1
+const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_2
 
 var (
 	_ User   = userRef{}
@@ -91,27 +91,33 @@ type argsUserRate struct {
 	A2 map[WineID]int
 }
 
-func appendArgsUserRate(b []byte, v argsUserRate) []byte {
-	b = wire.AppendStrings(b, 1, v.A1)
+func appendArgsUserRate(b []byte, v *argsUserRate) []byte {
+	for _, x := range v.A1 {
+		b = wire.AppendText(append(b, 0x0a), x)
+	}
 	b = wire.AppendMap(b, 2, v.A2, wire.PutString[WineID], wire.PutInt[int])
 	return b
 }
 
-func decodeArgsUserRate(b []byte) (v argsUserRate, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("wines", wire.DecodeStrings(f, &v.A1))
-		case 2:
-			err = wire.At("stars", wire.DecodeMap(f, &v.A2, wire.TakeString[WineID], wire.TakeInt[int]))
+var fieldsOfArgsUserRate = wire.Fields{
+	{0x0a, "wines"},
+	{0x12, "stars"},
+}
+
+func readArgsUserRate(b []byte, v *argsUserRate) error {
+	r := wire.NewReader(b, fieldsOfArgsUserRate)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // wines
+			v.A1 = append(wire.Room(&r, v.A1), WineID(r.Text()))
+		case 0x12: // stars
+			v.A2 = wire.ReadMap(&r, v.A2, wire.TakeString[WineID], wire.TakeInt[int])
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none argsUserRate
-		return none, err
 	}
-	return v, nil
 }
 
 func cloneArgsUserRate(v argsUserRate) argsUserRate {
@@ -120,9 +126,25 @@ func cloneArgsUserRate(v argsUserRate) argsUserRate {
 	return v
 }
 
+func encodeArgsUserRate(b []byte, v argsUserRate) []byte {
+	if b != nil {
+		return appendArgsUserRate(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendArgsUserRate(s.Bytes(), &v))
+}
+
+func decodeArgsUserRate(b []byte) (v argsUserRate, err error) {
+	if err := readArgsUserRate(b, &v); err != nil {
+		var none argsUserRate // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
 var methodUserRate = wire.Method[argsUserRate, struct{}]{
 	Number: 4, Name: "Rate", Of: &interfaceUser,
-	Args: wire.Codec[argsUserRate]{Append: appendArgsUserRate, Decode: decodeArgsUserRate, Clone: cloneArgsUserRate}, Result: wire.EmptyCodec,
+	Args: wire.Codec[argsUserRate]{Append: encodeArgsUserRate, Decode: decodeArgsUserRate, Clone: cloneArgsUserRate}, Result: wire.EmptyCodec,
 	Errors: errorTable,
 	Do: func(ctx context.Context, impl any, args argsUserRate) (struct{}, error) {
 		return struct{}{}, impl.(User).Rate(ctx, args.A1, args.A2)
@@ -224,112 +246,189 @@ var errorTable = &wire.ErrorTable{Package: "github.com/martinelli-go/martinelli/
 	wire.Sentinel(1, ErrNoMoney),
 }}
 
-func appendMatch(b []byte, v Match) []byte {
-	b = wire.AppendString(b, 1, v.Wine)
+func appendMatch(b []byte, v *Match) []byte {
+	if len(v.Wine) > 0 {
+		b = wire.AppendText(append(b, 0x0a), v.Wine)
+	}
 	return b
+}
+
+var fieldsOfMatch = wire.Fields{
+	{0x0a, "Match.Wine"},
+}
+
+func readMatch(b []byte, v *Match) error {
+	r := wire.NewReader(b, fieldsOfMatch)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // Match.Wine
+			v.Wine = WineID(r.Text())
+		default:
+			r.Skip()
+		}
+	}
+}
+
+func appendOrder(b []byte, v *Order) []byte {
+	if len(v.Wine) > 0 {
+		b = wire.AppendText(append(b, 0x0a), v.Wine)
+	}
+	return b
+}
+
+var fieldsOfOrder = wire.Fields{
+	{0x0a, "Order.Wine"},
+}
+
+func readOrder(b []byte, v *Order) error {
+	r := wire.NewReader(b, fieldsOfOrder)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // Order.Wine
+			v.Wine = WineID(r.Text())
+		default:
+			r.Skip()
+		}
+	}
+}
+
+func appendWallet(b []byte, v *Wallet) []byte {
+	if v.Balance != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.Balance))
+	}
+	return b
+}
+
+var fieldsOfWallet = wire.Fields{
+	{0x08, "Wallet.Balance"},
+}
+
+func readWallet(b []byte, v *Wallet) error {
+	r := wire.NewReader(b, fieldsOfWallet)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // Wallet.Balance
+			v.Balance = wire.ReadInt[Money](&r)
+		default:
+			r.Skip()
+		}
+	}
+}
+
+func appendBottle(b []byte, v *Bottle) []byte {
+	if len(v.Wine) > 0 {
+		b = wire.AppendText(append(b, 0x0a), v.Wine)
+	}
+	if v.Year != 0 {
+		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.Year))
+	}
+	return b
+}
+
+var fieldsOfBottle = wire.Fields{
+	{0x0a, "Bottle.Wine"},
+	{0x10, "Bottle.Year"},
+}
+
+func readBottle(b []byte, v *Bottle) error {
+	r := wire.NewReader(b, fieldsOfBottle)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // Bottle.Wine
+			v.Wine = WineID(r.Text())
+		case 0x10: // Bottle.Year
+			v.Year = wire.ReadInt[int64](&r)
+		default:
+			r.Skip()
+		}
+	}
+}
+
+func encodeMatch(b []byte, v Match) []byte {
+	if b != nil {
+		return appendMatch(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendMatch(s.Bytes(), &v))
 }
 
 func decodeMatch(b []byte) (v Match, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Wine, err = wire.DecodeString[WineID](f); err != nil {
-				return wire.At("Match.Wine", err)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		var none Match
+	if err := readMatch(b, &v); err != nil {
+		var none Match // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
 }
 
-func appendOrder(b []byte, v Order) []byte {
-	b = wire.AppendString(b, 1, v.Wine)
-	return b
+func encodeOrder(b []byte, v Order) []byte {
+	if b != nil {
+		return appendOrder(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendOrder(s.Bytes(), &v))
 }
 
 func decodeOrder(b []byte) (v Order, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Wine, err = wire.DecodeString[WineID](f); err != nil {
-				return wire.At("Order.Wine", err)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		var none Order
+	if err := readOrder(b, &v); err != nil {
+		var none Order // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
 }
 
-func appendWallet(b []byte, v Wallet) []byte {
-	b = wire.AppendInt(b, 1, v.Balance)
-	return b
+func encodeWallet(b []byte, v Wallet) []byte {
+	if b != nil {
+		return appendWallet(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendWallet(s.Bytes(), &v))
 }
 
 func decodeWallet(b []byte) (v Wallet, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Balance, err = wire.DecodeInt[Money](f); err != nil {
-				return wire.At("Wallet.Balance", err)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		var none Wallet
+	if err := readWallet(b, &v); err != nil {
+		var none Wallet // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
 }
 
-func appendBottle(b []byte, v Bottle) []byte {
-	b = wire.AppendString(b, 1, v.Wine)
-	b = wire.AppendInt(b, 2, v.Year)
-	return b
+func encodeBottle(b []byte, v Bottle) []byte {
+	if b != nil {
+		return appendBottle(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendBottle(s.Bytes(), &v))
 }
 
 func decodeBottle(b []byte) (v Bottle, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Wine, err = wire.DecodeString[WineID](f); err != nil {
-				return wire.At("Bottle.Wine", err)
-			}
-		case 2:
-			if v.Year, err = wire.DecodeInt[int64](f); err != nil {
-				return wire.At("Bottle.Year", err)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		var none Bottle
+	if err := readBottle(b, &v); err != nil {
+		var none Bottle // a value that was decoded in part is not given away
 		return none, err
 	}
 	return v, nil
 }
 
 var (
-	codecBottle                                              = wire.Codec[Bottle]{Append: appendBottle, Decode: decodeBottle}
+	codecBottle                                              = wire.Codec[Bottle]{Append: encodeBottle, Decode: decodeBottle}
 	codecBytes                                               = wire.BytesCodec[[]byte]()
 	codecElementFlowEntryOfFlowPairOfStringAndStringAndInt64 = flow.EntryCodec(codecElementFlowPairOfStringAndString, codecInt64)
 	codecElementFlowEntryOfWineIDAndInt64                    = flow.EntryCodec(codecWineID, codecInt64)
 	codecElementFlowPairOfStringAndString                    = flow.PairCodec(codecString, codecString)
 	codecInt                                                 = wire.IntCodec[int]()
 	codecInt64                                               = wire.IntCodec[int64]()
-	codecMatch                                               = wire.Codec[Match]{Append: appendMatch, Decode: decodeMatch}
+	codecMatch                                               = wire.Codec[Match]{Append: encodeMatch, Decode: decodeMatch}
 	codecMoney                                               = wire.IntCodec[Money]()
-	codecOrder                                               = wire.Codec[Order]{Append: appendOrder, Decode: decodeOrder}
+	codecOrder                                               = wire.Codec[Order]{Append: encodeOrder, Decode: decodeOrder}
 	codecString                                              = wire.StringCodec[string]()
-	codecWallet                                              = wire.Codec[Wallet]{Append: appendWallet, Decode: decodeWallet}
+	codecWallet                                              = wire.Codec[Wallet]{Append: encodeWallet, Decode: decodeWallet}
 	codecWineID                                              = wire.StringCodec[WineID]()
 )
 

@@ -10,7 +10,7 @@ import (
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
-const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_1
+const _ = wire.GeneratedCodeAndModuleDisagree_RunGoGenerate_2
 
 var (
 	_ Hall = hallRef{}
@@ -65,35 +65,57 @@ type argsHallSeat struct {
 	A2 guild.Charter
 }
 
-func appendArgsHallSeat(b []byte, v argsHallSeat) []byte {
-	b = wire.AppendRepeated(b, 1, v.A1, appendGuildMember)
-	b = wire.AppendMessage(b, 2, v.A2, appendGuildCharter)
+func appendArgsHallSeat(b []byte, v *argsHallSeat) []byte {
+	for i := range v.A1 {
+		b = wire.Sealed(refGuildMember.Put(append(b, 0x0a, 0), v.A1[i]), len(b)+2)
+	}
+	b = wire.SealedUnlessEmpty(appendGuildCharter(append(b, 0x12, 0), &v.A2), len(b), 2)
 	return b
 }
 
-func decodeArgsHallSeat(b []byte) (v argsHallSeat, err error) {
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("who", wire.DecodeRepeated(f, &v.A1, decodeGuildMember))
-		case 2:
-			if v.A2, err = wire.DecodeMessage(f, decodeGuildCharter); err != nil {
-				return wire.At("c", err)
-			}
+var fieldsOfArgsHallSeat = wire.Fields{
+	{0x0a, "who"},
+	{0x12, "c"},
+}
+
+func readArgsHallSeat(b []byte, v *argsHallSeat) error {
+	r := wire.NewReader(b, fieldsOfArgsHallSeat)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // who
+			v.A1 = wire.More(&r, v.A1)
+			v.A1[len(v.A1)-1] = wire.ReadMessage(&r, refGuildMember.Take)
+		case 0x12: // c
+			v.A2 = guild.Charter{}
+			r.Fail(readGuildCharter(r.Message(), &v.A2, 0))
+		default:
+			r.Skip()
 		}
-		return err
-	})
-	if err != nil {
-		var none argsHallSeat
-		return none, err
 	}
-	return v, nil
 }
 
 func cloneArgsHallSeat(v argsHallSeat) argsHallSeat {
 	v.A1 = wire.CloneSlice(v.A1, nil)
 	v.A2 = cloneGuildCharter(v.A2)
 	return v
+}
+
+func encodeArgsHallSeat(b []byte, v argsHallSeat) []byte {
+	if b != nil {
+		return appendArgsHallSeat(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendArgsHallSeat(s.Bytes(), &v))
+}
+
+func decodeArgsHallSeat(b []byte) (v argsHallSeat, err error) {
+	if err := readArgsHallSeat(b, &v); err != nil {
+		var none argsHallSeat // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
 }
 
 func bindArgsHallSeat(e wire.Engine, v argsHallSeat) argsHallSeat {
@@ -104,7 +126,7 @@ func bindArgsHallSeat(e wire.Engine, v argsHallSeat) argsHallSeat {
 
 var methodHallSeat = wire.Method[argsHallSeat, struct{}]{
 	Number: 2, Name: "Seat", Of: &interfaceHall,
-	Args: wire.Codec[argsHallSeat]{Append: appendArgsHallSeat, Decode: decodeArgsHallSeat, Clone: cloneArgsHallSeat}, Result: wire.EmptyCodec,
+	Args: wire.Codec[argsHallSeat]{Append: encodeArgsHallSeat, Decode: decodeArgsHallSeat, Clone: cloneArgsHallSeat}, Result: wire.EmptyCodec,
 	Do: func(ctx context.Context, impl any, args argsHallSeat) (struct{}, error) {
 		return struct{}{}, impl.(Hall).Seat(ctx, args.A1, args.A2)
 	},
@@ -125,53 +147,54 @@ func HallMethods() []wire.Handler {
 	return []wire.Handler{&methodHallEnter, &methodHallSeat, &methodHallName}
 }
 
-func appendGuildMember(b []byte, v guild.Member) []byte { return refGuildMember.Put(b, v) }
-
-func decodeGuildMember(b []byte) (guild.Member, error) { return refGuildMember.Take(b) }
-
-func appendGuildMaster(b []byte, v guild.Master) []byte { return refGuildMaster.Put(b, v) }
-
-func decodeGuildMaster(b []byte) (guild.Master, error) { return refGuildMaster.Take(b) }
-
-func appendGuildCharter(b []byte, v guild.Charter) []byte {
+func appendGuildCharter(b []byte, v *guild.Charter) []byte {
 	b = refGuildMaster.Append(b, 1, v.Master)
-	b = wire.AppendRepeated(b, 2, v.Members, appendGuildMember)
-	b = wire.AppendMap(b, 3, v.Ranks, wire.PutString[string], appendGuildMember)
-	b = wire.AppendRepeated(b, 4, v.Parts, appendPointerToGuildCharter)
-	b = wire.AppendString(b, 5, v.Title)
+	for i := range v.Members {
+		b = wire.Sealed(refGuildMember.Put(append(b, 0x12, 0), v.Members[i]), len(b)+2)
+	}
+	b = wire.AppendMap(b, 3, v.Ranks, wire.PutString[string], refGuildMember.Put)
+	for i := range v.Parts {
+		b = wire.Sealed(appendPointerToGuildCharter(append(b, 0x22, 0), v.Parts[i]), len(b)+2)
+	}
+	if len(v.Title) > 0 {
+		b = wire.AppendText(append(b, 0x2a), v.Title)
+	}
 	return b
 }
 
-func decodeGuildCharter(b []byte) (guild.Charter, error) { return decodeGuildCharterAt(b, 0) }
+var fieldsOfGuildCharter = wire.Fields{
+	{0x0a, "GuildCharter.Master"},
+	{0x12, "GuildCharter.Members"},
+	{0x1a, "GuildCharter.Ranks"},
+	{0x22, "GuildCharter.Parts"},
+	{0x2a, "GuildCharter.Title"},
+}
 
-func decodeGuildCharterAt(b []byte, depth int) (v guild.Charter, err error) {
+func readGuildCharter(b []byte, v *guild.Charter, depth int) error {
 	if err := wire.Deeper(depth); err != nil {
-		return v, err
-	}
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v.Master, err = refGuildMaster.Decode(f); err != nil {
-				return wire.At("GuildCharter.Master", err)
-			}
-		case 2:
-			err = wire.At("GuildCharter.Members", wire.DecodeRepeated(f, &v.Members, decodeGuildMember))
-		case 3:
-			err = wire.At("GuildCharter.Ranks", wire.DecodeMap(f, &v.Ranks, wire.TakeString[string], decodeGuildMember))
-		case 4:
-			err = wire.At("GuildCharter.Parts", wire.DecodeRepeated(f, &v.Parts, func(b []byte) (*guild.Charter, error) { return decodePointerToGuildCharterAt(b, depth+1) }))
-		case 5:
-			if v.Title, err = wire.DecodeString[string](f); err != nil {
-				return wire.At("GuildCharter.Title", err)
-			}
-		}
 		return err
-	})
-	if err != nil {
-		var none guild.Charter
-		return none, err
 	}
-	return v, nil
+	r := wire.NewReader(b, fieldsOfGuildCharter)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // GuildCharter.Master
+			v.Master = wire.ReadMessage(&r, refGuildMaster.Take)
+		case 0x12: // GuildCharter.Members
+			v.Members = wire.More(&r, v.Members)
+			v.Members[len(v.Members)-1] = wire.ReadMessage(&r, refGuildMember.Take)
+		case 0x1a: // GuildCharter.Ranks
+			v.Ranks = wire.ReadMap(&r, v.Ranks, wire.TakeString[string], refGuildMember.Take)
+		case 0x22: // GuildCharter.Parts
+			v.Parts = wire.More(&r, v.Parts)
+			r.Fail(readPointerToGuildCharter(r.Message(), &v.Parts[len(v.Parts)-1], depth+1))
+		case 0x2a: // GuildCharter.Title
+			v.Title = r.Text()
+		default:
+			r.Skip()
+		}
+	}
 }
 
 func cloneGuildCharter(v guild.Charter) guild.Charter {
@@ -182,32 +205,32 @@ func cloneGuildCharter(v guild.Charter) guild.Charter {
 }
 
 func appendPointerToGuildCharter(b []byte, v *guild.Charter) []byte {
-	b = wire.AppendPointer(b, 1, v, appendGuildCharter)
+	if v != nil {
+		b = wire.Sealed(appendGuildCharter(append(b, 0x0a, 0), v), len(b)+2)
+	}
 	return b
 }
 
-func decodePointerToGuildCharter(b []byte) (*guild.Charter, error) {
-	return decodePointerToGuildCharterAt(b, 0)
+var fieldsOfPointerToGuildCharter = wire.Fields{
+	{0x0a, "PointerToGuildCharter"},
 }
 
-func decodePointerToGuildCharterAt(b []byte, depth int) (v *guild.Charter, err error) {
+func readPointerToGuildCharter(b []byte, v **guild.Charter, depth int) error {
 	if err := wire.Deeper(depth); err != nil {
-		return v, err
-	}
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			if v, err = wire.DecodePointer(f, func(b []byte) (guild.Charter, error) { return decodeGuildCharterAt(b, depth+1) }); err != nil {
-				return wire.At("PointerToGuildCharter", err)
-			}
-		}
 		return err
-	})
-	if err != nil {
-		var none *guild.Charter
-		return none, err
 	}
-	return v, nil
+	r := wire.NewReader(b, fieldsOfPointerToGuildCharter)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // PointerToGuildCharter
+			*v = new(guild.Charter)
+			r.Fail(readGuildCharter(r.Message(), *v, depth+1))
+		default:
+			r.Skip()
+		}
+	}
 }
 
 func clonePointerToGuildCharter(v *guild.Charter) *guild.Charter {
@@ -215,30 +238,32 @@ func clonePointerToGuildCharter(v *guild.Charter) *guild.Charter {
 }
 
 func appendSliceOfPointerToGuildCharter(b []byte, v []*guild.Charter) []byte {
-	b = wire.AppendRepeated(b, 1, v, appendPointerToGuildCharter)
+	for i := range v {
+		b = wire.Sealed(appendPointerToGuildCharter(append(b, 0x0a, 0), v[i]), len(b)+2)
+	}
 	return b
 }
 
-func decodeSliceOfPointerToGuildCharter(b []byte) ([]*guild.Charter, error) {
-	return decodeSliceOfPointerToGuildCharterAt(b, 0)
+var fieldsOfSliceOfPointerToGuildCharter = wire.Fields{
+	{0x0a, "SliceOfPointerToGuildCharter"},
 }
 
-func decodeSliceOfPointerToGuildCharterAt(b []byte, depth int) (v []*guild.Charter, err error) {
+func readSliceOfPointerToGuildCharter(b []byte, v *[]*guild.Charter, depth int) error {
 	if err := wire.Deeper(depth); err != nil {
-		return v, err
-	}
-	err = wire.EachField(b, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			err = wire.At("SliceOfPointerToGuildCharter", wire.DecodeRepeated(f, &v, func(b []byte) (*guild.Charter, error) { return decodePointerToGuildCharterAt(b, depth+1) }))
-		}
 		return err
-	})
-	if err != nil {
-		var none []*guild.Charter
-		return none, err
 	}
-	return v, nil
+	r := wire.NewReader(b, fieldsOfSliceOfPointerToGuildCharter)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // SliceOfPointerToGuildCharter
+			*v = wire.More(&r, *v)
+			r.Fail(readPointerToGuildCharter(r.Message(), &(*v)[len(*v)-1], depth+1))
+		default:
+			r.Skip()
+		}
+	}
 }
 
 func cloneSliceOfPointerToGuildCharter(v []*guild.Charter) []*guild.Charter {
@@ -290,8 +315,8 @@ func bindPointerToGuildCharter(e wire.Engine, v *guild.Charter) *guild.Charter {
 }
 
 var (
-	codecGuildMaster = wire.Codec[guild.Master]{Append: appendGuildMaster, Decode: decodeGuildMaster}
-	codecGuildMember = wire.Codec[guild.Member]{Append: appendGuildMember, Decode: decodeGuildMember}
+	codecGuildMaster = refGuildMaster.Codec()
+	codecGuildMember = refGuildMember.Codec()
 	codecString      = wire.StringCodec[string]()
 )
 
