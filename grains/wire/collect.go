@@ -14,6 +14,15 @@ func AppendElement[T any](b []byte, n protowire.Number, v T, put func([]byte, T)
 	return Sealed(put(append(b, 0), v), len(b)+1)
 }
 
+// DecodeMessage reads a length-delimited field.
+func DecodeMessage[T any](f Field, decode func([]byte) (T, error)) (v T, err error) {
+	m, err := f.Bytes()
+	if err != nil {
+		return v, err
+	}
+	return decode(m)
+}
+
 // FillArray copies decoded elements into an array, given as a slice of it. No elements leave it zero, as
 // the field of an older sender does.
 func FillArray[T any](to, from []T) error {
