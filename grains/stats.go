@@ -11,12 +11,12 @@ type Stats struct {
 	Waiting int64
 	// Refused counts calls that were refused because too much waited ([ErrOverloaded]).
 	Refused uint64
-	// Undelivered counts one-way calls that did not run.
-	Undelivered uint64
+	// OneWay is what became of the one-way calls that were made on the silo, and of those that it has taken in.
+	OneWay OneWayCounts
 	// Dropped counts messages from other nodes that found no room or nobody to take them: those of replicas and
 	// operators are repaired, others are asked for again.
 	Dropped uint64
 }
 
-// OneWayCounts is what became of one-way calls at a silo or a client (their OneWay).
+// OneWayCounts is what became of one-way calls at a silo (Stats) or a client (its OneWay).
 type OneWayCounts = wire.OneWayCounts

@@ -108,15 +108,5 @@ func (s *Silo) Stats() grains.Stats {
 	if r == nil {
 		return grains.Stats{}
 	}
-	return grains.Stats{Activations: r.grains.Counts(), Undelivered: r.grains.OneWay().Undelivered, Dropped: r.node.Dropped()}
-}
-
-// OneWay is what became of the one-way calls that were made on this silo, and of those that it has taken in.
-// It begins anew where Stats do.
-func (s *Silo) OneWay() grains.OneWayCounts {
-	r := s.serving.Load()
-	if r == nil {
-		return grains.OneWayCounts{}
-	}
-	return r.grains.OneWay()
+	return grains.Stats{Activations: r.grains.Counts(), OneWay: r.grains.OneWay(), Dropped: r.node.Dropped()}
 }

@@ -35,7 +35,8 @@
 //	grains.activations          grains in memory, by kind
 //	grains.calls.waiting        calls that wait for their turn
 //	grains.calls.refused        calls refused because too much waited
-//	grains.oneway.undelivered   one-way calls that did not run
+//	grains.oneway.pending       one-way calls on their way, or waiting for their turn
+//	grains.oneway.calls         what became of them (grains.became): delivered, failed, undelivered, unknown, refused
 //	grains.messages.dropped     messages between nodes that found no room or nobody to take them
 //
 // # What may happen several times

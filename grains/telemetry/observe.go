@@ -31,7 +31,8 @@ func (c Config) Observe(s Observed) (stop func() error, err error) {
 	activations := gauge("grains.activations", "{grain}", "Grains in memory.")
 	waiting := gauge("grains.calls.waiting", "{call}", "Calls that wait for their turn.")
 	refused := counter("grains.calls.refused", "{call}", "Calls that were refused because too much waited.")
-	undelivered := counter("grains.oneway.undelivered", "{call}", "One-way calls that did not run.")
+	pending := gauge("grains.oneway.pending", "{call}", "One-way calls on their way, or waiting for their turn.")
+	oneWay := counter("grains.oneway.calls", "{call}", "What became of one-way calls.")
 	dropped := counter("grains.messages.dropped", "{message}", "Messages between nodes that found no room, or nobody to take them.")
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -43,10 +44,16 @@ func (c Config) Observe(s Observed) (stop func() error, err error) {
 		}
 		o.ObserveInt64(waiting, stats.Waiting)
 		o.ObserveInt64(refused, int64(stats.Refused))
-		o.ObserveInt64(undelivered, int64(stats.Undelivered))
+		o.ObserveInt64(pending, int64(stats.OneWay.Pending))
+		for became, n := range map[string]uint64{
+			"delivered": stats.OneWay.Delivered, "failed": stats.OneWay.Failed, "undelivered": stats.OneWay.Undelivered,
+			"unknown": stats.OneWay.Unknown, "refused": stats.OneWay.Refused,
+		} {
+			o.ObserveInt64(oneWay, int64(n), metric.WithAttributes(attribute.String("grains.became", became)))
+		}
 		o.ObserveInt64(dropped, int64(stats.Dropped))
 		return nil
-	}, activations, waiting, refused, undelivered, dropped)
+	}, activations, waiting, refused, pending, oneWay, dropped)
 	if err != nil {
 		return nil, err
 	}

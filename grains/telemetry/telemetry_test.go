@@ -221,6 +221,7 @@ func TestMetricsHaveNoKeys(t *testing.T) {
 	require.Equal(t, "bank.Account", value(active.DataPoints[0].Attributes.ToSlice(), "grains.kind"))
 	require.EqualValues(t, c.Silo(0).Stats().Activations["bank.Account"], active.DataPoints[0].Value)
 	require.Positive(t, active.DataPoints[0].Value)
+	require.Len(t, g.metric(t, "grains.oneway.calls").(metricdata.Sum[int64]).DataPoints, 5, "what became of one-way calls")
 	require.NoError(t, stop())
 	require.Nil(t, g.metric(t, "grains.activations"))
 }
