@@ -91,7 +91,8 @@ func TestTheCallersContextReachesTheMethod(t *testing.T) {
 			seen, _ = ctx.Deadline()
 			return method(func() {})(ctx, g)
 		}))
-		require.ErrorIs(t, <-ended, context.DeadlineExceeded)
+		// From elsewhere the word that the caller has given up may come first.
+		require.Contains(t, []error{context.DeadlineExceeded, context.Canceled}, <-ended)
 		require.WithinDuration(t, deadline, seen, 5*time.Second)
 	})
 }
