@@ -95,7 +95,7 @@ func (h *Host) here(ctx context.Context, by view.Grant, to wire.ID, inv wire.Inv
 		if refused != nil {
 			return false, refused, nil
 		}
-		if r.from == nil && h.draining.Load() && !r.traits.OneWay {
+		if r.from == nil && h.draining.Load() && (!r.traits.OneWay || h.settled.Load()) {
 			return true, nil, &wire.CallError{To: to, Method: name, Cause: wire.ErrNotExecuted, Detail: "this silo is stopping"}
 		}
 		if retry && !resumed {

@@ -119,6 +119,7 @@ type Host struct {
 	load     load
 	relieved uint64 // the last collection of garbage after which grains went for memory; collect's
 	draining atomic.Bool
+	settled  atomic.Bool // one-way calls are refused too
 	// deactivating has room for those that tell idle grains of their end at one time.
 	deactivating chan struct{}
 	unwatch      func()

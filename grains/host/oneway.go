@@ -35,7 +35,11 @@ func (h *Host) take(ctx context.Context, req *link.CallRequest) (*link.CallReply
 	}
 	admitted := make(chan struct{})
 	first := make(chan answer, 1) // one: the call is made once before its caller has its answer
-	err := h.outbox.Go(ctx, req.To, "", len(req.Args), func(ctx context.Context) error {
+	name := ""
+	if k := h.Kinds[req.To.Kind()].Grain(); k != nil && k.Method(req.Method) != nil {
+		name = k.Method(req.Method).Info().Name
+	}
+	err := h.outbox.Go(ctx, req.To, name, len(req.Args), func(ctx context.Context) error {
 		in := false
 		reply, refused := h.serve(ctx, req, func() {
 			in = true
@@ -55,6 +59,8 @@ func (h *Host) take(ctx context.Context, req *link.CallRequest) (*link.CallReply
 		return &link.CallReply{Status: link.StatusOK}, nil
 	case a := <-first:
 		return a.reply, a.refused
+	case <-ctx.Done(): // nobody waits for the answer; the call goes on
+		return &link.CallReply{Status: link.StatusUnknown, Detail: "the call was waited for no longer: " + ctx.Err().Error()}, nil
 	}
 }
 
@@ -105,6 +111,7 @@ func (h *Host) settle(ctx context.Context) {
 	ctx, cancel := context.WithTimeoutCause(ctx, within, errSettled)
 	defer cancel()
 	h.outbox.Wait(ctx)
+	h.settled.Store(true)
 }
 
 // settleTime is for how long Stop waits for one-way calls where its context has no deadline.

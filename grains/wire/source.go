@@ -43,6 +43,8 @@ type Streams struct {
 	all   map[uint64]*stream
 	ended []uint64 // of all, those that have ended, the oldest first
 	timer *time.Timer
+
+	forget bool // a fault for tests: a batch is not kept
 }
 
 // ender is a source, whatever its elements.
@@ -295,6 +297,9 @@ func (m *StreamMethod[A, R]) pull(ctx context.Context, impl any, p pull, encoded
 		s.end(ctx, context.Canceled)
 		streams.leave(p.id, n, true, false)
 		return &batch[R]{end: true}, nil
+	}
+	if streams.forget {
+		s.seq, s.last = p.seq-1, &batch[R]{}
 	}
 	b := s.answer(ctx, p)
 	// What has ended with its first batch is not asked for again, or may be run again.

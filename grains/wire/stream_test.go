@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"iter"
 	"strings"
 	"testing"
 
@@ -113,4 +114,83 @@ func TestHostileValuesAreRefused(t *testing.T) {
 	}
 	_, err = decode(many...)
 	require.Error(t, err)
+}
+
+// streamer is a grain, and the host of its streams.
+type streamer struct {
+	AtCaller
+	Engine
+	streams *Streams
+}
+
+func (s *streamer) Streams() *Streams                          { return s.streams }
+func (s *streamer) Panicked(string, any, []byte) error         { return ErrPanic }
+func (s *streamer) Yielded(context.Context) error              { return nil }
+func (s *streamer) Call(context.Context, ID, Invocation) error { return ErrUnsupported }
+
+func newStreamer() *streamer {
+	s := &streamer{streams: NewStreams(0, func() {})}
+	s.AtCaller = NewCaller(s)
+	return s
+}
+
+var counting = StreamMethod[struct{}, int64]{
+	Name: "Count", Args: EmptyCodec, Element: IntCodec[int64](),
+	Do: func(context.Context, any, struct{}) iter.Seq2[int64, error] {
+		return func(yield func(int64, error) bool) {
+			for n := int64(0); n < 100 && yield(n, nil); n++ {
+			}
+		}
+	},
+}
+
+// pulled is what a pull brings.
+func (s *streamer) pulled(t *testing.T, p pull) batch[int64] {
+	b, err := counting.Serve(t.Context(), s, p.append(nil), nil)
+	require.NoError(t, err)
+	got, err := decodeBatch(b, counting.Element, nil)
+	require.NoError(t, err)
+	return got
+}
+
+// A batch that is asked for again is the same; what comes neither next nor again is refused.
+func TestABatchIsKeptForItsReader(t *testing.T) {
+	t.Parallel()
+	s := newStreamer()
+	t.Cleanup(s.streams.Close)
+	require.Equal(t, batchLost, s.pulled(t, pull{id: 1, seq: 1, want: 5}).status, "nobody has opened it")
+	first := s.pulled(t, pull{id: 1, want: 5})
+	require.Len(t, first.items, 5)
+	require.Equal(t, first, s.pulled(t, pull{id: 1, want: 5}))
+	second := s.pulled(t, pull{id: 1, seq: 1, want: 5})
+	require.EqualValues(t, 5, second.items[0].value)
+	require.Equal(t, second, s.pulled(t, pull{id: 1, seq: 1, want: 5}))
+	for _, seq := range []uint64{0, 3, 1 << 63} {
+		require.Equal(t, batchLost, s.pulled(t, pull{id: 1, seq: seq, want: 5}).status)
+	}
+	require.Equal(t, 1, s.streams.Open())
+	require.True(t, s.pulled(t, pull{id: 1, over: true}).end)
+	require.True(t, s.streams.Empty())
+	require.Equal(t, batchLost, s.pulled(t, pull{id: 1, seq: 2, want: 5}).status)
+
+	broken := newStreamer()
+	t.Cleanup(broken.streams.Close)
+	broken.streams.forget = true
+	again := broken.pulled(t, pull{id: 1, want: 5})
+	require.NotEqual(t, again, broken.pulled(t, pull{id: 1, want: 5}), "nothing notices that elements get lost")
+}
+
+// The last batch is there for a while; how many such there are is bounded.
+func TestStreamsThatHaveEndedAreForgotten(t *testing.T) {
+	t.Parallel()
+	s := newStreamer()
+	t.Cleanup(s.streams.Close)
+	for id := range uint64(20) {
+		s.pulled(t, pull{id: id + 1, want: 60})
+		last := s.pulled(t, pull{id: id + 1, seq: 1, want: 60})
+		require.True(t, last.end)
+		require.Equal(t, last, s.pulled(t, pull{id: id + 1, seq: 1, want: 60}))
+	}
+	require.Zero(t, s.streams.Open())
+	require.Len(t, s.streams.all, mostEnded)
 }
