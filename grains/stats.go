@@ -7,10 +7,12 @@ import "github.com/martinelli-go/martinelli/grains/wire"
 type Stats struct {
 	// Activations is how many grains of each kind are in memory.
 	Activations map[string]int
-	// Waiting is how many calls wait for their turn.
-	Waiting int64
-	// Refused counts calls that were refused because too much waited ([ErrOverloaded]).
-	Refused uint64
+	// Calls is how many calls run or wait, Waiting how many of them wait for their turn, and ArgumentBytes what
+	// the arguments of those measure that came from elsewhere.
+	Calls, Waiting, ArgumentBytes int64
+	// Refused counts calls that were not executed, Collected grains that left memory though they did not move.
+	Refused   RefusedCalls
+	Collected CollectedGrains
 	// OneWay is what became of the one-way calls that were made on the silo, and of those that it has taken in.
 	OneWay OneWayCounts
 	// Dropped counts messages from other nodes that found no room or nobody to take them: those of replicas and
@@ -20,3 +22,18 @@ type Stats struct {
 
 // OneWayCounts is what became of one-way calls at a silo (Stats) or a client (its OneWay).
 type OneWayCounts = wire.OneWayCounts
+
+// RefusedCalls counts calls that were not executed, by reason: [ErrOverloaded] all but Expired.
+type RefusedCalls struct {
+	Grain   uint64 // as many waited at the grain as may (the silo's Config.Queue)
+	Calls   uint64 // as many waited or ran at the silo as may (Config.Calls)
+	Bytes   uint64 // their arguments measured as much as they may (Config.CallBytes)
+	Expired uint64 // the deadline passed, or the caller gave up, before the turn came
+}
+
+// CollectedGrains counts grains that left a silo's memory though they did not move, by reason.
+type CollectedGrains struct {
+	Idle      uint64 // nobody called for long enough
+	Memory    uint64 // memory was needed
+	Requested uint64 // the grain asked for it
+}

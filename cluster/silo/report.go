@@ -108,5 +108,9 @@ func (s *Silo) Stats() grains.Stats {
 	if r == nil {
 		return grains.Stats{}
 	}
-	return grains.Stats{Activations: r.grains.Counts(), OneWay: r.grains.OneWay(), Dropped: r.node.Dropped()}
+	load := r.grains.Stats()
+	return grains.Stats{
+		Activations: r.grains.Counts(), Calls: load.Calls, Waiting: load.Waiting, ArgumentBytes: load.Bytes,
+		Refused: load.Refused, Collected: load.Collected, OneWay: r.grains.OneWay(), Dropped: r.node.Dropped(),
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/martinelli-go/martinelli/cluster/link"
+	"github.com/martinelli-go/martinelli/grains"
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
@@ -19,20 +20,11 @@ type Stats struct {
 	Collected   Collected
 }
 
-// Refused counts calls that were not executed, by reason.
-type Refused struct {
-	Grain   uint64 // as many waited at the grain as may (Config.Queue)
-	Calls   uint64 // as many waited or ran at the silo as may (Config.Calls)
-	Bytes   uint64 // their arguments measured as much as they may (Config.CallBytes)
-	Expired uint64 // the deadline passed, or the caller gave up, before the turn came
-}
-
-// Collected counts activations that were ended though their grains did not move, by reason.
-type Collected struct {
-	Idle      uint64 // nobody called for long enough
-	Memory    uint64 // memory was needed
-	Requested uint64 // the grain asked for it
-}
+// Refused and Collected count by reason.
+type (
+	Refused   = grains.RefusedCalls
+	Collected = grains.CollectedGrains
+)
 
 // load is what the Stats are made of.
 type load struct {

@@ -33,8 +33,10 @@
 // A silo that is observed has also
 //
 //	grains.activations          grains in memory, by kind
+//	grains.collected            grains that left memory (grains.reason): idle, memory, requested
 //	grains.calls.waiting        calls that wait for their turn
-//	grains.calls.refused        calls refused because too much waited
+//	grains.calls.arguments      bytes of arguments of calls from elsewhere that run or wait
+//	grains.calls.refused        calls not executed (grains.reason): grain, silo, bytes, expired
 //	grains.oneway.pending       one-way calls on their way, or waiting for their turn
 //	grains.oneway.calls         what became of them (grains.became): delivered, failed, undelivered, unknown, refused
 //	grains.messages.dropped     messages between nodes that found no room or nobody to take them
