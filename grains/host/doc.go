@@ -25,6 +25,14 @@
 // and go back to the coordinator with the reply. The activation then holds the attempt's lock until the
 // coordinator's notice comes; an attempt that nothing is heard of is asked about.
 //
+// # Streams and one-way calls
+//
+// Open streams hang on the activation's work, so that it keeps that while there are any, and is not idle. One that
+// is not read is ended in a turn that the host makes for it; all are ended after the last turn, before
+// OnDeactivate. One-way calls are made by the host's link.Outbox, those that it was sent too: they are answered
+// when they have been admitted, and from then on this silo sees to them (oneway.go). Stop gives them half of its
+// time.
+//
 // # Ends
 //
 // An activation ends when its grain has moved, has been idle, or the silo stops: what waits is refused at

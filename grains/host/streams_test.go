@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -450,4 +451,88 @@ func TestElementsThatAreLarge(t *testing.T) {
 			require.Equal(t, 21, sum)
 		}
 	})
+}
+
+// Whatever happens to grains and readers: what a reader has got is the beginning of what was yielded, all of it
+// where there was no error, and no method is left standing in its yield.
+func TestStreamsUnderMoves(t *testing.T) {
+	t.Parallel()
+	w := start(t, 3)
+	seed := rand.Uint64()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("seed %d", seed)
+		}
+	})
+	var began, ended, whole, broken atomic.Int32
+	counts := func(ctx context.Context, g *grain, yield func(int64, error) bool) {
+		began.Add(1)
+		defer ended.Add(1)
+		upTo(150)(ctx, g, yield)
+	}
+	var readers sync.WaitGroup
+	for i := range 6 {
+		readers.Go(func() {
+			r := rand.New(rand.NewPCG(seed, uint64(i)))
+			for range 15 {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+r.IntN(60))*time.Millisecond)
+				if r.IntN(2) == 0 {
+					ctx, cancel = context.WithTimeout(t.Context(), 20*time.Second)
+				}
+				last := int64(r.IntN(300)) // where the reader breaks off, if it comes that far
+				var next int64
+				var failed error
+				for v, err := range w.list(ctx, w.silos[r.IntN(3)], w.key(r.IntN(3), 0), counts) {
+					if failed = err; err != nil {
+						break
+					}
+					if !assert.Equal(t, next, v) {
+						break
+					}
+					if next++; v == last {
+						break
+					}
+				}
+				switch {
+				case failed != nil:
+					broken.Add(1)
+					assert.True(t, errors.Is(failed, wire.ErrStreamLost) || errors.Is(failed, wire.ErrNotExecuted) || errors.Is(failed, wire.ErrUnknown) ||
+						errors.Is(failed, context.Canceled) || errors.Is(failed, context.DeadlineExceeded), "%v", failed)
+				default:
+					whole.Add(1)
+					assert.EqualValues(t, min(last+1, 150), next)
+				}
+				cancel()
+			}
+		})
+	}
+	over := make(chan struct{})
+	var moves sync.WaitGroup
+	moves.Go(func() {
+		r := rand.New(rand.NewPCG(seed, 99))
+		for n := uint64(2); ; n++ {
+			gone := r.IntN(4) // 3: nobody
+			var up []*node
+			for i, s := range w.silos {
+				if i != gone {
+					up = append(up, s)
+				}
+			}
+			w.up(n, up...)
+			select {
+			case <-over:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	})
+	readers.Wait()
+	close(over)
+	moves.Wait()
+	t.Logf("%d whole, %d broken", whole.Load(), broken.Load())
+	require.Positive(t, whole.Load())
+	for _, n := range w.silos { // what a reader's close did not reach ends with its grain
+		require.NoError(t, n.host.Stop(within(t, 20*time.Second)))
+	}
+	require.Equal(t, began.Load(), ended.Load())
 }
