@@ -111,3 +111,9 @@ func (h *Host) Seen(prefix string) int {
 	})
 	return len(met)
 }
+
+// CollectIdle deactivates all grains of kinds without an idle time of their own that nobody calls now.
+func (h *Host) CollectIdle() {
+	h.IdleAfter = 1
+	h.collectIdle()
+}
