@@ -45,6 +45,7 @@ type Node struct {
 	arrives arrivals
 	left    atomic.Bool // Stop has come to its end
 	dropped atomic.Uint64
+	refused atomic.Uint64
 	warned  atomic.Int64 // when refusedAt last logged, in seconds
 }
 
@@ -143,6 +144,10 @@ func (n *Node) Guard() *Guard { return n.guard }
 // Dropped counts the messages that this node had to drop: notifications beyond
 // the bound of their queue or without a handler, and garbage.
 func (n *Node) Dropped() uint64 { return n.dropped.Load() }
+
+// Refused counts the requests of others that this node had no room for, by the
+// bounds of its Config.
+func (n *Node) Refused() uint64 { return n.refused.Load() }
 
 // Handle sets the handler of requests to s. A service has one; a second panics.
 func (n *Node) Handle(s Service, h Handler) {

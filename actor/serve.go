@@ -101,6 +101,9 @@ func (n *Node) admit(a *arrival, from origin) (kept bool) {
 	}
 	size := len(env.Payload)
 	if why := n.work.begin(&n.cfg, from.peer, from.channel, size); why != nil {
+		if why.limit > 0 {
+			n.refused.Add(1)
+		}
 		n.answer(env, &Envelope{Status: Status_STATUS_NOT_EXECUTED, Text: why.text, Limit: uint64(why.limit)})
 		return false
 	}

@@ -28,6 +28,7 @@ type RefusedCalls struct {
 	Grain   uint64 // as many waited at the grain as may (the silo's Config.Queue)
 	Calls   uint64 // as many waited or ran at the silo as may (Config.Calls)
 	Bytes   uint64 // their arguments measured as much as they may (Config.CallBytes)
+	Node    uint64 // requests of all sorts that the silo's connections had no room for (Config.PeerCalls and its like)
 	Expired uint64 // the deadline passed, or the caller gave up, before the turn came
 }
 

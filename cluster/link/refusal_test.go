@@ -178,3 +178,51 @@ func TestKindsThatNobodyHosts(t *testing.T) {
 	defer cancel()
 	require.ErrorIs(t, r.Call(ctx, "", wire.NewID("test.Other", "a"), invocation{}, Calling{}), wire.ErrNotExecuted)
 }
+
+// What a node has no room for is overload: it is not made again, and its caller is told so. So are those that
+// would be too many at the caller's own node.
+func TestNoRoomIsOverload(t *testing.T) {
+	t.Parallel()
+	for name, bound := range map[string]func(silo, client *actor.Config){
+		"at the silo":   func(silo, _ *actor.Config) { silo.InFlight = 1 },
+		"at the caller": func(_, client *actor.Config) { client.PeerInFlight = 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			network := &actor.Network{}
+			silo, client := actor.Config{Network: network, Addr: "silo", Silo: true}, actor.Config{Network: network, Addr: "client"}
+			bound(&silo, &client)
+			start := func(c actor.Config) *actor.Node {
+				n, err := actor.Start(c)
+				require.NoError(t, err)
+				t.Cleanup(func() {
+					ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+					defer cancel()
+					_ = n.Stop(ctx)
+				})
+				return n
+			}
+			at := start(silo)
+			serving, let := make(chan struct{}), make(chan struct{})
+			at.Handle(ServiceCalls, func(context.Context, actor.Peer, []byte) ([]byte, error) {
+				close(serving) // once: the second is not served
+				<-let
+				return (&CallReply{Status: StatusOK}).Append(nil), nil
+			})
+			views := &view.Holder{}
+			views.Set(view.Frozen(1, []string{target.Kind()}, view.Member{Run: view.Run{ID: "store", Incarnation: 1}, Addr: "silo"}))
+			r := &Router{Peers: Peers{Node: start(client), Views: views, Service: ServiceCalls}, Refresh: func(context.Context, uint64) {}}
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			done := make(chan error, 1) // one: the only send never waits
+			go func() { done <- r.Call(ctx, "", target, invocation{}, Calling{}) }()
+			<-serving
+			err := r.Call(ctx, "", target, invocation{}, Calling{})
+			require.ErrorIs(t, err, wire.ErrOverloaded)
+			require.NoError(t, ctx.Err(), "it was made again until its deadline")
+			close(let)
+			require.NoError(t, <-done)
+			require.Equal(t, name == "at the silo", at.Refused() == 1)
+		})
+	}
+}

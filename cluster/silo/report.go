@@ -109,6 +109,7 @@ func (s *Silo) Stats() grains.Stats {
 		return grains.Stats{}
 	}
 	load := r.grains.Stats()
+	load.Refused.Node = r.node.Refused()
 	return grains.Stats{
 		Activations: r.grains.Counts(), Calls: load.Calls, Waiting: load.Waiting, ArgumentBytes: load.Bytes,
 		Refused: load.Refused, Collected: load.Collected, OneWay: r.grains.OneWay(), Dropped: r.node.Dropped(),

@@ -56,7 +56,7 @@ func (c Config) Observe(s Observed) (stop func() error, err error) {
 		o.ObserveInt64(waiting, stats.Waiting)
 		o.ObserveInt64(held, stats.ArgumentBytes)
 		by(refused, "grains.reason", map[string]uint64{
-			"grain": stats.Refused.Grain, "silo": stats.Refused.Calls, "bytes": stats.Refused.Bytes, "expired": stats.Refused.Expired,
+			"grain": stats.Refused.Grain, "silo": stats.Refused.Calls, "bytes": stats.Refused.Bytes, "node": stats.Refused.Node, "expired": stats.Refused.Expired,
 		})
 		o.ObserveInt64(pending, int64(stats.OneWay.Pending))
 		by(oneWay, "grains.became", map[string]uint64{
