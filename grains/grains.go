@@ -149,6 +149,11 @@ type (
 	// TLS. With a Grain and no Method, an atomic block that was begun outside the silos is about to change
 	// the grain's state: the methods that did so were asked about before, where they were called as usual.
 	Call = wire.Access
+	// Unknown, embedded in a struct that travels or is stored, or as a field of it, keeps the fields of newer
+	// builds that this one does not know, and writes them back: so a silo of the old build that reads a state
+	// and writes it during a rolling upgrade loses nothing of it. Without it such fields are skipped. They cost
+	// what they are long; elements of sets and keys cannot hold it.
+	Unknown = wire.Unknown
 	// RemoteError is an error of a method that has no identity on this side of the wire.
 	RemoteError = wire.RemoteError
 	// CallError is an error of a call that its method did not return; it says which grain and method,

@@ -73,7 +73,8 @@
 // errors themselves, the text alone. Values that contain themselves are not encodable, and encoding one
 // does not end.
 //
-// Decoders accept hostile bytes: an error says field and offset, unknown fields are skipped, a recursive
+// Decoders accept hostile bytes: an error says field and offset, unknown fields are skipped, or kept and written
+// back where the struct has a grains.Unknown, a recursive
 // type ends at a depth of 1,000, and what is allocated is in proportion to the input and to the size of
 // the elements. Types that hold nothing mutable are not copied on a local call; others have a clone….
 //
@@ -171,6 +172,8 @@
 //	  an interface without a name
 //	a struct with unexported fields, a lock,         export them, or leave it out; a protobuf
 //	  a protobuf message by value                    message by pointer
+//	grains.Unknown that is no field of a struct, or  embed one
+//	  that is there twice
 //	a struct without a name                          declare a type
 //	a type of another package that is not exported   export it, or one of your own
 //	a float, pointer, interface, channel, slice or   an integer, the value, a struct, a string,

@@ -353,6 +353,12 @@ var F = variable.Set[S]("f")`,
 //crdt:lattice
 type L struct { B *crdt.Counter }`,
 		[]string{"field A of the lattice L is gone, so states that hold it could not be read: keep it, or write //grain:was A above what it is called now (or, if nothing was ever stored or sent, delete its line in grain_gen.lock)"}},
+	{"unknown", `type X interface { grains.Keyed[string]; F(ctx context.Context, a []grains.Unknown, s S) error }
+type S struct { grains.Unknown; Rest grains.Unknown }`,
+		[]string{
+			"argument a of X.F: a grains.Unknown keeps what is unknown of the struct that it is a field of: embed it in a struct",
+			"argument s of X.F: S has two fields for what is unknown, Unknown and Rest: one keeps all",
+		}},
 	{"syntax", `type X interface {`, []string{"expected '}'"}},
 }
 

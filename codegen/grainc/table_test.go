@@ -16,6 +16,7 @@ var rows = map[string][]string{
 	"a channel, function":          {"channel", "function", "anything", "complexnumber", "pointers", "badstate", "errorstruct"},
 	"a grain reference":            {"reference"},
 	"a struct with unexported":     {"lost", "foreignlost", "mutex", "protovalue"},
+	"grains.Unknown that":          {"unknown"},
 	"a struct without a name":      {"anonymous"},
 	"a type of another package":    {"hiddenelsewhere", "elsewhere"},
 	"a float, pointer":             {"floatkey", "elements", "floatnode", "families"},

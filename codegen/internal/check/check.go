@@ -16,6 +16,7 @@ const (
 	variablePath = load.Module + "/grains/variable"
 	dataflowPath = load.Module + "/grains/dataflow"
 	flowPath     = load.Module + "/crdt/flow"
+	wirePath     = load.Module + "/grains/wire"
 	txnPath      = load.Module + "/txn"
 )
 

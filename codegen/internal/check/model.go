@@ -169,6 +169,8 @@ type Type struct {
 	Ref       types.Type // the type of the key, of a reference
 	Len       int64
 	Fields    []*Field
+	// Unknown is the field of a struct that keeps unknown fields, "" for none.
+	Unknown   string
 	Mutable   bool
 	Recursive bool
 	// Was is the old name of a struct.

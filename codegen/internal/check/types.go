@@ -88,6 +88,9 @@ func (ts *Types) fillNamed(k *Type, n *types.Named) (*refusal, bool) {
 		k.Class = Time
 		return nil, true
 	}
+	if isUnknown(n) {
+		return refuse("a grains.Unknown keeps what is unknown of the struct that it is a field of: embed it in a struct"), true
+	}
 	if pkg != ts.pkg && !n.Obj().Exported() {
 		return refuse("type %s of another package is not exported, so generated code cannot name it: export it, or use a type of your own", shown), true
 	}
@@ -209,6 +212,13 @@ func (ts *Types) fillStruct(k *Type, u *types.Struct, shown string) *refusal {
 		if f.Name() == "_" {
 			continue
 		}
+		if isUnknown(f.Type()) && (f.Exported() || f.Pkg() == ts.pkg) {
+			if k.Unknown != "" {
+				return refuse("%s has two fields for what is unknown, %s and %s: one keeps all", shown, k.Unknown, f.Name())
+			}
+			k.Unknown = f.Name()
+			continue
+		}
 		if !f.Exported() {
 			return refuse("field %s of %s is not exported, so it would be lost: export it, or keep it out of what is sent or stored (a type with an encoding of its own can be a protobuf message)", f.Name(), shown)
 		}
@@ -219,6 +229,12 @@ func (ts *Types) fillStruct(k *Type, u *types.Struct, shown string) *refusal {
 		k.Fields = append(k.Fields, &Field{Name: f.Name(), Was: ts.was(f.Pos()), Pos: f.Pos(), Type: t})
 	}
 	return nil
+}
+
+// isUnknown says whether t is grains.Unknown.
+func isUnknown(t types.Type) bool {
+	_, ok := load.Is(t, wirePath, "Unknown")
+	return ok
 }
 
 // mustNotCopy finds the locks and atomics of the standard library.

@@ -59,6 +59,9 @@ func (e *emitter) structFunctions(t *check.Type, typ string, codec bool) string 
 	for _, f := range t.Fields {
 		e.appendField(f.Number, "v."+goName(t, f, codec), f.Type)
 	}
+	if t.Unknown != "" {
+		e.p("b = v.%s.Append(b)", t.Unknown)
+	}
 	e.p("return b\n}\n")
 	e.readFunction(t, typ, fieldsOf(t, codec))
 	if t.Mutable {
@@ -394,6 +397,10 @@ func (e *emitter) readFunction(t *check.Type, typ string, fields []part) {
 	for _, f := range fields {
 		e.p("case %#02x: // %s", tag(f.number, wireType(f.typ)), f.path)
 		e.readField(f, t)
+	}
+	if t.Unknown != "" {
+		e.p("default:\nv.%s.Keep(&r)\n}\n}\n}\n", t.Unknown)
+		return
 	}
 	e.p("default:\nr.Skip()\n}\n}\n}\n")
 }

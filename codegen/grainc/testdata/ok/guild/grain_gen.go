@@ -528,7 +528,7 @@ func GetVault(c grains.Caller, key Seal) Vault {
 
 type vaultRef struct{ wire.Ref }
 
-var interfaceVault = wire.Interface{Kind: "guild.Vault", Fingerprint: 0xc9e96b5dce4b9dc9, Lineage: 0xc9e96b5dce4b9dc9}
+var interfaceVault = wire.Interface{Kind: "guild.Vault", Fingerprint: 0x7ecfc34a8548630b, Lineage: 0x7ecfc34a8548630b}
 
 var refVault = wire.RefType[Vault]{
 	Kind: "guild.Vault",
@@ -550,6 +550,10 @@ func (r vaultRef) Holds(ctx context.Context) ([]Record, error) {
 	return wire.Call(ctx, r.Ref, &methodVaultHolds, struct{}{})
 }
 
+func (r vaultRef) Store(ctx context.Context, a1 Kept) (Wide, error) {
+	return wire.Call(ctx, r.Ref, &methodVaultStore, a1)
+}
+
 var methodVaultHolds = wire.Method[struct{}, []Record]{
 	Number: 1, Name: "Holds", Of: &interfaceVault,
 	Traits: wire.Traits{ReadOnly: true},
@@ -561,9 +565,18 @@ var methodVaultHolds = wire.Method[struct{}, []Record]{
 	BindResult: bindSliceOfRecord,
 }
 
+var methodVaultStore = wire.Method[Kept, Wide]{
+	Number: 2, Name: "Store", Of: &interfaceVault,
+	Args: codecKept, Result: codecWide,
+	Errors: errorTable,
+	Do: func(ctx context.Context, impl any, args Kept) (Wide, error) {
+		return impl.(Vault).Store(ctx, args)
+	},
+}
+
 // VaultMethods is for the generated code of packages that implement Vault.
 func VaultMethods() []wire.Handler {
-	return []wire.Handler{&methodVaultHolds}
+	return []wire.Handler{&methodVaultHolds, &methodVaultStore}
 }
 
 // Key is the key of the grain.
@@ -836,6 +849,97 @@ func cloneSliceOfRecord(v []Record) []Record {
 	return wire.CloneSlice(v, nil)
 }
 
+func appendKept(b []byte, v *Kept) []byte {
+	if v.N != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.N))
+	}
+	b = wire.SealedUnlessEmpty(appendKeptPart(append(b, 0x12, 0), &v.Part), len(b), 2)
+	b = v.Unknown.Append(b)
+	return b
+}
+
+var fieldsOfKept = wire.Fields{
+	{0x08, "Kept.N"},
+	{0x12, "Kept.Part"},
+}
+
+func readKept(b []byte, v *Kept) error {
+	r := wire.NewReader(b, fieldsOfKept)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // Kept.N
+			v.N = wire.ReadInt[int](&r)
+		case 0x12: // Kept.Part
+			v.Part = KeptPart{}
+			r.Fail(readKeptPart(r.Message(), &v.Part))
+		default:
+			v.Unknown.Keep(&r)
+		}
+	}
+}
+
+func appendWide(b []byte, v *Wide) []byte {
+	if v.N != 0 {
+		b = wire.AppendVarint(append(b, 0x08), wire.ZigZag(v.N))
+	}
+	b = wire.SealedUnlessEmpty(appendWidePart(append(b, 0x12, 0), &v.Part), len(b), 2)
+	if len(v.Text) > 0 {
+		b = wire.AppendText(append(b, 0x1a), v.Text)
+	}
+	if x := wire.Bits32(v.Float); x != 0 {
+		b = wire.Append32(append(b, 0x25), x)
+	}
+	if x := wire.Bits64(v.Exact); x != 0 {
+		b = wire.Append64(append(b, 0x29), x)
+	}
+	if len(v.Some) > 0 {
+		b = wire.Sealed(wire.PackInts(append(b, 0x32, 0), v.Some), len(b)+2)
+	}
+	return b
+}
+
+var fieldsOfWide = wire.Fields{
+	{0x08, "Wide.N"},
+	{0x12, "Wide.Part"},
+	{0x1a, "Wide.Text"},
+	{0x25, "Wide.Float"},
+	{0x29, "Wide.Exact"},
+	{0x32, "Wide.Some"},
+}
+
+func readWide(b []byte, v *Wide) error {
+	r := wire.NewReader(b, fieldsOfWide)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // Wide.N
+			v.N = wire.ReadInt[int](&r)
+		case 0x12: // Wide.Part
+			v.Part = WidePart{}
+			r.Fail(readWidePart(r.Message(), &v.Part, 0))
+		case 0x1a: // Wide.Text
+			v.Text = r.Text()
+		case 0x25: // Wide.Float
+			v.Float = r.Float32()
+		case 0x29: // Wide.Exact
+			v.Exact = r.Float64()
+		case 0x32: // Wide.Some
+			v.Some = wire.ReadInts(&r, v.Some)
+		default:
+			r.Skip()
+		}
+	}
+}
+
+func cloneWide(v Wide) Wide {
+	v.Part = cloneWidePart(v.Part)
+	v.Some = wire.CloneSlice(v.Some, nil)
+	return v
+}
+
 func appendPointerToCharter(b []byte, v *Charter) []byte {
 	if v != nil {
 		b = wire.Sealed(appendCharter(append(b, 0x0a, 0), v), len(b)+2)
@@ -900,6 +1004,98 @@ func readSliceOfPointerToCharter(b []byte, v *[]*Charter, depth int) error {
 
 func cloneSliceOfPointerToCharter(v []*Charter) []*Charter {
 	return wire.CloneSlice(v, clonePointerToCharter)
+}
+
+func appendKeptPart(b []byte, v *KeptPart) []byte {
+	b = v.rest.Append(b)
+	return b
+}
+
+var fieldsOfKeptPart = wire.Fields{}
+
+func readKeptPart(b []byte, v *KeptPart) error {
+	r := wire.NewReader(b, fieldsOfKeptPart)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		default:
+			v.rest.Keep(&r)
+		}
+	}
+}
+
+func appendWidePart(b []byte, v *WidePart) []byte {
+	if v.Flag {
+		b = append(b, 0x08, 1)
+	}
+	for i := range v.More {
+		b = wire.Sealed(appendWidePart(append(b, 0x12, 0), &v.More[i]), len(b)+2)
+	}
+	return b
+}
+
+var fieldsOfWidePart = wire.Fields{
+	{0x08, "WidePart.Flag"},
+	{0x12, "WidePart.More"},
+}
+
+func readWidePart(b []byte, v *WidePart, depth int) error {
+	if err := wire.Deeper(depth); err != nil {
+		return err
+	}
+	r := wire.NewReader(b, fieldsOfWidePart)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x08: // WidePart.Flag
+			v.Flag = r.Bool()
+		case 0x12: // WidePart.More
+			v.More = wire.More(&r, v.More)
+			r.Fail(readWidePart(r.Message(), &v.More[len(v.More)-1], depth+1))
+		default:
+			r.Skip()
+		}
+	}
+}
+
+func cloneWidePart(v WidePart) WidePart {
+	v.More = cloneSliceOfWidePart(v.More)
+	return v
+}
+
+func appendSliceOfWidePart(b []byte, v []WidePart) []byte {
+	for i := range v {
+		b = wire.Sealed(appendWidePart(append(b, 0x0a, 0), &v[i]), len(b)+2)
+	}
+	return b
+}
+
+var fieldsOfSliceOfWidePart = wire.Fields{
+	{0x0a, "SliceOfWidePart"},
+}
+
+func readSliceOfWidePart(b []byte, v *[]WidePart, depth int) error {
+	if err := wire.Deeper(depth); err != nil {
+		return err
+	}
+	r := wire.NewReader(b, fieldsOfSliceOfWidePart)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // SliceOfWidePart
+			*v = wire.More(&r, *v)
+			r.Fail(readWidePart(r.Message(), &(*v)[len(*v)-1], depth+1))
+		default:
+			r.Skip()
+		}
+	}
+}
+
+func cloneSliceOfWidePart(v []WidePart) []WidePart {
+	return wire.CloneSlice(v, cloneWidePart)
 }
 
 func bindSliceOfMember(e wire.Engine, v []Member) []Member {
@@ -1108,8 +1304,41 @@ func decodeMapOfStringToSliceOfRecord(b []byte) (v map[string][]Record, err erro
 	return v, nil
 }
 
+func encodeKept(b []byte, v Kept) []byte {
+	if b != nil {
+		return appendKept(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendKept(s.Bytes(), &v))
+}
+
+func decodeKept(b []byte) (v Kept, err error) {
+	if err := readKept(b, &v); err != nil {
+		var none Kept // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
+func encodeWide(b []byte, v Wide) []byte {
+	if b != nil {
+		return appendWide(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendWide(s.Bytes(), &v))
+}
+
+func decodeWide(b []byte) (v Wide, err error) {
+	if err := readWide(b, &v); err != nil {
+		var none Wide // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
 var (
 	codecCharter                    = wire.Codec[Charter]{Append: encodeCharter, Decode: decodeCharter, Clone: cloneCharter}
+	codecKept                       = wire.Codec[Kept]{Append: encodeKept, Decode: decodeKept}
 	codecMapOfStringToMaster        = wire.Codec[map[string]Master]{Append: encodeMapOfStringToMaster, Decode: decodeMapOfStringToMaster, Clone: cloneMapOfStringToMaster}
 	codecMapOfStringToSliceOfRecord = wire.Codec[map[string][]Record]{Append: encodeMapOfStringToSliceOfRecord, Decode: decodeMapOfStringToSliceOfRecord, Clone: cloneMapOfStringToSliceOfRecord}
 	codecMaster                     = refMaster.Codec()
@@ -1119,6 +1348,7 @@ var (
 	codecSliceOfRecord              = wire.Codec[[]Record]{Append: encodeSliceOfRecord, Decode: decodeSliceOfRecord, Clone: cloneSliceOfRecord}
 	codecString                     = wire.StringCodec[string]()
 	codecTally                      = wire.Codec[Tally]{Append: encodeTally, Decode: decodeTally, Clone: cloneTally}
+	codecWide                       = wire.Codec[Wide]{Append: encodeWide, Decode: decodeWide, Clone: cloneWide}
 )
 
 var keyOfDeed = wire.MustKeyCodec[Deed]()

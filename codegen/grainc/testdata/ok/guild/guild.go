@@ -62,8 +62,35 @@ type (
 		grains.Keyed[Seal]
 		//grain:readonly
 		Holds(ctx context.Context) ([]Record, error)
+		Store(ctx context.Context, old Kept) (Wide, error)
 	}
 )
+
+// Kept is what an old build knows of Wide.
+type Kept struct {
+	grains.Unknown
+	N    int
+	Part KeptPart
+}
+
+// KeptPart is a part of it, of which nothing is known.
+type KeptPart struct{ rest grains.Unknown }
+
+// Wide is the same as a newer build knows it.
+type Wide struct {
+	N     int
+	Part  WidePart
+	Text  string
+	Float float32
+	Exact float64
+	Some  []int
+}
+
+// WidePart is a part of it.
+type WidePart struct {
+	Flag bool
+	More []WidePart
+}
 
 // Named is embedded.
 type Named interface {
