@@ -56,6 +56,7 @@ func (b *bench) measureCalls(ctx context.Context, c callsPlan) *report.Report {
 		{"remote", func(ctx context.Context, r *report.Report) error { return b.remoteBars(ctx, r, "") }},
 		{"remote, TLS", b.remoteTLS},
 		{"idle", func(ctx context.Context, r *report.Report) error { return b.idle(ctx, r, c) }},
+		{"encoders", func(ctx context.Context, r *report.Report) error { return b.encoders(ctx, r, c) }},
 		{"overload", func(ctx context.Context, r *report.Report) error { return b.overload(ctx, r, c) }},
 		{"generator", func(ctx context.Context, r *report.Report) error { return b.generator(ctx, r, c) }},
 		{"upgrade", func(ctx context.Context, r *report.Report) error {

@@ -3,8 +3,6 @@ package encoders
 
 import (
 	"fmt"
-	"slices"
-	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -40,51 +38,6 @@ func Example() (mixed.Order, *mixed.OrderMessage) {
 // Codec is the generated codec of an Order.
 func Codec() wire.Codec[mixed.Order] {
 	return mixed.EchoMethods()[0].(*wire.Method[mixed.Order, mixed.Order]).Args
-}
-
-// Row is what one operation takes here and with package proto.
-type Row struct {
-	Name                   string
-	Ours, Proto            time.Duration
-	OurAllocs, ProtoAllocs int // allocations
-}
-
-// Ratio is Ours / Proto.
-func (r Row) Ratio() float64 { return float64(r.Ours) / float64(r.Proto) }
-
-// Measure encodes and decodes the example in turns for some seconds, in this goroutine, and returns the
-// rows "encode 10 mixed fields" and "decode 10 mixed fields", each the median of five.
-func Measure() []Row {
-	return []Row{
-		measure("encode 10 mixed fields", Encode, ProtoEncode),
-		measure("decode 10 mixed fields", Decode, ProtoDecode),
-	}
-}
-
-func measure(name string, ours, theirs func(n int)) Row {
-	row := Row{Name: name}
-	var a, b []time.Duration
-	for range 5 {
-		x, y := run(ours), run(theirs)
-		a, b = append(a, x), append(b, y)
-	}
-	row.Ours, row.Proto = median(a), median(b)
-	row.OurAllocs = int(testing.AllocsPerRun(1000, func() { ours(1) }))
-	row.ProtoAllocs = int(testing.AllocsPerRun(1000, func() { theirs(1) }))
-	return row
-}
-
-func median(all []time.Duration) time.Duration {
-	slices.Sort(all)
-	return all[len(all)/2]
-}
-
-// run returns the time of one operation.
-func run(f func(n int)) time.Duration {
-	const n = 200_000
-	start := time.Now()
-	f(n)
-	return time.Since(start) / n
 }
 
 var (
