@@ -40,7 +40,22 @@
 // OnDeactivate has returned. A turn that a block gave up between two tries always comes back before its
 // method goes on.
 //
-// A method's ReadOnly says nothing here yet: its calls take turns as all others do.
+// Idle ones go by a walk over the table that looks at a few at a time (collect.go), the longest idle first where
+// memory is short (pressure.go); one that a grain asks for itself ends like one that moves.
+//
+// # Turns that are shared, and turns that are given up
+//
+// Calls that only read have the turn together, from the first on that finds the grain activated. A block in one
+// makes the turn its own first. A turn of a reentrant method is given up for each call that it makes outside of
+// blocks, and is back before its code goes on, whatever happens meanwhile (reenter.go): it counts as yielded, so
+// that its activation does not end without it. What comes back to a turn, by the chain of calls that wait, is a
+// part of it: it may finish where no turn starts any more.
+//
+// # Bounds
+//
+// Who would wait behind Config.Queue others at a grain, or be one call or byte too many at the host, is refused
+// before it waits (load.go). A call without a deadline waits for link.DefaultTimeout at most; only who waits pays
+// for that.
 //
 // # Locks
 //
