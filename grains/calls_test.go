@@ -54,7 +54,7 @@ func TestWaysOfCalling(t *testing.T) {
 	require.Eventually(t, func() bool {
 		var ran uint64
 		for i := range 3 {
-			ran += c.Silo(i).OneWay().Delivered
+			ran += c.Silo(i).Stats().OneWay.Delivered
 		}
 		// What closes a stream that its reader has left is a one-way call too.
 		return c.OneWay().Delivered >= 100 && c.OneWay().Pending == 0 && ran >= 100

@@ -19,9 +19,9 @@ type Values struct {
 type value struct{ name, text string }
 
 const (
-	// MaxValues is how many values a request carries at most, MaxValueBytes what they measure at most, names
-	// and texts together.
-	MaxValues     = 32
+	// MaxValues is how many values a request carries at most.
+	MaxValues = 32
+	// MaxValueBytes is what they measure at most, names and texts together.
 	MaxValueBytes = 8 << 10
 )
 
