@@ -133,13 +133,14 @@ func TestLineagesAreKeptApart(t *testing.T) {
 // A silo of an old build that has given a grain to one of the new does not refuse the new one's methods.
 func TestAnOldSiloSendsOnWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
-	w := start(t, 2)
+	w := unseen(t, 2)
 	number := wire.IntCodec[int64]()
 	build(w.silos[0], echo(1, &older, number))
 	build(w.silos[1], echo(1, &newer, number), echo(2, &newer, number))
+	w.up(1, w.silos[0])
 	c := w.client()
 	key := w.key(1, 0)
-	c.see(w.view(0, w.silos[0])) // the client does not know of the second silo yet
+	w.up(2, w.silos...) // the client does not know of it yet
 	got, err := wire.Call(within(t, 10e9), wire.NewRef(c, kindName, key), echo(2, &newer, number), 7)
 	require.NoError(t, err)
 	require.EqualValues(t, 7, got)
