@@ -107,8 +107,8 @@
 // Silos and clients of an old and a new build of a package work side by side, so that silos can be replaced one by
 // one while calls go on: calls tell with which interface their caller was built. What grainc lets pass can be
 // mixed: methods and fields that were added, methods and fields by another name (//grain:was). Old code passes
-// over a field that it does not know; what it writes into state lacks it, so let new code write a new field of
-// [txn.State] once no old silo is left.
+// over a field that it does not know, and what it writes into state lacks it, unless the struct there embeds
+// [Unknown]: embed that in what is kept in a [txn.State], or let new code write a new field once no old silo is left.
 //
 // A method that only the new build has is refused with [ErrNoSuchMethod] where the grain is at an old silo still.
 // No other silo is tried, because a grain has one place; the call did not run, and it runs when the silo has been

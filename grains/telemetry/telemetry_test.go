@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/martinelli-go/martinelli/codegen/grainc/testdata/ok/guild"
 	"github.com/martinelli-go/martinelli/grains"
 	"github.com/martinelli-go/martinelli/grains/graintest"
 	"github.com/martinelli-go/martinelli/grains/telemetry"
@@ -263,4 +264,36 @@ func TestOutcomes(t *testing.T) {
 			require.Equal(t, want, telemetry.OutcomeOf(call, err), "%v", err)
 		}
 	}
+}
+
+// One-way calls and streams are in the trace of whoever makes them, and named for what they are.
+func TestTracesOfOneWayCallsAndStreams(t *testing.T) {
+	t.Parallel()
+	g := gather()
+	c := graintest.StartWith(t, graintest.Config{Grains: guild.Grains(), Incoming: g.config.Incoming(), Outgoing: g.config.Outgoing()})
+	ctx, root := g.config.Tracer.Tracer("test").Start(t.Context(), "a visit")
+	master := guild.GetMaster(c, "guild")
+	require.NoError(t, master.Tell(ctx, "hello"))
+	for _, err := range master.Count(ctx, 1, 5) {
+		require.NoError(t, err)
+	}
+	root.End()
+	want := []string{
+		"producer guild.Master/Tell", "consumer guild.Master/Tell",
+		"client guild.Master/Count next batch", "server guild.Master/Count next batch",
+	}
+	require.Eventually(t, func() bool {
+		got := map[string]bool{}
+		for _, s := range g.spans.Ended() {
+			if s.SpanContext().TraceID() == root.SpanContext().TraceID() {
+				got[s.SpanKind().String()+" "+s.Name()] = true
+			}
+		}
+		for _, w := range want {
+			if !got[w] {
+				return false
+			}
+		}
+		return true
+	}, 10*time.Second, time.Millisecond)
 }
