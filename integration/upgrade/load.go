@@ -170,7 +170,7 @@ func (l *load) check(ctx context.Context) (wrong []error) {
 			wrong = append(wrong, fmt.Errorf("%s: a tip at the end: %+v, want %+v: %w", g.name, tipped, want, err))
 			continue
 		}
-		if b, err := v1.GetTab(l.old, g.name).Sum(ctx); err != nil || b != (v1.Bill{Items: want.Items, Sum: want.Sum}) {
+		if b, err := v1.GetTab(l.old, g.name).Sum(ctx); err != nil || b.Items != want.Items || b.Sum != want.Sum {
 			wrong = append(wrong, fmt.Errorf("%s: the sum by old code: %+v, want %+v: %w", g.name, b, want, err))
 		}
 		if b, err := v2.GetTab(l.new, g.name).Total(ctx); err != nil || b != want {

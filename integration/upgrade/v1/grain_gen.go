@@ -140,6 +140,7 @@ func Grains() []grains.Kind {
 		wire.NewKind("tab.Tab", wire.KindOptions{}, func(at *wire.Grain) *tab {
 			impl := new(tab)
 			wire.Bind(at, 1, "bill", &impl.bill, codecBill)
+			wire.Bind(at, 2, "note", &impl.note, codecNote)
 			return impl
 		}, &methodTabOrder, &methodTabTreat, &methodTabSum),
 	)
@@ -188,6 +189,7 @@ func appendBill(b []byte, v *Bill) []byte {
 	if v.Sum != 0 {
 		b = wire.AppendVarint(append(b, 0x10), wire.ZigZag(v.Sum))
 	}
+	b = v.Unknown.Append(b)
 	return b
 }
 
@@ -206,6 +208,31 @@ func readBill(b []byte, v *Bill) error {
 			v.Items = wire.ReadInt[int64](&r)
 		case 0x10: // Bill.Sum
 			v.Sum = wire.ReadInt[int64](&r)
+		default:
+			v.Unknown.Keep(&r)
+		}
+	}
+}
+
+func appendNote(b []byte, v *Note) []byte {
+	if len(v.Item) > 0 {
+		b = wire.AppendText(append(b, 0x0a), v.Item)
+	}
+	return b
+}
+
+var fieldsOfNote = wire.Fields{
+	{0x0a, "Note.Item"},
+}
+
+func readNote(b []byte, v *Note) error {
+	r := wire.NewReader(b, fieldsOfNote)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // Note.Item
+			v.Item = r.Text()
 		default:
 			r.Skip()
 		}
@@ -244,7 +271,24 @@ func decodeBill(b []byte) (v Bill, err error) {
 	return v, nil
 }
 
+func encodeNote(b []byte, v Note) []byte {
+	if b != nil {
+		return appendNote(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendNote(s.Bytes(), &v))
+}
+
+func decodeNote(b []byte) (v Note, err error) {
+	if err := readNote(b, &v); err != nil {
+		var none Note // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
 var (
 	codecBill = wire.Codec[Bill]{Append: encodeBill, Decode: decodeBill}
 	codecItem = wire.Codec[Item]{Append: encodeItem, Decode: decodeItem}
+	codecNote = wire.Codec[Note]{Append: encodeNote, Decode: decodeNote}
 )

@@ -17,8 +17,14 @@ type Item struct {
 	Price int64
 }
 
-// Bill is what a guest owes.
-type Bill struct{ Items, Sum int64 }
+// Bill is what a guest owes. What a newer build has written into it besides is kept.
+type Bill struct {
+	grains.Unknown
+	Items, Sum int64
+}
+
+// Note is the last that was ordered. What a newer build has written into it besides is lost when this one writes it.
+type Note struct{ Item string }
 
 // Tab is a guest's; its key is the guest's name.
 //
@@ -36,6 +42,7 @@ type Tab interface {
 type tab struct {
 	grains.Implements[Tab]
 	bill txn.State[Bill]
+	note txn.State[Note]
 }
 
 func (t *tab) Order(ctx context.Context, item Item) (Bill, error) {
@@ -46,7 +53,10 @@ func (t *tab) Order(ctx context.Context, item Item) (Bill, error) {
 			after = *b
 			return nil
 		})
-		return after, err
+		if err != nil {
+			return after, err
+		}
+		return after, t.note.Update(ctx, func(n *Note) error { n.Item = item.Name; return nil })
 	})
 }
 

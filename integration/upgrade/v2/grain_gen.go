@@ -23,7 +23,7 @@ func GetTab(c grains.Caller, key string) Tab {
 
 type tabRef struct{ wire.Ref }
 
-var interfaceTab = wire.Interface{Kind: "tab.Tab", Version: 2, Fingerprint: 0x4d251e34231dc6fe, Lineage: 0x179c473d9713fa92}
+var interfaceTab = wire.Interface{Kind: "tab.Tab", Version: 2, Fingerprint: 0x8ce38145911d6acc, Lineage: 0x179c473d9713fa92}
 
 var refTab = wire.RefType[Tab]{
 	Kind: "tab.Tab",
@@ -51,6 +51,10 @@ func (r tabRef) Total(ctx context.Context) (Bill, error) {
 
 func (r tabRef) Tip(ctx context.Context, a1 int64) (Bill, error) {
 	return wire.Call(ctx, r.Ref, &methodTabTip, a1)
+}
+
+func (r tabRef) Last(ctx context.Context) (Note, error) {
+	return wire.Call(ctx, r.Ref, &methodTabLast, struct{}{})
 }
 
 var methodTabOrder = wire.Method[Item, Bill]{
@@ -136,9 +140,17 @@ var methodTabTip = wire.Method[int64, Bill]{
 	},
 }
 
+var methodTabLast = wire.Method[struct{}, Note]{
+	Number: 5, Name: "Last", Of: &interfaceTab,
+	Args: wire.EmptyCodec, Result: codecNote,
+	Do: func(ctx context.Context, impl any, _ struct{}) (Note, error) {
+		return impl.(Tab).Last(ctx)
+	},
+}
+
 // TabMethods is for the generated code of packages that implement Tab.
 func TabMethods() []wire.Handler {
-	return []wire.Handler{&methodTabOrder, &methodTabTreat, &methodTabTotal, &methodTabTip}
+	return []wire.Handler{&methodTabOrder, &methodTabTreat, &methodTabTotal, &methodTabTip, &methodTabLast}
 }
 
 // Key is the key of the grain.
@@ -152,8 +164,9 @@ func Grains() []grains.Kind {
 		wire.NewKind("tab.Tab", wire.KindOptions{}, func(at *wire.Grain) *tab {
 			impl := new(tab)
 			wire.Bind(at, 1, "bill", &impl.bill, codecBill)
+			wire.Bind(at, 2, "note", &impl.note, codecNote)
 			return impl
-		}, &methodTabOrder, &methodTabTreat, &methodTabTotal, &methodTabTip),
+		}, &methodTabOrder, &methodTabTreat, &methodTabTotal, &methodTabTip, &methodTabLast),
 	)
 }
 
@@ -236,6 +249,37 @@ func readBill(b []byte, v *Bill) error {
 	}
 }
 
+func appendNote(b []byte, v *Note) []byte {
+	if len(v.Item) > 0 {
+		b = wire.AppendText(append(b, 0x0a), v.Item)
+	}
+	if len(v.Table) > 0 {
+		b = wire.AppendText(append(b, 0x12), v.Table)
+	}
+	return b
+}
+
+var fieldsOfNote = wire.Fields{
+	{0x0a, "Note.Item"},
+	{0x12, "Note.Table"},
+}
+
+func readNote(b []byte, v *Note) error {
+	r := wire.NewReader(b, fieldsOfNote)
+	for {
+		switch r.Next() {
+		case 0:
+			return r.Err()
+		case 0x0a: // Note.Item
+			v.Item = r.Text()
+		case 0x12: // Note.Table
+			v.Table = r.Text()
+		default:
+			r.Skip()
+		}
+	}
+}
+
 func encodeItem(b []byte, v Item) []byte {
 	if b != nil {
 		return appendItem(b, &v)
@@ -268,8 +312,25 @@ func decodeBill(b []byte) (v Bill, err error) {
 	return v, nil
 }
 
+func encodeNote(b []byte, v Note) []byte {
+	if b != nil {
+		return appendNote(b, &v)
+	}
+	s := wire.NewScratch()
+	return s.Copy(appendNote(s.Bytes(), &v))
+}
+
+func decodeNote(b []byte) (v Note, err error) {
+	if err := readNote(b, &v); err != nil {
+		var none Note // a value that was decoded in part is not given away
+		return none, err
+	}
+	return v, nil
+}
+
 var (
 	codecBill  = wire.Codec[Bill]{Append: encodeBill, Decode: decodeBill}
 	codecInt64 = wire.IntCodec[int64]()
 	codecItem  = wire.Codec[Item]{Append: encodeItem, Decode: decodeItem}
+	codecNote  = wire.Codec[Note]{Append: encodeNote, Decode: decodeNote}
 )

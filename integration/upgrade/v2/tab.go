@@ -1,5 +1,5 @@
 // Package tab is the newer build of the kind that package v1 is the older one of. The interface has another
-// method (Tip), and one by another name (Total, which was Sum); items and bills have another field each. The
+// methods (Tip, Last), and one by another name (Total, which was Sum); items and bills have another field each. The
 // file grain_gen.lock began as a copy of the older one's, as it does where both are one package's history.
 package tab
 
@@ -25,6 +25,9 @@ type Bill struct {
 	Tip        int64
 }
 
+// Note is the last that was ordered.
+type Note struct{ Item, Table string }
+
 // Tab is a guest's; its key is the guest's name.
 //
 //grain:version 2
@@ -39,17 +42,26 @@ type Tab interface {
 	Total(ctx context.Context) (Bill, error)
 	// Tip adds to what the guest gives beyond the sum.
 	Tip(ctx context.Context, amount int64) (Bill, error)
+	// Last is the last that was ordered.
+	Last(ctx context.Context) (Note, error)
 }
 
 type tab struct {
 	grains.Implements[Tab]
 	bill txn.State[Bill]
+	note txn.State[Note]
 }
 
 func (t *tab) Order(ctx context.Context, item Item) (Bill, error) {
-	return t.change(ctx, func(b *Bill) {
-		b.Items++
-		b.Sum += item.Price
+	return txn.AtomicValue(ctx, t, func(ctx context.Context) (Bill, error) {
+		err := t.note.Update(ctx, func(n *Note) error { *n = Note{item.Name, item.Table}; return nil })
+		if err != nil {
+			return Bill{}, err
+		}
+		return t.change(ctx, func(b *Bill) {
+			b.Items++
+			b.Sum += item.Price
+		})
 	})
 }
 
@@ -62,6 +74,8 @@ func (t *tab) Total(ctx context.Context) (Bill, error) { return txn.AtomicValue(
 func (t *tab) Tip(ctx context.Context, amount int64) (Bill, error) {
 	return t.change(ctx, func(b *Bill) { b.Tip += amount })
 }
+
+func (t *tab) Last(ctx context.Context) (Note, error) { return txn.AtomicValue(ctx, t, t.note.Read) }
 
 func (t *tab) change(ctx context.Context, how func(*Bill)) (Bill, error) {
 	return txn.AtomicValue(ctx, t, func(ctx context.Context) (after Bill, err error) {
