@@ -91,6 +91,12 @@ func (h *Host) here(ctx context.Context, by view.Grant, to wire.ID, inv wire.Inv
 	resumed := false
 	var since waitingSince
 	for {
+		if crowded := h.crowded(to, &r); crowded != nil {
+			if _, refused := h.activate(to); refused != nil {
+				return false, refused, nil // another silo may have room
+			}
+			return true, nil, crowded
+		}
 		a, refused := h.reach(to, kind.Grain())
 		if refused != nil {
 			return false, refused, nil
@@ -309,13 +315,19 @@ func (h *Host) serve(ctx context.Context, req *link.CallRequest, admitted func()
 		}
 		return reply, nil
 	}
+	info := method.Info()
+	served := &served{method: method, args: req.Args}
+	r := running{chain: req.Chain, root: req.Root, method: method, name: info.Name, traits: info.Traits, what: served, by: req.By, size: len(req.Args), admitted: admitted}
+	if crowded := h.crowded(req.To, &r); crowded != nil {
+		if _, refused := h.activate(req.To); refused != nil {
+			return nil, refused // another silo may have room
+		}
+		return refuse(link.StatusOverloaded, crowded.(*wire.CallError).Detail), nil
+	}
 	a, refused := h.reach(req.To, kind.Grain())
 	if refused != nil {
 		return nil, refused
 	}
-	info := method.Info()
-	served := &served{method: method, args: req.Args}
-	r := running{chain: req.Chain, root: req.Root, method: method, name: info.Name, traits: info.Traits, what: served, by: req.By, size: len(req.Args), admitted: admitted}
 	if req.Retry {
 		reply, tried, done, err := h.Blocks.Resume(ctx, req.Root)
 		switch {

@@ -29,6 +29,7 @@ type leaver interface {
 // twice, until f returns false. Nothing is locked while f runs.
 func (h *Host) each(f func(*activation) bool) {
 	var some [chunk]*activation
+	looked := 0
 	for i := range h.shards {
 		s := &h.shards[i]
 		// From the end, because what goes is replaced by the last.
@@ -44,7 +45,10 @@ func (h *Host) each(f func(*activation) bool) {
 					return
 				}
 			}
-			runtime.Gosched() // or calls would wait for this goroutine's slice of time to end
+			if looked += n; looked >= chunk {
+				looked = 0
+				runtime.Gosched() // or calls would wait for this goroutine's slice of time to end
+			}
 		}
 	}
 }

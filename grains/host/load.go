@@ -50,24 +50,40 @@ func (h *Host) Stats() Stats {
 	return s
 }
 
-// admit counts a call that waits or runs from now on, until release; or refuses it. Calls that grains make
-// have the same room once more: a turn that runs must not fail for those that have not begun.
-func (h *Host) admit(to wire.ID, r *running) error {
-	room := int64(1)
+// room is how many times the host's bounds hold for a call. Calls that grains make have the same room once more:
+// a turn that runs must not fail for those that have not begun.
+func (r *running) room() int64 {
 	if r.from != nil || len(r.chain) > 0 || r.by.Kind != "" {
-		room = 2
+		return 2
 	}
+	return 1
+}
+
+// crowded refuses a call that admit would refuse, before there is an activation for it.
+func (h *Host) crowded(to wire.ID, r *running) error {
+	if h.load.calls.Load() < int64(h.Calls) || h.load.calls.Load() < r.room()*int64(h.Calls) || r.own || h.faults.unbounded {
+		return nil
+	}
+	return h.crowdedOut(to, r)
+}
+
+func (h *Host) crowdedOut(to wire.ID, r *running) error {
+	h.load.atHost.Add(1)
+	return overloaded(to, r, fmt.Sprintf("%d calls wait or run at the silo, the most that may (Config.Calls)", r.room()*int64(h.Calls)))
+}
+
+// admit counts a call that waits or runs from now on, until release; or refuses it.
+func (h *Host) admit(to wire.ID, r *running) error {
 	l := &h.load
-	if l.calls.Add(1) > room*int64(h.Calls) && !r.own && !h.faults.unbounded {
+	if l.calls.Add(1) > r.room()*int64(h.Calls) && !r.own && !h.faults.unbounded {
 		l.calls.Add(-1)
-		l.atHost.Add(1)
-		return overloaded(to, r, fmt.Sprintf("%d calls wait or run at the silo, of %d at most (Config.Calls)", l.calls.Load(), room*int64(h.Calls)))
+		return h.crowdedOut(to, r)
 	}
-	if r.size > 0 && l.bytes.Add(int64(r.size)) > room*int64(h.CallBytes) && !h.faults.unbounded {
+	if r.size > 0 && l.bytes.Add(int64(r.size)) > r.room()*int64(h.CallBytes) && !h.faults.unbounded {
 		l.bytes.Add(-int64(r.size))
 		l.calls.Add(-1)
 		l.tooBig.Add(1)
-		return overloaded(to, r, fmt.Sprintf("the arguments of calls that wait or run at the silo measure %d bytes, of %d at most (Config.CallBytes)", l.bytes.Load(), room*int64(h.CallBytes)))
+		return overloaded(to, r, fmt.Sprintf("the arguments of calls that wait or run at the silo would measure more than %d bytes (Config.CallBytes)", r.room()*int64(h.CallBytes)))
 	}
 	return nil
 }

@@ -121,6 +121,7 @@ func TestTheCallsOfASiloAreBounded(t *testing.T) {
 			if len(faults) == 0 {
 				require.ErrorIs(t, err, grains.ErrOverloaded)
 				require.ErrorContains(t, err, "Config.Calls")
+				require.Equal(t, 3, n.host.Activations(kindName), "a grain was activated for a call that was refused")
 			} else {
 				require.NoError(t, err)
 			}
