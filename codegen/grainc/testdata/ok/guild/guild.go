@@ -9,6 +9,8 @@ import (
 	"github.com/martinelli-go/martinelli/grains"
 )
 
+//go:generate go tool grainc -proto guild.proto .
+
 // ErrNobody is returned for nobody.
 var ErrNobody = errors.New("nobody")
 

@@ -11,6 +11,8 @@ import (
 	"github.com/martinelli-go/martinelli/grains"
 )
 
+//go:generate go tool grainc -proto rich.proto .
+
 type (
 	Flag   bool
 	Small  int8

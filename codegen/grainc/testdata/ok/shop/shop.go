@@ -8,6 +8,8 @@ import (
 	"github.com/martinelli-go/martinelli/grains"
 )
 
+//go:generate go tool grainc -proto shop.proto .
+
 // ErrClosed keeps its identity.
 var ErrClosed = errors.New("the till is closed")
 
