@@ -141,13 +141,18 @@ func (w *bulkWriter) step(t *transfer) (more bool, err error) {
 		return false, w.frame(frameAbort, t.id, nil, nil)
 	}
 	n := min(len(t.rest), chunkBytes)
-	if wait := w.link.tcp.pace.take(n, time.Now()); wait > 0 {
-		timer := time.NewTimer(wait)
+	for wait := w.link.tcp.pace.take(n, time.Now()); wait > 0; wait -= beatEvery {
+		timer := time.NewTimer(min(wait, beatEvery))
 		select {
 		case <-timer.C:
 		case <-w.conn.over:
 			timer.Stop()
 			return false, errAborted
+		}
+		if wait > beatEvery { // it is slow, and not gone
+			if err := w.link.ping(w.conn); err != nil {
+				return false, err
+			}
 		}
 	}
 	err = w.frame(kind, t.id, t.head, t.rest[:n])

@@ -246,23 +246,25 @@ func TestBulkAnswerWithoutRoom(t *testing.T) {
 	n := new(Node)
 	n.cfg = Config{BulkLimit: 100, BulkBytes: 150}.withDefaults()
 	n.calls.init()
+	from := origin{channel: Bulk, identity: identity{silo: true}}
 	ask := func(id uint64) *call {
 		c := &call{service: on(Bulk, big), answer: make(chan answer, 1)}
+		c.begun.Store(true)
 		n.calls.add(id, c)
 		return c
 	}
 	first, second, third := ask(1), ask(2), ask(3)
-	require.True(t, n.reserve(&Envelope{Kind: Kind_KIND_REPLY, Id: 1, Sender: "b"}, 100))
+	require.True(t, n.reserve(&Envelope{Kind: Kind_KIND_REPLY, Id: 1, Sender: "b"}, from, 100))
 	require.Empty(t, first.answer)
-	require.False(t, n.reserve(&Envelope{Kind: Kind_KIND_REPLY, Id: 2, Sender: "c"}, 51))
+	require.False(t, n.reserve(&Envelope{Kind: Kind_KIND_REPLY, Id: 2, Sender: "c"}, from, 51))
 	err := (<-second.answer).err
 	require.ErrorIs(t, err, ErrUnknown)
 	require.ErrorContains(t, err, "no room")
-	require.False(t, n.reserve(&Envelope{Kind: Kind_KIND_REPLY, Id: 3, Sender: "c"}, 101))
+	require.False(t, n.reserve(&Envelope{Kind: Kind_KIND_REPLY, Id: 3, Sender: "c"}, from, 101))
 	require.ErrorAs(t, (<-third.answer).err, new(*TooLarge))
-	n.unreserve("b", 100)
-	require.True(t, n.reserve(&Envelope{Kind: Kind_KIND_REPLY, Id: 1, Sender: "c"}, 100))
-	n.unreserve("c", 100)
+	n.unreserve("b", from, 100)
+	require.True(t, n.reserve(&Envelope{Kind: Kind_KIND_REPLY, Id: 1, Sender: "c"}, from, 100))
+	n.unreserve("c", from, 100)
 	require.Zero(t, n.arrives.bytes)
 	require.Empty(t, n.arrives.peers)
 }
@@ -272,14 +274,28 @@ func TestBulkRoomIsShared(t *testing.T) {
 	t.Parallel()
 	n := new(Node)
 	n.cfg = Config{BulkLimit: 100, BulkBytes: 200, Logger: discard}.withDefaults()
+	from := origin{channel: Bulk, identity: identity{silo: true}}
 	notify := func(sender string, size uint64) bool {
-		return n.reserve(&Envelope{Kind: Kind_KIND_NOTIFY, Sender: sender}, size)
+		return n.reserve(&Envelope{Kind: Kind_KIND_NOTIFY, Sender: sender}, from, size)
 	}
 	require.True(t, notify("b", 60))
 	require.False(t, notify("b", 60))
 	require.True(t, notify("c", 100))
 	require.False(t, notify("d", 60))
 	require.EqualValues(t, 160, n.arrives.bytes)
+	n.unreserve("c", from, 100)
+
+	// Clients together have as much as one peer.
+	from.silo = false
+	require.True(t, notify("client", 90))
+	require.False(t, notify("another", 20))
+	require.True(t, notify("another", 10))
+	n.unreserve("client", from, 90)
+	require.True(t, notify("another", 20))
+	n.unreserve("another", from, 30)
+	n.unreserve("b", origin{identity: identity{silo: true}}, 60)
+	require.Zero(t, n.arrives.bytes)
+	require.Zero(t, n.arrives.clients)
 }
 
 func TestHostileBulkFrames(t *testing.T) {

@@ -83,7 +83,8 @@ type Config struct {
 	// BulkLimit is what Limit is to the bulk channel. Default 256 MiB.
 	BulkLimit int
 	// BulkBytes bounds the payloads on the bulk channel that are arriving, half
-	// of it those from one peer. Default twice BulkLimit.
+	// of it those from one peer, and those from all clients. Default twice
+	// BulkLimit.
 	BulkBytes int
 	// BulkRate is how many bytes a second this node sends on the bulk channel,
 	// to all peers together. More moves large states sooner, and takes

@@ -19,7 +19,8 @@
 //     will, so that trying again is safe;
 //   - an error that is [ErrUnknown]: it may have run.
 //
-// A peer that is known to be gone fails all requests in flight to it at once.
+// A peer that is known to be gone fails all requests in flight to it at once, and
+// so does the loss of a connection over which they or their answers travel.
 //
 // # Channels
 //
@@ -44,6 +45,6 @@
 // checked before memory is made for it, queues are bounded, a refused address
 // costs a round trip, and an end that does not answer a ping for five seconds is
 // gone. Notifications go through actors of protoactor-go, one for each sender
-// and service. For tests [Network] joins nodes of one process and can cut, drop, delay
-// and kill.
+// and service. For tests [Network] joins nodes of one process and can cut, drop,
+// delay and kill.
 package actor

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"runtime/debug"
 	"time"
@@ -38,6 +39,9 @@ type incoming struct {
 	deadline time.Time // for the next word
 	ponged   time.Time // when the last pong was written
 	ping     uint32    // the last
+
+	order uint64 // of all connections, as they were accepted
+	last  uint64 // of this node's requests that may be answered here: none after its sender spoke on a later one
 }
 
 // arriving is a transfer of which the end has not come yet.
@@ -49,8 +53,8 @@ type arriving struct {
 }
 
 // serve reads a connection until it ends.
-func (t *tcp) serve(conn net.Conn, ch Channel, who identity) {
-	in := &incoming{tcp: t, node: t.node, conn: conn, from: origin{identity: who, channel: ch, row: new(row)}, spare: new(arrival)}
+func (t *tcp) serve(conn net.Conn, ch Channel, who identity, order uint64) {
+	in := &incoming{tcp: t, node: t.node, conn: conn, from: origin{identity: who, channel: ch, row: new(row)}, spare: new(arrival), order: order, last: math.MaxUint64}
 	if ch == Bulk {
 		in.in, in.most = bufio.NewReaderSize(in, bulkReadBytes), chunkBytes+maxHead
 		in.open, in.buf = map[uint32]*arriving{}, make([]byte, in.most)
@@ -67,16 +71,14 @@ func (t *tcp) serve(conn net.Conn, ch Channel, who identity) {
 				slog.String("from", in.sender), slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
 		}
 		_ = conn.Close()
-		t.ins.Delete(in)
 		for _, x := range in.open {
 			in.release(x)
 		}
-		if t.inputs.CompareAndDelete(inputKey{in.sender, ch}, in) { // else it speaks on a later connection
-			t.node.callerLost(in.sender, ch)
-		}
 		if in.from.peer != nil {
+			t.leave(in)
 			t.node.letGo(in.sender, in.from.peer)
 		}
+		t.ins.Delete(in)
 	}()
 	if err := in.read(); !t.closed.Load() {
 		t.node.cfg.Logger.Debug("a connection ended", slog.String("node", t.node.addr), slog.String("from", in.sender),
@@ -150,27 +152,29 @@ func (in *incoming) pong() error {
 // whole takes in an envelope that is one frame.
 func (in *incoming) whole(size int) error {
 	env := &in.spare.env
-	if size <= in.in.Size() { // of its memory only the payload is kept, if anything
-		b, err := in.in.Peek(size)
-		if err != nil {
-			return err
-		}
-		err = decodeEnvelope(env, b, in.sender)
+	small := size <= in.in.Size() // of its memory only the payload is kept, if anything
+	var b []byte
+	var err error
+	if small {
+		b, err = in.in.Peek(size)
+	} else {
+		b = make([]byte, size)
+		_, err = io.ReadFull(in.in, b)
+	}
+	if err != nil {
+		return err
+	}
+	if err := decodeEnvelope(env, b, in.sender); err != nil {
+		return fmt.Errorf("an envelope: %w", err)
+	}
+	if beside := size - len(env.Payload); beside > envelopeOverhead { // payloads are what is counted
+		return fmt.Errorf("an envelope that has %d bytes beside its payload, more than %d", beside, envelopeOverhead)
+	}
+	if small {
 		if env.Payload != nil {
 			env.Payload = append(make([]byte, 0, len(env.Payload)), env.Payload...)
 		}
 		_, _ = in.in.Discard(size)
-		if err != nil {
-			return fmt.Errorf("an envelope: %w", err)
-		}
-	} else {
-		b := make([]byte, size)
-		if _, err := io.ReadFull(in.in, b); err != nil {
-			return err
-		}
-		if err := decodeEnvelope(env, b, in.sender); err != nil {
-			return fmt.Errorf("an envelope: %w", err)
-		}
 	}
 	if !in.speaks(env) {
 		return nil
@@ -184,15 +188,26 @@ func (in *incoming) whole(size int) error {
 // speaks says whether env is in the name of who speaks on this connection.
 func (in *incoming) speaks(env *Envelope) bool {
 	if in.sender == "" && env.Sender != "" && len(env.Sender) <= maxAddr {
-		in.sender = env.Sender
-		in.from.peer = in.node.hold(env.Sender)
-		in.tcp.inputs.Store(inputKey{in.sender, in.from.channel}, in)
+		in.introduce(env.Sender)
 	}
-	if env.Sender != in.sender {
+	if env.Sender != in.sender || in.sender == "" {
 		in.node.garbage("an envelope in another's name", env)
 		return false
 	}
 	return true
+}
+
+// introduce notes who speaks here, unless it is a client that says that it is a
+// silo.
+func (in *incoming) introduce(sender string) {
+	p := in.node.hold(sender)
+	in.sender = sender
+	if !in.from.silo && p.silo.Load() || !in.tcp.enter(in) {
+		in.sender = ""
+		in.node.letGo(sender, p)
+		return
+	}
+	in.from.peer = p
 }
 
 // begin makes room for a transfer, or refuses it.
@@ -206,7 +221,7 @@ func (in *incoming) begin(id, size uint32) error {
 		return fmt.Errorf("a transfer without a size")
 	}
 	head, m := binary.Uvarint(b[n:])
-	if m <= 0 || head > uint64(len(b)-n-m) {
+	if m <= 0 || head > uint64(min(len(b)-n-m, envelopeOverhead)) {
 		return fmt.Errorf("a transfer without an envelope")
 	}
 	b = b[n+m:]
@@ -220,12 +235,10 @@ func (in *incoming) begin(id, size uint32) error {
 	}
 	env.Payload = nil
 	x := &arriving{arrival: a, left: payload}
-	if !in.speaks(env) {
-		x.arrival = nil
-	} else if !in.node.reserve(env, payload) {
-		x.arrival = nil
-	} else {
+	if in.speaks(env) && in.node.accepts(env, in.from) && in.node.reserve(env, in.from, payload) {
 		x.data = make([]byte, payload)
+	} else {
+		x.arrival = nil
 	}
 	in.open[id] = x
 	return in.take(id, x, first, nil)
@@ -269,6 +282,6 @@ func (in *incoming) take(id uint32, x *arriving, first, read []byte) error {
 
 func (in *incoming) release(x *arriving) {
 	if x.arrival != nil {
-		in.node.unreserve(x.env.Sender, uint64(len(x.data)))
+		in.node.unreserve(x.env.Sender, in.from, uint64(len(x.data)))
 	}
 }

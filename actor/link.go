@@ -49,7 +49,7 @@ type link struct {
 	channel Channel
 	wake    chan struct{} // capacity 1: there is something to write
 	over    chan struct{} // closed by close
-	lacks   atomic.Bool   // answers were lost that the next connection should have brought: it ends, to say so
+	pinged  uint32        // the last ping on this connection; of who writes
 
 	mu      sync.Mutex // taken before the shards of Node.calls, after nothing
 	running bool
@@ -82,8 +82,8 @@ func newLink(t *tcp, addr string, ch Channel) *link {
 }
 
 // send queues o. Replies have twice the room, so that requests cannot starve
-// them; a peer that takes nothing in loses its connection then, which tells it
-// that answers are missing.
+// them; a peer that takes nothing in loses its connection then, or the one over
+// which it asked, which tells it that answers are missing.
 func (l *link) send(o outgoing) error {
 	size, room := o.queued(), l.tcp.node.cfg.queueBytes(l.channel)
 	reply := o.env.Kind == Kind_KIND_REPLY
@@ -104,7 +104,7 @@ func (l *link) send(o outgoing) error {
 		if conn != nil {
 			go conn.end() // inside TLS it may take a while
 		} else {
-			l.lacks.Store(true)
+			l.tcp.unanswered(l.addr, l.channel, errQueueFull)
 		}
 		return errQueueFull
 	case l.bytes+size > room:
@@ -177,9 +177,16 @@ func (l *link) takeWaiting() []outgoing {
 	return waiting
 }
 
+// refuse ends what waits. Who waits for an answer among it learns that it is
+// lost.
 func (l *link) refuse(waiting []outgoing, why error) {
+	answers := false
 	for _, o := range waiting {
 		l.tcp.node.refuse(o, why)
+		answers = answers || o.env.Kind == Kind_KIND_REPLY
+	}
+	if answers {
+		l.tcp.unanswered(l.addr, l.channel, why)
 	}
 }
 
@@ -218,10 +225,10 @@ func (l *link) use(conn *watched, who identity) {
 func (l *link) write(conn *watched, w writer) {
 	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
-	var pinged uint32
+	l.pinged = 0
 	for {
 		more, err := w.write()
-		if err != nil || l.lacks.Load() && l.lacks.CompareAndSwap(true, false) {
+		if err != nil {
 			return
 		}
 		if !more {
@@ -229,9 +236,9 @@ func (l *link) write(conn *watched, w writer) {
 			l.mu.Lock()
 			wanted := l.pings
 			l.mu.Unlock()
-			if wanted != pinged {
-				pinged = wanted
-				if ping(conn, pinged) != nil {
+			if wanted != l.pinged {
+				l.pinged = wanted
+				if l.ping(conn) != nil {
 					return
 				}
 				continue
@@ -257,14 +264,14 @@ func (l *link) write(conn *watched, w writer) {
 				continue
 			}
 		}
-		if ping(conn, pinged) != nil {
+		if l.ping(conn) != nil {
 			return
 		}
 	}
 }
 
-func ping(conn net.Conn, number uint32) error {
-	_, err := conn.Write(appendHead(nil, framePing, number, 0))
+func (l *link) ping(conn net.Conn) error {
+	_, err := conn.Write(appendHead(nil, framePing, l.pinged, 0))
 	return err
 }
 

@@ -46,7 +46,7 @@ type Node struct {
 	left    atomic.Bool // Stop has come to its end
 	dropped atomic.Uint64
 	refused atomic.Uint64
-	warned  atomic.Int64 // when refusedAt last logged, in seconds
+	warned  atomic.Int64 // when warn last logged, in seconds
 }
 
 // transport carries envelopes, each on the channel of its service. It calls
@@ -204,10 +204,12 @@ func (n *Node) OnPeerGone(f func(addr string)) {
 // to it fail at once with [ErrUnknown], its requests being served here are
 // cancelled, and its connection is dropped. A later request dials anew.
 func (n *Node) Fail(addr string) {
+	p := n.hold(addr)
+	defer n.letGo(addr, p)
 	for ch := range channels {
 		n.transport.reset(addr, ch)
 		n.calls.fail(addr, ch, "the peer is gone", true)
-		n.served.cancelFrom(n.peer(addr), ch)
+		n.served.cancelFrom(p, ch)
 	}
 }
 
@@ -304,11 +306,11 @@ func (n *Node) Stop(ctx context.Context) error {
 	return err
 }
 
-// refusedAt tells, in the log, of connections that were not let in: the first
-// of each burst, so that a stranger cannot fill it.
-func (n *Node) refusedAt(err error) {
+// warn tells, in the log, of what others may have caused: the first of each
+// burst, so that a stranger cannot fill it.
+func (n *Node) warn(what string, err error) {
 	now := time.Now().Unix()
 	if last := n.warned.Load(); now-last >= 10 && n.warned.CompareAndSwap(last, now) {
-		n.cfg.Logger.Warn("a connection was refused", slog.String("node", n.addr), slog.Any("error", err))
+		n.cfg.Logger.Warn(what, slog.String("node", n.addr), slog.Any("error", err))
 	}
 }

@@ -156,8 +156,9 @@ func (n *Node) RequestPeer(ctx context.Context, to Peer, s Service, payload []by
 
 // Notify sends payload to service s of the node at the address to, at most
 // once, and in order for each (destination, service) while the connection
-// lives, on channels other than Bulk. It does not wait: an error, always [ErrNotExecuted], says that the
-// notification was surely not sent; nil says nothing about its arrival.
+// lives, on channels other than Bulk. It does not wait: an error, always
+// [ErrNotExecuted], says that the notification was surely not sent; nil says
+// nothing about its arrival.
 // payload must not be changed afterwards.
 func (n *Node) Notify(to string, s Service, payload []byte) error {
 	if limit := n.cfg.limit(s.Channel()); len(payload) > limit {
@@ -199,12 +200,18 @@ func (o outgoing) sent() {
 	}
 }
 
+// asked takes the request that env, which came from there, answers.
+func (n *Node) asked(env *Envelope, from origin) *call {
+	return n.calls.takeIf(env.Id, func(c *call) bool {
+		// What has not left, and what a silo was asked, no client can have heard:
+		// it has guessed.
+		return c.begun.Load() && c.service.Channel() == from.channel && (from.silo || !n.peer(c.to.Addr).silo.Load())
+	})
+}
+
 // reply ends the request that env answers.
 func (n *Node) reply(env *Envelope, from origin) {
-	c := n.calls.takeIf(env.Id, func(c *call) bool {
-		// What a silo was asked no client can have heard: it has guessed.
-		return c.service.Channel() == from.channel && (from.silo || !n.peer(c.to.Addr).silo.Load())
-	})
+	c := n.asked(env, from)
 	if c == nil {
 		return // it was given up
 	}
@@ -281,6 +288,13 @@ func (t *callTable) fail(addr string, ch Channel, reason string, delivered bool)
 		fate = ErrNotExecuted
 	}
 	t.end(fate, reason, func(c *call) bool { return c.to.Addr == addr && c.service.Channel() == ch && c.begun.Load() })
+}
+
+// failUpTo ends, as unknown, those to addr that have begun, up to a number.
+func (t *callTable) failUpTo(last uint64, addr string, ch Channel) {
+	t.end(ErrUnknown, "the connection was lost", func(c *call) bool {
+		return c.env.Id <= last && c.to.Addr == addr && c.service.Channel() == ch && c.begun.Load()
+	})
 }
 
 func (t *callTable) failAll(reason string) {

@@ -264,6 +264,7 @@ func TestNobodySpeaksForASilo(t *testing.T) {
 	testServices(b)
 	a.reached("b", Calls, identity{silo: true})
 	c := &call{to: Peer{Addr: "b"}, service: echo, answer: make(chan answer, 1)}
+	c.begun.Store(true)
 	a.calls.add(77, c)
 	arrived := &arrival{env: Envelope{Codec: codec, Kind: Kind_KIND_REPLY, Id: 77, Service: uint32(echo), Sender: "eve", SenderIncarnation: 1}}
 	reply := &arrived.env

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"time"
+	"unicode/utf8"
 )
 
 const (
@@ -24,30 +25,14 @@ type arrival struct {
 // its payload points to never is.
 func (n *Node) receive(a *arrival, from origin) (kept bool) {
 	env := &a.env
-	if n.left.Load() {
-		return false
-	}
-	if env.Codec != codec || len(env.Sender) > maxAddr || env.Sender == "" || env.Service > 1<<16-1 || Service(env.Service).Channel() != from.channel {
-		n.garbage("an envelope that breaks the rules", env)
-		if env.Kind == Kind_KIND_REQUEST && env.Sender != "" && len(env.Sender) <= maxAddr {
-			n.answer(env, &Envelope{Status: Status_STATUS_NOT_EXECUTED,
-				Text: fmt.Sprintf("codec %d, service %d: this node speaks codec %d and services below 65536, each on its channel", env.Codec, env.Service, codec)})
-		}
-		return false
-	}
 	if from.peer == nil {
 		from.peer = n.peer(env.Sender)
 	}
-	if !from.silo && from.peer.silo.Load() {
-		n.garbage("an envelope of a client in a silo's name", env)
+	if n.left.Load() || !n.accepts(env, from) {
 		return false
 	}
-	if env.TargetIncarnation != 0 && env.TargetIncarnation != n.cfg.Incarnation {
-		if env.Kind == Kind_KIND_REQUEST {
-			n.answer(env, &Envelope{Status: Status_STATUS_NOT_EXECUTED, Text: fmt.Sprintf(
-				"it is for incarnation %d of this address, which is gone; %d answers now", env.TargetIncarnation, n.cfg.Incarnation)})
-		}
-		return false
+	if env.Kind != Kind_KIND_REPLY {
+		env.Text = "" // nobody counts it
 	}
 	n.meet(env, from)
 	switch env.Kind {
@@ -64,6 +49,31 @@ func (n *Node) receive(a *arrival, from origin) (kept bool) {
 		n.garbage("an envelope of unknown kind", env)
 	}
 	return false
+}
+
+// accepts says whether env is for this node, and of who it says that it is. A
+// request that is not is refused.
+func (n *Node) accepts(env *Envelope, from origin) bool {
+	if env.Codec != codec || len(env.Sender) > maxAddr || env.Sender == "" || env.Service > 1<<16-1 || Service(env.Service).Channel() != from.channel {
+		n.garbage("an envelope that breaks the rules", env)
+		if env.Kind == Kind_KIND_REQUEST && env.Sender != "" && len(env.Sender) <= maxAddr {
+			n.answer(env, &Envelope{Status: Status_STATUS_NOT_EXECUTED,
+				Text: fmt.Sprintf("codec %d, service %d: this node speaks codec %d and services below 65536, each on its channel", env.Codec, env.Service, codec)})
+		}
+		return false
+	}
+	if !from.silo && from.peer.silo.Load() {
+		n.garbage("an envelope of a client in a silo's name", env)
+		return false
+	}
+	if env.TargetIncarnation != 0 && env.TargetIncarnation != n.cfg.Incarnation {
+		if env.Kind == Kind_KIND_REQUEST {
+			n.answer(env, &Envelope{Status: Status_STATUS_NOT_EXECUTED, Text: fmt.Sprintf(
+				"it is for incarnation %d of this address, which is gone; %d answers now", env.TargetIncarnation, n.cfg.Incarnation)})
+		}
+		return false
+	}
+	return true
 }
 
 // meet notices that another incarnation speaks from a known address: what was
@@ -176,9 +186,16 @@ func (n *Node) answer(env, re *Envelope) {
 	}
 }
 
+// clip makes text fit to travel.
 func clip(text string) string {
-	if len(text) > maxText {
-		text = text[:maxText]
+	// What takes the place of bytes that are not UTF-8 may be longer than they.
+	text = validText(text[:min(len(text), maxText)])
+	if len(text) <= maxText {
+		return text
 	}
-	return validText(text)
+	end := maxText
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end]
 }

@@ -149,20 +149,25 @@ func (t *servedTable) cancel(k callKey) {
 }
 
 func (t *servedTable) cancelFrom(p *peer, ch Channel) {
-	t.cancelIf(func(k callKey) bool { return k.peer == p && k.channel == ch })
+	t.cancelIf(func(k callKey, _ *served) bool { return k.peer == p && k.channel == ch })
+}
+
+// cancelOver cancels what came over one connection.
+func (t *servedTable) cancelOver(r *row) {
+	t.cancelIf(func(_ callKey, s *served) bool { return s.from.row == r })
 }
 
 func (t *servedTable) cancelAll() {
-	t.cancelIf(func(callKey) bool { return true })
+	t.cancelIf(func(callKey, *served) bool { return true })
 }
 
-func (t *servedTable) cancelIf(which func(callKey) bool) {
+func (t *servedTable) cancelIf(which func(callKey, *served) bool) {
 	var ended []*served
 	for i := range t.shard {
 		s := &t.shard[i]
 		s.Lock()
 		for k, r := range s.requests {
-			if which(k) {
+			if which(k, r) {
 				ended = append(ended, r)
 				delete(s.requests, k)
 			}

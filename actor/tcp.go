@@ -22,6 +22,7 @@ type tcp struct {
 	links     sync.Map      // inputKey → *link
 	ins       sync.Map      // *incoming → nil
 	inputs    sync.Map      // inputKey → *incoming, the latest from there
+	speaking  sync.Mutex    // guards changes of inputs, and incoming.last
 	pace      pace          // of all bulk transfers
 	closed    atomic.Bool
 }
@@ -68,24 +69,26 @@ func listen(n *Node) (l net.Listener, err error) {
 // accept lets connections in until the listener is closed.
 func (t *tcp) accept() {
 	defer close(t.accepting)
+	order := uint64(0)
 	for pause := time.Duration(0); ; {
 		conn, err := t.listener.Accept()
 		switch {
 		case err == nil:
 			pause = 0
-			go t.admit(conn)
+			order++
+			go t.admit(conn, order)
 		case t.closed.Load() || errors.Is(err, net.ErrClosed):
 			return
 		default: // out of file descriptors, say
 			pause = min(max(2*pause, time.Millisecond), time.Second)
-			t.node.refusedAt(err)
+			t.node.warn("connections cannot be accepted", err)
 			time.Sleep(pause)
 		}
 	}
 }
 
 // admit shakes hands and reads what comes, until the connection ends.
-func (t *tcp) admit(raw net.Conn) {
+func (t *tcp) admit(raw net.Conn, order uint64) {
 	conn, ch, who, err := t.node.guard.accept(raw)
 	if err == nil && ch >= byte(channels) {
 		_ = conn.Close()
@@ -94,11 +97,11 @@ func (t *tcp) admit(raw net.Conn) {
 	if err != nil {
 		_ = raw.Close()
 		if errors.As(err, new(*Foreign)) || errors.As(err, new(*LimitReached)) {
-			t.node.refusedAt(err)
+			t.node.warn("a connection was refused", err)
 		}
 		return
 	}
-	t.serve(conn, Channel(ch), who)
+	t.serve(conn, Channel(ch), who, order)
 }
 
 // open dials and shakes hands. A kernel also accepts connections for a process
@@ -156,6 +159,54 @@ func (t *tcp) link(addr string, ch Channel) *link {
 		l.(*link).close()
 	}
 	return l.(*link)
+}
+
+// enter notes that in.sender speaks on in. A later connection from there says
+// that the one before is lost at the other end. It reports false when a client
+// says that it is at the address of a silo.
+func (t *tcp) enter(in *incoming) bool {
+	t.speaking.Lock()
+	defer t.speaking.Unlock()
+	key, last := inputKey{in.sender, in.from.channel}, t.node.ids.Load()
+	if known, ok := t.inputs.Load(key); ok {
+		switch other := known.(*incoming); {
+		case other.from.silo && !in.from.silo:
+			return false
+		case other.from.silo == in.from.silo && other.order > in.order:
+			in.last = last
+			return true
+		default:
+			other.last = last
+		}
+	}
+	t.inputs.Store(key, in)
+	return true
+}
+
+// leave ends what in brought and would have brought.
+func (t *tcp) leave(in *incoming) {
+	n, ch := t.node, in.from.channel
+	t.speaking.Lock()
+	latest, last := t.inputs.CompareAndDelete(inputKey{in.sender, ch}, in), in.last
+	t.speaking.Unlock()
+	switch {
+	case !in.from.silo && in.from.peer.silo.Load(): // in a silo's name, which was not known to be one
+		n.served.cancelOver(in.from.row)
+	case latest:
+		n.callerLost(in.sender, ch)
+	default:
+		n.served.cancelOver(in.from.row)
+		n.calls.failUpTo(last, in.sender, ch)
+	}
+}
+
+// unanswered ends the connection from addr: what was asked over it has been
+// answered, and the answer is lost.
+func (t *tcp) unanswered(addr string, ch Channel, why error) {
+	if in, ok := t.inputs.Load(inputKey{addr, ch}); ok && !t.closed.Load() {
+		t.node.warn("answers cannot be sent to "+addr+" (is this what it should advertise?)", why)
+		go in.(*incoming).conn.Close() // inside TLS it may take a while
+	}
 }
 
 func (t *tcp) reset(addr string, ch Channel) {

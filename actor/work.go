@@ -74,21 +74,22 @@ func (w *work) stop() bool {
 // arrivals counts the payloads that are arriving on the bulk channel: memory is
 // set aside for the whole of each before its first byte.
 type arrivals struct {
-	mu    sync.Mutex
-	bytes uint64
-	peers map[string]uint64
+	mu      sync.Mutex
+	bytes   uint64
+	clients uint64 // of all clients
+	peers   map[string]uint64
 }
 
 // reserve makes room for the payload of env, which is to come, or ends env: a
 // request is refused, the request that a reply is for ends.
-func (n *Node) reserve(env *Envelope, size uint64) bool {
+func (n *Node) reserve(env *Envelope, from origin, size uint64) bool {
 	limit := uint64(n.cfg.BulkLimit)
 	if size > limit {
 		switch env.Kind {
 		case Kind_KIND_REQUEST:
 			n.answer(env, &Envelope{Status: Status_STATUS_REQUEST_TOO_LARGE, Size: size, Limit: limit})
 		case Kind_KIND_REPLY:
-			n.end(env, &TooLarge{Size: int(min(size, 1<<62)), Limit: n.cfg.BulkLimit, Reply: true})
+			n.end(env, from, &TooLarge{Size: int(min(size, 1<<62)), Limit: n.cfg.BulkLimit, Reply: true})
 		default:
 			n.garbage("a notification over the limit", env)
 		}
@@ -97,7 +98,8 @@ func (n *Node) reserve(env *Envelope, size uint64) bool {
 	a, room := &n.arrives, uint64(n.cfg.BulkBytes)
 	a.mu.Lock()
 	// A peer has room for one payload, whatever its size, and for half of all.
-	whole := a.bytes+size > room
+	// So have all clients together, so that they do not keep silos out.
+	whole := a.bytes+size > room || !from.silo && a.clients > 0 && a.clients+size > room/2
 	own := a.peers[env.Sender] > 0 && a.peers[env.Sender]+size > room/2
 	if !whole && !own {
 		if a.peers == nil {
@@ -105,6 +107,9 @@ func (n *Node) reserve(env *Envelope, size uint64) bool {
 		}
 		a.bytes += size
 		a.peers[env.Sender] += size
+		if !from.silo {
+			a.clients += size
+		}
 	}
 	a.mu.Unlock()
 	if !whole && !own {
@@ -118,26 +123,29 @@ func (n *Node) reserve(env *Envelope, size uint64) bool {
 	case Kind_KIND_REQUEST:
 		n.answer(env, &Envelope{Status: Status_STATUS_NOT_EXECUTED, Text: reached.What, Limit: uint64(reached.Limit)})
 	case Kind_KIND_REPLY:
-		n.end(env, &replyLost{reached})
+		n.end(env, from, &replyLost{reached})
 	default:
 		n.garbage("a notification: "+reached.What, env)
 	}
 	return false
 }
 
-func (n *Node) unreserve(sender string, size uint64) {
+func (n *Node) unreserve(sender string, from origin, size uint64) {
 	a := &n.arrives
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.bytes -= size
+	if !from.silo {
+		a.clients -= size
+	}
 	if a.peers[sender] -= size; a.peers[sender] == 0 {
 		delete(a.peers, sender)
 	}
 }
 
-// end ends the request that env would have answered.
-func (n *Node) end(env *Envelope, why error) {
-	if c := n.calls.take(env.Id); c != nil {
+// end ends the request that env, which came from there, would have answered.
+func (n *Node) end(env *Envelope, from origin, why error) {
+	if c := n.asked(env, from); c != nil {
 		if lost, ok := why.(*replyLost); ok {
 			why = c.error(ErrUnknown, "the handler ran, and there is no room for its answer: "+lost.why.Error(), nil)
 		}
