@@ -26,6 +26,7 @@ func TestWhoIsGoneIsForgotten(t *testing.T) {
 	require.NoError(t, l.Close())
 	_, err = b.Request(t.Context(), l.Addr().String(), echo, nil) // nobody was ever there
 	require.ErrorIs(t, err, ErrNotExecuted)
+	b.Fail(l.Addr().String())
 	left := func() (all []any) {
 		note := func(key, _ any) bool {
 			all = append(all, key)
