@@ -40,7 +40,8 @@ func (e *engine) Call(ctx context.Context, to wire.ID, c wire.Invocation) error 
 	}
 	impl := e.active[to]
 	if impl == nil {
-		impl = kind.Grain().New(wire.NewGrain(to, activation{e, wire.NewStreams(0, func() {})}))
+		core := wire.NewCore(to, activation{e, wire.NewStreams(0, func() {})})
+		impl = kind.Grain().New(core.NewGrain())
 		e.active[to] = impl
 	}
 	if !e.remote {

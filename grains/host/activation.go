@@ -14,21 +14,18 @@ import (
 	"github.com/martinelli-go/martinelli/txn/commit"
 )
 
-// engine is embedded so that its methods other than those defined here serve the activation.
-type engine = wire.Engine
-
 // activation is one grain in memory. Its turnstile says who runs; mu guards all fields below it, and is
 // held only for a step, from wake to rest. There may be a million that are idle, so what only those need
 // that are at work is apart.
 type activation struct {
-	engine
+	core   wire.Core
 	host   *Host
-	id     wire.ID
 	kind   *wire.GrainKind
-	slot   uint16 // of the grant under which it began
-	place  uint32 // in its shard's row, whose lock guards it
-	token  uint64 // as well
-	number uint64 // names this activation, ever
+	next   *activation // in its shard, whose lock guards it and place
+	place  uint32      // in the shard's row
+	slot   uint16      // of the grant under which it began
+	token  uint64      // as well
+	number uint64      // names this activation, ever
 
 	mu sync.Mutex
 	*work
@@ -105,7 +102,7 @@ func (a *activation) gone() <-chan struct{} {
 
 // grant is what it began under.
 func (a *activation) grant() view.Grant {
-	return view.Grant{Kind: a.id.Kind(), Slot: int(a.slot), Token: a.token}
+	return view.Grant{Kind: a.id().Kind(), Slot: int(a.slot), Token: a.token}
 }
 
 // waiter is a call that waits for the turn or the lock.
@@ -125,11 +122,15 @@ type cell struct {
 }
 
 func newActivation(h *Host, id wire.ID, kind *wire.GrainKind, grant view.Grant) *activation {
-	return &activation{
-		engine: h.Engine, host: h, id: id, kind: kind, slot: uint16(grant.Slot), token: grant.Token, number: h.epoch + h.calls.Add(1),
-		used: time.Since(h.began),
+	a := &activation{
+		host: h, kind: kind, slot: uint16(grant.Slot), token: grant.Token, number: h.epoch + h.calls.Add(1), used: time.Since(h.began),
 	}
+	a.core = wire.NewCore(id, a)
+	return a
 }
+
+// id names the grain.
+func (a *activation) id() wire.ID { return a.core.ID() }
 
 // running is a call to be admitted.
 type running struct {
@@ -184,7 +185,7 @@ func (a *activation) run(ctx context.Context, r running) (verdict, error) {
 	if err != nil {
 		return notRun, err
 	}
-	if err := a.host.admit(a.id, &r); err != nil {
+	if err := a.host.admit(a.id(), &r); err != nil {
 		return notRun, err
 	}
 	defer a.host.release(&r)
@@ -211,11 +212,11 @@ func (a *activation) run(ctx context.Context, r running) (verdict, error) {
 	}
 	if lost := a.reply(t); lost != nil {
 		if r.in != nil { // its block has no effect: another attempt finds the grain where it is now
-			err := &wire.CallError{To: a.id, Method: r.name, Cause: wire.ErrAborted, Detail: lost.Error()}
+			err := &wire.CallError{To: a.id(), Method: r.name, Cause: wire.ErrAborted, Detail: lost.Error()}
 			r.in.Doom(err)
 			return ran, err
 		}
-		return unproven, &wire.CallError{To: a.id, Method: r.name, Cause: wire.ErrUnknown, Call: r.root, Detail: lost.Error()}
+		return unproven, &wire.CallError{To: a.id(), Method: r.name, Cause: wire.ErrUnknown, Call: r.root, Detail: lost.Error()}
 	}
 	return ran, err
 }
@@ -281,7 +282,7 @@ func (a *activation) enter(ctx context.Context, t *turn, back back, r *running) 
 	}
 	if err != errRefused {
 		a.host.load.expired.Add(1)
-		return false, &wire.CallError{To: a.id, Method: r.name, Cause: wire.ErrNotExecuted, Detail: "gave up waiting for its turn: " + err.Error()}
+		return false, &wire.CallError{To: a.id(), Method: r.name, Cause: wire.ErrNotExecuted, Detail: "gave up waiting for its turn: " + err.Error()}
 	}
 	a.wake()
 	defer a.rest()
@@ -289,7 +290,7 @@ func (a *activation) enter(ctx context.Context, t *turn, back back, r *running) 
 		return false, errEnded
 	}
 	// The attempt is over, and has been heard of here before its call: no other try of the call may run.
-	err = &wire.CallError{To: a.id, Method: r.name, Cause: wire.ErrAborted, Detail: "the atomic block's attempt is over"}
+	err = &wire.CallError{To: a.id(), Method: r.name, Cause: wire.ErrAborted, Detail: "the atomic block's attempt is over"}
 	t.in.Doom(err)
 	return false, err
 }
@@ -403,7 +404,7 @@ func (a *activation) yield(call commit.CallID, next commit.Holder) error {
 		a.yielded--
 	}
 	if a.outwaited { // another try would let an older block wait again
-		return fmt.Errorf("%s ends: call anew: %w", a.id, wire.ErrAborted)
+		return fmt.Errorf("%s ends: call anew: %w", a.id(), wire.ErrAborted)
 	}
 	return nil
 }

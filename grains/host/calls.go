@@ -159,7 +159,7 @@ func (h *Host) notRun(a *activation, err error) error {
 	} else if err != errEnded {
 		return err
 	}
-	_, refused := h.activate(a.id)
+	_, refused := h.activate(a.id())
 	return refused
 }
 
@@ -176,7 +176,7 @@ func (h *Host) awaitSuccessor(ctx context.Context, a *activation) {
 		}
 	})()
 	gone := a.gone()
-	for h.holds(a.id) {
+	for h.holds(a.id()) {
 		select {
 		case <-moved:
 		case <-gone:

@@ -134,7 +134,7 @@ func (h *Host) retire(a *activation, since time.Duration, why string) bool {
 	h.leaving.Go(func() {
 		defer func() { <-h.deactivating }()
 		if err := a.stop(h.life, ending{why: why}); err != nil {
-			h.Logger.Warn("deactivation", slog.String("grain", a.id.String()), slog.Any("error", err))
+			h.Logger.Warn("deactivation", slog.String("grain", a.id().String()), slog.Any("error", err))
 		}
 	})
 	return true
@@ -142,7 +142,7 @@ func (h *Host) retire(a *activation, since time.Duration, why string) bool {
 
 func (h *Host) logDeactivated(a *activation, why string) {
 	if h.Logger.Enabled(h.life, slog.LevelDebug) { // the text of its name is not free
-		h.Logger.Debug("deactivated", slog.String("grain", a.id.String()), slog.String("why", why))
+		h.Logger.Debug("deactivated", slog.String("grain", a.id().String()), slog.String("why", why))
 	}
 }
 

@@ -90,7 +90,7 @@ func (h *Host) Forged(to wire.ID, method uint32, args []byte) []byte {
 	for _, a := range h.activations() {
 		a.wake()
 		for _, t := range a.turns {
-			req.Chain = append(req.Chain, link.Link{Grain: a.id, Call: t.call, InBlock: true})
+			req.Chain = append(req.Chain, link.Link{Grain: a.id(), Call: t.call, InBlock: true})
 		}
 		a.rest()
 	}
@@ -104,7 +104,7 @@ func (h *Host) Relieve(live, cycle uint64) { h.relieve(live, cycle) }
 func (h *Host) Seen(prefix string) int {
 	met := map[*activation]bool{}
 	h.each(func(a *activation) bool {
-		if strings.HasPrefix(a.id.Key(), prefix) {
+		if strings.HasPrefix(a.id().Key(), prefix) {
 			met[a] = true
 		}
 		return true

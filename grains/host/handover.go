@@ -42,11 +42,11 @@ func (a *activation) handOver(e ending) {
 		err = fmt.Errorf("%d bytes, of %d at most (Config.MaxMessage): %w", len(memory), h.Limit, wire.ErrTooLarge)
 	}
 	if err == nil {
-		_, err = h.HandOver(e.in, e.to, appendHandover(nil, handover{a.id, a.grant(), memory}))
+		_, err = h.HandOver(e.in, e.to, appendHandover(nil, handover{a.id(), a.grant(), memory}))
 	}
 	if err != nil {
 		h.Logger.Warn("a grain's memory was not handed over: it starts without at its next silo",
-			slog.String("grain", a.id.String()), slog.String("to", string(e.to)), slog.Any("error", err))
+			slog.String("grain", a.id().String()), slog.String("to", string(e.to)), slog.Any("error", err))
 	}
 }
 

@@ -3,13 +3,12 @@ package host
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/zeebo/xxh3"
 
 	"github.com/martinelli-go/martinelli/cluster/link"
 	mutations "github.com/martinelli-go/martinelli/cluster/machine/faults"
@@ -111,7 +110,8 @@ type Host struct {
 	shards   [shards]shard
 	calls    atomic.Uint64
 	began    time.Time
-	epoch    uint64 // names this host's activations apart from all others
+	seed     maphash.Seed // of the table
+	epoch    uint64       // names this host's activations apart from all others
 	presence presence
 	fence    fence
 	memories memories
@@ -163,23 +163,45 @@ type faults struct {
 
 const shards = 64
 
-// shard is a part of the table of activations.
+// shard is a part of the table of activations. It finds them by a hash of their names: a number takes less room
+// than a name, and the table grows without a look at the grains.
 type shard struct {
 	mu  sync.Mutex
-	all map[wire.ID]*activation
-	row []*activation // the same, each at its place, so that a few can be looked at, and a few more later
+	all map[uint64]*activation // the first of those with that hash
+	row []*activation          // all, each at its place, so that a few can be looked at, and a few more later
+}
+
+// find returns the activation of a grain, nil for none; mu is held.
+func (s *shard) find(hash uint64, id wire.ID) *activation {
+	a := s.all[hash]
+	for a != nil && a.id() != id {
+		a = a.next
+	}
+	return a
 }
 
 // put adds an activation; mu is held.
-func (s *shard) put(a *activation) {
+func (s *shard) put(hash uint64, a *activation) {
 	a.place = uint32(len(s.row))
 	s.row = append(s.row, a)
-	s.all[a.id] = a
+	a.next = s.all[hash]
+	s.all[hash] = a
 }
 
 // remove takes one out that is there; mu is held.
-func (s *shard) remove(a *activation) {
-	delete(s.all, a.id)
+func (s *shard) remove(hash uint64, a *activation) {
+	switch first := s.all[hash]; {
+	case first == a && a.next == nil:
+		delete(s.all, hash)
+	case first == a:
+		s.all[hash] = a.next
+	default:
+		for first.next != a {
+			first = first.next
+		}
+		first.next = a.next
+	}
+	a.next = nil
 	last := len(s.row) - 1
 	s.row[a.place] = s.row[last]
 	s.row[a.place].place = a.place
@@ -222,14 +244,14 @@ func New(c Config) *Host {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	h := &Host{Config: c, began: time.Now(), epoch: rand.Uint64(), done: make(chan struct{}), deactivating: make(chan struct{}, deactivators)}
+	h := &Host{Config: c, began: time.Now(), seed: maphash.MakeSeed(), epoch: rand.Uint64(), done: make(chan struct{}), deactivating: make(chan struct{}, deactivators)}
 	h.outbox.Limit, h.outbox.Logger = c.Limit, c.Logger
 	h.calls.Store(rand.Uint64N(1 << 48)) // what names a turn here names none elsewhere
 	h.faults.serveAnything, h.faults.forgetReads = mutations.Is(mutations.Ownership), mutations.Is(mutations.Reads)
 	h.life, h.end = context.WithCancel(context.Background())
 	h.presence.attempts = map[commit.Attempt]*attempt{}
 	for i := range h.shards {
-		h.shards[i].all = map[wire.ID]*activation{}
+		h.shards[i].all = map[uint64]*activation{}
 	}
 	moved := make(chan struct{}, 1) // one: a second change before the first is seen to adds nothing
 	h.memories.all = map[wire.ID]*memory{}
@@ -312,13 +334,15 @@ func (h *Host) leave(a *activation, why string) {
 	}
 	h.leaving.Go(func() {
 		if err := a.stop(h.life, ending{why: why}); err != nil {
-			h.Logger.Warn("deactivation", slog.String("grain", a.id.String()), slog.Any("error", err))
+			h.Logger.Warn("deactivation", slog.String("grain", a.id().String()), slog.Any("error", err))
 		}
 	})
 }
 
-func (h *Host) shard(id wire.ID) *shard {
-	return &h.shards[xxh3.HashStringSeed(id.Key(), uint64(len(id.Kind())))%shards]
+// shard is where the activation of a grain is found, and by which hash: one that nobody can foresee.
+func (h *Host) shard(id wire.ID) (*shard, uint64) {
+	hash := maphash.Comparable(h.seed, id)
+	return &h.shards[hash%shards], hash
 }
 
 func (h *Host) activations() []*activation {
@@ -342,7 +366,7 @@ func (h *Host) Activations(kind string) (n int) {
 func (h *Host) Counts() map[string]int {
 	n := map[string]int{}
 	h.each(func(a *activation) bool {
-		n[a.id.Kind()]++
+		n[a.id().Kind()]++
 		return true
 	})
 	return n
@@ -351,9 +375,9 @@ func (h *Host) Counts() map[string]int {
 // reach returns the activation of a grain, made if there is none and this silo may. The error is a
 // *view.Refusal. Whether a turn may start in it is another question.
 func (h *Host) reach(id wire.ID, kind *wire.GrainKind) (*activation, error) {
-	s := h.shard(id)
+	s, hash := h.shard(id)
 	s.mu.Lock()
-	a := s.all[id]
+	a := s.find(hash, id)
 	s.mu.Unlock()
 	if a != nil {
 		return a, nil
@@ -364,20 +388,20 @@ func (h *Host) reach(id wire.ID, kind *wire.GrainKind) (*activation, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if a = s.all[id]; a == nil {
+	if a = s.find(hash, id); a == nil {
 		a = newActivation(h, id, kind, grant)
-		s.put(a)
+		s.put(hash, a)
 	}
 	return a, nil
 }
 
 // forget takes a out of the table, so that the next call makes another.
 func (h *Host) forget(a *activation) {
-	s := h.shard(a.id)
+	s, hash := h.shard(a.id())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.all[a.id] == a {
-		s.remove(a)
+	if s.find(hash, a.id()) == a {
+		s.remove(hash, a)
 	}
 }
 
@@ -407,6 +431,6 @@ func (h *Host) leaveWhatIsLost() {
 
 // held says whether a view gives this silo the slot of an activation under its token, sealed or not.
 func (h *Host) held(t *view.Table, a *activation) bool {
-	row, ok := t.Of(a.id)
+	row, ok := t.Of(a.id())
 	return ok && row.Holder.ID == h.Self && (row.Token == a.token || h.faults.compareHolders)
 }

@@ -9,9 +9,9 @@ import (
 // intercepted runs a method with the incoming interceptors around it. It is for hosts that have any: the
 // closures are theirs to pay for.
 func (a *activation) intercepted(t *turn, impl any, r running) error {
-	c := wire.CallInfo{Grain: a.id, Method: r.name, Traits: r.traits, Incoming: true, InBlock: r.in != nil}
+	c := wire.CallInfo{Grain: a.id(), Method: r.name, Traits: r.traits, Incoming: true, InBlock: r.in != nil}
 	if t.from != nil {
-		c.Caller = t.from.activation.id
+		c.Caller = t.from.activation.id()
 	} else if n := len(t.chain); n > 0 {
 		c.Caller = t.chain[n-1].Grain
 	}

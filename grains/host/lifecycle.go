@@ -24,14 +24,14 @@ func (a *activation) ready(t *turn) (any, error) {
 		if impl, err = a.make(t); err != nil {
 			return err
 		}
-		memory, ok := a.host.memories.take(a.host, a.id, a.token)
+		memory, ok := a.host.memories.take(a.host, a.id(), a.token)
 		to, takes := impl.(grains.HandsOver)
 		if !ok || !takes {
 			return nil
 		}
 		if err := a.guard("TakeOver", func() error { return to.TakeOver(t.without(), memory) }); err != nil {
 			a.host.Logger.Warn("a grain did not take over the memory of its former activation, and starts without",
-				slog.String("grain", a.id.String()), slog.Any("error", err))
+				slog.String("grain", a.id().String()), slog.Any("error", err))
 			impl, err = a.make(t)
 			return err
 		}
@@ -43,7 +43,7 @@ func (a *activation) ready(t *turn) (any, error) {
 		a.rest()
 		a.act(wounds)
 		a.host.leave(a, "its activation failed")
-		return nil, fmt.Errorf("activating %s: %w", a.id, err)
+		return nil, fmt.Errorf("activating %s: %w", a.id(), err)
 	}
 	a.wake()
 	a.impl = impl
@@ -54,7 +54,7 @@ func (a *activation) ready(t *turn) (any, error) {
 
 // make makes an instance and activates it.
 func (a *activation) make(t *turn) (any, error) {
-	grain := wire.NewGrain(a.id, a)
+	grain := a.core.NewGrain()
 	impl := a.kind.New(grain)
 	a.bind(grain)
 	if on, ok := impl.(interface{ OnActivate(context.Context) error }); ok {
@@ -70,7 +70,7 @@ func (a *activation) bind(grain *wire.Grain) {
 	defer a.rest()
 	a.cells = nil
 	for _, c := range grain.Cells() {
-		a.cells = append(a.cells, &cell{Cell: c, key: commit.StateKey{Grain: a.id, State: c.Number()}})
+		a.cells = append(a.cells, &cell{Cell: c, key: commit.StateKey{Grain: a.id(), State: c.Number()}})
 	}
 }
 
@@ -125,13 +125,13 @@ func (a *activation) stop(ctx context.Context, e ending) error {
 		case <-parting.gone:
 			return nil
 		case <-ctx.Done():
-			return fmt.Errorf("%s still runs a turn: %w", a.id, ctx.Err())
+			return fmt.Errorf("%s still runs a turn: %w", a.id(), ctx.Err())
 		}
 	}
 	select {
 	case <-parting.quiet:
 	case <-ctx.Done():
-		return fmt.Errorf("%s still runs a turn: %w", a.id, ctx.Err())
+		return fmt.Errorf("%s still runs a turn: %w", a.id(), ctx.Err())
 	}
 	defer a.vanish()
 	defer a.host.forget(a)

@@ -104,7 +104,7 @@ func (a *activation) full() bool {
 // tooMany refuses a call that would be one more.
 func (a *activation) tooMany(r *running) error {
 	a.host.load.atGrain.Add(1)
-	return overloaded(a.id, r, fmt.Sprintf("%d calls wait for their turn at the grain, the most that may (Config.Queue)", a.host.Queue))
+	return overloaded(a.id(), r, fmt.Sprintf("%d calls wait for their turn at the grain, the most that may (Config.Queue)", a.host.Queue))
 }
 
 func overloaded(to wire.ID, r *running, detail string) error {

@@ -61,7 +61,7 @@ func (p *presence) visit(t *attempt, at *activation) *visit {
 			return v
 		}
 	}
-	v := &visit{at: at, record: commit.Record{Participant: commit.Participant{Node: at.host.Addr, Grain: at.id, Activation: at.number}}}
+	v := &visit{at: at, record: commit.Record{Participant: commit.Participant{Node: at.host.Addr, Grain: at.id(), Activation: at.number}}}
 	t.visits = append(t.visits, v)
 	return v
 }

@@ -45,7 +45,7 @@ func (a *activation) back(t *turn, r *running) (b back, err error) {
 	}
 	blocked := false
 	for l := range t.waiters(r.in) {
-		if l.Grain != a.id {
+		if l.Grain != a.id() {
 			continue
 		}
 		if l.InBlock && b == (back{}) && !blocked {
@@ -69,8 +69,8 @@ func (a *activation) back(t *turn, r *running) (b back, err error) {
 	for _, l := range append(t.from.links(t.in), t.chain...) {
 		path = append(path, l.Grain.String())
 	}
-	return b, &wire.CallError{To: a.id, Method: r.name, Cause: wire.ErrCycle,
-		Detail: strings.Join(append(path, a.id.String()), " → ") +
+	return b, &wire.CallError{To: a.id(), Method: r.name, Cause: wire.ErrCycle,
+		Detail: strings.Join(append(path, a.id().String()), " → ") +
 			": return first, make the calls in one atomic block, or declare the method that waits reentrant, or both readonly"}
 }
 
@@ -233,7 +233,7 @@ func (a *activation) own(ctx context.Context, t *turn) error {
 	}
 	if t.state&sharing != 0 && t.state&nested != 0 {
 		a.rest()
-		return &wire.CallError{To: a.id, Method: t.method.Info().Name, Cause: wire.ErrCycle,
+		return &wire.CallError{To: a.id(), Method: t.method.Info().Name, Cause: wire.ErrCycle,
 			Detail: "an atomic block in a readonly method that has come back to a grain which waits for it: begin the block in the first of them"}
 	}
 	t.state |= closed

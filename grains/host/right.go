@@ -89,7 +89,7 @@ func (a *activation) goOn(ctx context.Context) error {
 	}
 	own := t != nil && t.activation == a
 	if !own && a.losing() { // on behalf of a turn that must not go on, or beside it
-		return fmt.Errorf("%s: a turn that has not ended yet has lost it: %w", a.id, wire.ErrFenced)
+		return fmt.Errorf("%s: a turn that has not ended yet has lost it: %w", a.id(), wire.ErrFenced)
 	}
 	err := a.resume()
 	switch {
@@ -98,7 +98,7 @@ func (a *activation) goOn(ctx context.Context) error {
 	case own:
 		return t.lose(err)
 	}
-	return fenced(a.id, err)
+	return fenced(a.id(), err)
 }
 
 // losing says whether a turn that must not go on is not over yet.
@@ -138,7 +138,7 @@ func (t *turn) isLost() error {
 func (t *turn) lose(why error) error {
 	err := why
 	if !errors.Is(err, wire.ErrFenced) {
-		err = fenced(t.activation.id, why)
+		err = fenced(t.activation.id(), why)
 	}
 	if !t.lost.CompareAndSwap(nil, &err) {
 		return t.isLost()

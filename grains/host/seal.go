@@ -70,7 +70,7 @@ func (h *Host) seal(rows []view.Row, drained func([]view.Row)) {
 	ended := make(chan int, len(all)) // rows; with room for all, so that what ends waits for nobody
 	ends := 0
 	for _, a := range all {
-		i, ok := at[slot{a.id.Kind(), int(a.slot)}]
+		i, ok := at[slot{a.id().Kind(), int(a.slot)}]
 		if !ok {
 			continue
 		}
@@ -135,7 +135,7 @@ func (h *Host) finishOrDrop(a *activation, e ending) {
 	select {
 	case <-finished:
 	case <-timer.C:
-		h.Logger.Warn("a turn keeps its grain from moving: it has no effect any more, and its caller is told that the outcome is unknown", "grain", a.id.String(), "after", h.FinishWithin)
+		h.Logger.Warn("a turn keeps its grain from moving: it has no effect any more, and its caller is told that the outcome is unknown", "grain", a.id().String(), "after", h.FinishWithin)
 		a.drop(errOverstayed)
 	}
 }
@@ -143,7 +143,7 @@ func (h *Host) finishOrDrop(a *activation, e ending) {
 // finish stops an activation until the end of the host's life.
 func (h *Host) finish(a *activation, e ending) {
 	if err := a.stop(h.life, e); err != nil {
-		h.Logger.Warn("deactivation", "grain", a.id.String(), "error", err)
+		h.Logger.Warn("deactivation", "grain", a.id().String(), "error", err)
 	}
 }
 

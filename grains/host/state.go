@@ -28,13 +28,13 @@ func (a *activation) branchIn(ctx context.Context, missing error) (*turn, *link.
 func (a *activation) Touch(ctx context.Context, field wire.Cell) error {
 	t, in, err := a.branchIn(ctx, wire.ErrNoBlock)
 	if err != nil {
-		return fmt.Errorf("state %s of %s: %w", field.Name(), a.id, err)
+		return fmt.Errorf("state %s of %s: %w", field.Name(), a.id(), err)
 	}
 	if err := a.goOn(ctx); err != nil {
 		return err
 	}
 	if err := a.lock(ctx, t, in); err != nil {
-		return fmt.Errorf("state %s of %s: %w", field.Name(), a.id, err)
+		return fmt.Errorf("state %s of %s: %w", field.Name(), a.id(), err)
 	}
 	a.wake()
 	c := a.cell(field)
@@ -47,13 +47,13 @@ func (a *activation) Touch(ctx context.Context, field wire.Cell) error {
 	a.rest()
 	if !known && drafted {
 		// What the draft was made from has turned out stale: loading it again would lose the draft.
-		err := fmt.Errorf("state %s of %s has changed under the block: %w", field.Name(), a.id, wire.ErrAborted)
+		err := fmt.Errorf("state %s of %s has changed under the block: %w", field.Name(), a.id(), wire.ErrAborted)
 		in.Doom(err)
 		return err
 	}
 	if !known {
 		if version, err = a.load(ctx, c); err != nil {
-			return fmt.Errorf("loading state %s of %s: %w", field.Name(), a.id, err)
+			return fmt.Errorf("loading state %s of %s: %w", field.Name(), a.id(), err)
 		}
 	}
 	if err := a.goOn(ctx); err != nil { // it may have waited for the lock, or the ledger
@@ -157,7 +157,7 @@ func (a *activation) Mutate(ctx context.Context, variable wire.ID, op []byte) er
 		return err
 	}
 	if in == nil {
-		err := a.engine.Mutate(ctx, variable, op)
+		err := a.host.Engine.Mutate(ctx, variable, op)
 		return a.after(ctx, err)
 	}
 	prepared, err := a.host.Prepare(ctx, variable, op)
@@ -180,31 +180,34 @@ func (a *activation) after(ctx context.Context, err error) error {
 
 // Read implements wire.Engine.
 func (a *activation) Read(ctx context.Context, variable wire.ID, use func(wire.Object)) error {
-	return a.after(ctx, a.engine.Read(ctx, variable, use))
+	return a.after(ctx, a.host.Engine.Read(ctx, variable, use))
 }
 
 // Keys implements wire.Engine.
 func (a *activation) Keys(ctx context.Context, family string) ([]string, error) {
-	keys, err := a.engine.Keys(ctx, family)
+	keys, err := a.host.Engine.Keys(ctx, family)
 	return keys, a.after(ctx, err)
 }
 
 // Follow implements wire.Engine.
 func (a *activation) Follow(ctx context.Context, node string) (wire.Followed, error) {
-	f, err := a.engine.Follow(ctx, node)
+	f, err := a.host.Engine.Follow(ctx, node)
 	return f, a.after(ctx, err)
 }
 
 // Outcome implements wire.Engine.
 func (a *activation) Outcome(ctx context.Context, id wire.BlockID) (wire.Outcome, error) {
-	o, err := a.engine.Outcome(ctx, id)
+	o, err := a.host.Engine.Outcome(ctx, id)
 	return o, a.after(ctx, err)
 }
+
+// Hosted implements wire.Engine.
+func (a *activation) Hosted(name string) (wire.Kind, bool) { return a.host.Engine.Hosted(name) }
 
 // Call makes a call from the grain: it is no call from outside, and has no id of its own.
 func (a *activation) Call(ctx context.Context, to wire.ID, c wire.Invocation) error {
 	if len(a.host.Outgoing) > 0 {
-		return wire.MakeCall(ctx, a.host.Outgoing, a.id, to, c, func(ctx context.Context) error {
+		return wire.MakeCall(ctx, a.host.Outgoing, a.id(), to, c, func(ctx context.Context) error {
 			return a.call(ctx, to, c, wire.BlockID{}, false)
 		})
 	}
@@ -242,7 +245,7 @@ func (a *activation) Atomic(ctx context.Context, c wire.Closure) error {
 		return a.after(ctx, a.host.Blocks.Atomic(ctx, c, nil))
 	}
 	if t.opened.Load() != nil {
-		return fmt.Errorf("%s: a second block in one turn at the same time: %w", a.id, wire.ErrOutsideBlock)
+		return fmt.Errorf("%s: a second block in one turn at the same time: %w", a.id(), wire.ErrOutsideBlock)
 	}
 	if err := a.own(ctx, t); err != nil {
 		return err

@@ -49,9 +49,9 @@ func (a *activation) endStreams() {
 
 // Panicked implements wire.StreamHost.
 func (a *activation) Panicked(method string, value any, stack []byte) error {
-	a.host.Logger.Error("a grain panicked", slog.String("grain", a.id.String()), slog.String("method", method),
+	a.host.Logger.Error("a grain panicked", slog.String("grain", a.id().String()), slog.String("method", method),
 		slog.Any("panic", value), slog.String("stack", string(stack)))
-	return &wire.CallError{To: a.id, Method: method, Cause: wire.ErrPanic, Detail: fmt.Sprint(value)}
+	return &wire.CallError{To: a.id(), Method: method, Cause: wire.ErrPanic, Detail: fmt.Sprint(value)}
 }
 
 // Yielded implements wire.StreamHost.
@@ -60,7 +60,7 @@ func (a *activation) Yielded(ctx context.Context) error {
 	if t == nil || t.opened.Load() == nil {
 		return nil
 	}
-	err := &wire.CallError{To: a.id, Method: t.method.Info().Name, Cause: wire.ErrYieldInBlock}
+	err := &wire.CallError{To: a.id(), Method: t.method.Info().Name, Cause: wire.ErrYieldInBlock}
 	t.opened.Load().Doom(err)
 	return err
 }

@@ -161,7 +161,7 @@ func (t *turn) isOf(in *link.Branch) bool {
 // link is t for a call that it waits for, made in block in.
 func (t *turn) link(in *link.Branch) link.Link {
 	id, ok := t.block()
-	return link.Link{Grain: t.activation.id, Call: t.call, InBlock: ok && in != nil && id == in.Holder.Attempt.ID}
+	return link.Link{Grain: t.activation.id(), Call: t.call, InBlock: ok && in != nil && id == in.Holder.Attempt.ID}
 }
 
 // Root implements Opener.

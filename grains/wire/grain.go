@@ -38,16 +38,21 @@ type Cell interface {
 	AppendDraft(b []byte) []byte
 }
 
-type core struct {
+// Core is what a host keeps of one grain, and what the grain's struct refers to: with the host's own, so that
+// there is one object for both.
+type Core struct {
 	id         ID
 	activation Activation
 	cells      []Cell
 }
 
+// ID names the grain.
+func (c *Core) ID() ID { return c.id }
+
 // Grain is embedded, unseen, by grains.Implements. It promotes GrainID alone.
 type Grain struct {
 	atCaller
-	core *core
+	core *Core
 }
 
 type atCaller = AtCaller
@@ -62,12 +67,12 @@ func (g *Grain) GrainID() ID {
 
 func (g *Grain) attach(to *Grain) { *g = *to }
 
-func (g *Grain) self() *core { return g.core }
+func (g *Grain) self() *Core { return g.core }
 
 // Implementation is the struct that implements a grain's interface, by embedding grains.Implements.
 type Implementation interface {
 	GrainID() ID
-	self() *core
+	self() *Core
 }
 
 // Deactivate ends g's activation; where no silo made g there is none.
@@ -84,9 +89,14 @@ func KeepAlive(g Implementation, d time.Duration) {
 	}
 }
 
-// NewGrain returns what a host gives a new activation.
-func NewGrain(id ID, a Activation) *Grain {
-	return &Grain{NewCaller(a), &core{id: id, activation: a}}
+// NewCore returns what a new activation begins with.
+func NewCore(id ID, a Activation) Core { return Core{id: id, activation: a} }
+
+// NewGrain returns what an instance of the grain is made with, by GrainKind.New. Fields that were bound to an
+// earlier instance are so no more.
+func (c *Core) NewGrain() *Grain {
+	c.cells = nil
+	return &Grain{NewCaller(c.activation), c}
 }
 
 // Cells returns the fields that were bound to the grain, in the order of their numbers in the code.
@@ -95,7 +105,7 @@ func (g *Grain) Cells() []Cell { return g.core.cells }
 // Slot is embedded, unseen, by txn.State. It is not safe for concurrent use: a grain's turns, and the lock
 // of its transactional state, keep callers apart.
 type Slot[T any] struct {
-	grain   *core
+	grain   *Core
 	number  uint32
 	name    string
 	codec   Codec[T]
