@@ -14,7 +14,7 @@ const encodings = 200_000
 // encoders measures generated encoders beside package proto, on a struct of ten fields of many types.
 func (b *bench) encoders(ctx context.Context, r *report.Report, c callsPlan) error {
 	b.progress("encoders, %d rounds", c.rounds)
-	turn := func(do func(n int)) func() report.Cost {
+	turn := func(do func(n int) int) func() report.Cost {
 		return func() report.Cost { return report.Timed(encodings, func() { do(encodings) }) }
 	}
 	all, err := report.Alternate(ctx, c.rounds,
