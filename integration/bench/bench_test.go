@@ -84,16 +84,3 @@ func TestQuantiles(t *testing.T) {
 	require.EqualValues(t, 999, p999(s))
 	require.Zero(t, sample{}.quantile(0.5))
 }
-
-func TestTailKeepsTheEnd(t *testing.T) {
-	t.Parallel()
-	var l tail
-	for range 3 * tailSize / 10 {
-		_, err := l.Write([]byte("0123456789"))
-		require.NoError(t, err)
-	}
-	_, err := l.Write([]byte("end"))
-	require.NoError(t, err)
-	require.Len(t, l.String(), tailSize)
-	require.Contains(t, l.String(), "9end")
-}

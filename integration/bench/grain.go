@@ -8,6 +8,7 @@ import (
 	"github.com/martinelli-go/martinelli/cluster"
 	"github.com/martinelli-go/martinelli/cluster/silo"
 	"github.com/martinelli-go/martinelli/integration/bench/shop"
+	"github.com/martinelli-go/martinelli/integration/internal/child"
 )
 
 // Typed calls of grains: on the silo of the caller, which is the silo itself or a grain, and from a
@@ -65,41 +66,41 @@ func serveSilo(ctx context.Context, p parent, args []string) error {
 	case <-ctx.Done():
 	case err = <-s.Failed():
 	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin/2)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), child.StopWithin/2)
 	defer cancel()
 	return errors.Join(err, s.Stop(bounded))
 }
 
 // remoteSilo is a silo in another process, and a client of it.
 type remoteSilo struct {
-	server *child
+	server *child.Process
 	client *cluster.Client
 }
 
 // newRemoteSilo starts both, with TLS where certs is not "".
 func newRemoteSilo(ctx context.Context, certs certificates) (*remoteSilo, error) {
-	addrs, err := siloAddrs(1)
+	addrs, err := child.SiloAddrs(1)
 	if err != nil {
 		return nil, err
 	}
-	server, err := spawn(ctx, roleSilo, addrs[0], addrs[0], "", string(certs))
+	server, err := child.Spawn(ctx, serveCommand, roleSilo, addrs[0], addrs[0], "", string(certs))
 	if err != nil {
 		return nil, err
 	}
-	client, err := connect(ctx, server.ready, certs)
+	client, err := connect(ctx, server.Ready, certs)
 	if err != nil {
-		return nil, errors.Join(err, server.stop())
+		return nil, errors.Join(err, server.Stop())
 	}
 	return &remoteSilo{server, client}, nil
 }
 
 func connect(ctx context.Context, addr string, certs certificates) (*cluster.Client, error) {
-	ctx, cancel := context.WithTimeout(ctx, startWithin)
+	ctx, cancel := context.WithTimeout(ctx, child.StartWithin)
 	defer cancel()
 	return cluster.Connect(ctx, cluster.Config{Silos: addr, Grains: shop.Shared(), TLS: certs.files(clientCert), Logger: quiet(io.Discard)})
 }
 
-func (r *remoteSilo) stop() error { return errors.Join(r.client.Close(), r.server.stop()) }
+func (r *remoteSilo) stop() error { return errors.Join(r.client.Close(), r.server.Stop()) }
 
 // newGrainRemoteRival calls grains of one silo in another process as a client.
 func newGrainRemoteRival(ctx context.Context, payload []byte, certs certificates) (*rival, error) {

@@ -9,6 +9,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/martinelli-go/martinelli/integration/internal/child"
 )
 
 // Unary gRPC: one connection for all callers, as the others have.
@@ -83,13 +85,13 @@ func newGRPCRival(ctx context.Context, payload []byte, certs certificates) (*riv
 		}
 		name, creds, args = "unary gRPC, TLS", credentials.NewTLS(c), []string{string(certs)}
 	}
-	server, err := spawn(ctx, roleGRPC, args...)
+	server, err := child.Spawn(ctx, append([]string{serveCommand, roleGRPC}, args...)...)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := grpc.NewClient("passthrough:///"+server.ready, grpc.WithTransportCredentials(creds))
+	conn, err := grpc.NewClient("passthrough:///"+server.Ready, grpc.WithTransportCredentials(creds))
 	if err != nil {
-		return nil, errors.Join(err, server.stop())
+		return nil, errors.Join(err, server.Stop())
 	}
 	return &rival{
 		name: name,
@@ -105,6 +107,6 @@ func newGRPCRival(ctx context.Context, payload []byte, certs certificates) (*riv
 			}
 			return nil
 		},
-		stop: func() error { return errors.Join(conn.Close(), server.stop()) },
+		stop: func() error { return errors.Join(conn.Close(), server.Stop()) },
 	}, nil
 }

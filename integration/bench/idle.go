@@ -12,6 +12,7 @@ import (
 
 	"github.com/martinelli-go/martinelli/cluster/silo"
 	"github.com/martinelli-go/martinelli/integration/bench/shop"
+	"github.com/martinelli-go/martinelli/integration/internal/child"
 	"github.com/martinelli-go/martinelli/integration/internal/report"
 )
 
@@ -118,24 +119,24 @@ type idleFigures struct {
 }
 
 func measureIdle(ctx context.Context, n int) (figures idleFigures, err error) {
-	addrs, err := siloAddrs(1)
+	addrs, err := child.SiloAddrs(1)
 	if err != nil {
 		return figures, err
 	}
-	server, err := spawn(ctx, roleIdle, addrs[0], strconv.Itoa(n), strconv.Itoa(3000+n/200)) // none before all are active
+	server, err := child.Spawn(ctx, serveCommand, roleIdle, addrs[0], strconv.Itoa(n), strconv.Itoa(3000+n/200)) // none before all are active
 	if err != nil {
 		return figures, err
 	}
-	defer func() { err = errors.Join(err, server.stop()) }()
-	client, err := connect(ctx, server.ready, "")
+	defer func() { err = errors.Join(err, server.Stop()) }()
+	client, err := connect(ctx, server.Ready, "")
 	if err != nil {
 		return figures, err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	if err := server.tell("go"); err != nil {
+	if err := server.Tell("go"); err != nil {
 		return figures, err
 	}
-	line, err := server.hear(ctx, time.Minute)
+	line, err := server.Hear(ctx, time.Minute)
 	if err != nil {
 		return figures, err
 	}
@@ -167,7 +168,7 @@ func measureIdle(ctx context.Context, n int) (figures idleFigures, err error) {
 	}
 	var at [2]time.Time
 	for i, expected := range []string{"collecting", "collected"} {
-		line, err := server.hear(ctx, 2*time.Minute)
+		line, err := server.Hear(ctx, 2*time.Minute)
 		if err == nil && line != expected {
 			err = fmt.Errorf("the silo says %q instead of %q", line, expected)
 		}

@@ -53,12 +53,12 @@ func (b *bench) overload(ctx context.Context, r *report.Report, c callsPlan) (er
 		if err != nil {
 			return err
 		}
-		before, _ := at.server.memory()
+		before, _ := at.server.Memory()
 		o, err := offer(ctx, targets, overloadTimes*best)
 		if err != nil {
 			return err
 		}
-		_, most := at.server.memory()
+		_, most := at.server.Memory()
 		untyped += o.other.Load()
 		kept = append(kept, o.perSecond/best)
 		refusals = append(refusals, float64(o.refused.quantile(0.99))/1e6)

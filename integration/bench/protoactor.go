@@ -10,6 +10,8 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/asynkron/protoactor-go/remote"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/martinelli-go/martinelli/integration/internal/child"
 )
 
 // protoactor-go's actors: RequestFuture to one in the same process, and to one in another.
@@ -90,14 +92,14 @@ func serveRemote(ctx context.Context, p parent) error {
 }
 
 func newProtoRemoteRival(ctx context.Context, payload []byte) (*rival, error) {
-	server, err := spawn(ctx, roleRemote)
+	server, err := child.Spawn(ctx, serveCommand, roleRemote)
 	if err != nil {
 		return nil, err
 	}
 	system, r := startRemote(quiet(io.Discard))
 	targets := make([]*actor.PID, mostCallers)
 	for i := range targets {
-		targets[i] = actor.NewPID(server.ready, targetName(i))
+		targets[i] = actor.NewPID(server.Ready, targetName(i))
 	}
 	return &rival{
 		name: "protoactor remote RequestFuture",
@@ -113,7 +115,7 @@ func newProtoRemoteRival(ctx context.Context, payload []byte) (*rival, error) {
 		stop: func() error {
 			r.Shutdown(false)
 			system.Shutdown()
-			return server.stop()
+			return server.Stop()
 		},
 	}, nil
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/asynkron/protoactor-go/cluster/identitylookup/disthash"
 	"github.com/asynkron/protoactor-go/remote"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/martinelli-go/martinelli/integration/internal/child"
 )
 
 // protoactor-go's virtual actors: cluster.Request to one on the same node, and to one on the other of two.
@@ -113,7 +115,7 @@ func serveCluster(ctx context.Context, p parent) error {
 // newProtoClusterRemoteRival starts two members, of which the other process's alone hosts the kind: every
 // call crosses. (It knows clients that are no members too, whose shutdown panics.)
 func newProtoClusterRemoteRival(ctx context.Context, payload []byte) (*rival, error) {
-	server, err := spawn(ctx, roleCluster)
+	server, err := child.Spawn(ctx, serveCommand, roleCluster)
 	if err != nil {
 		return nil, err
 	}
@@ -123,13 +125,13 @@ func newProtoClusterRemoteRival(ctx context.Context, payload []byte) (*rival, er
 			return nil, err
 		}
 		other := new(cluster.Member)
-		if err := json.Unmarshal([]byte(server.ready), other); err != nil {
+		if err := json.Unmarshal([]byte(server.Ready), other); err != nil {
 			return nil, err
 		}
-		return []*cluster.Member{other}, server.tell(string(line))
+		return []*cluster.Member{other}, server.Tell(string(line))
 	}})
 	if err != nil {
-		return nil, errors.Join(err, server.stop())
+		return nil, errors.Join(err, server.Stop())
 	}
 	return &rival{
 		name: "protoactor cluster.Request",
@@ -145,7 +147,7 @@ func newProtoClusterRemoteRival(ctx context.Context, payload []byte) (*rival, er
 		},
 		stop: func() error {
 			c.Shutdown(false)
-			return server.stop()
+			return server.Stop()
 		},
 	}, nil
 }

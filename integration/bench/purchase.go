@@ -15,6 +15,7 @@ import (
 	"github.com/martinelli-go/martinelli/cluster"
 	"github.com/martinelli-go/martinelli/grains"
 	"github.com/martinelli-go/martinelli/integration/bench/shop"
+	"github.com/martinelli-go/martinelli/integration/internal/child"
 	"github.com/martinelli-go/martinelli/integration/internal/report"
 	"github.com/martinelli-go/martinelli/txn"
 )
@@ -32,14 +33,14 @@ var purchaseClients = []int{1, 64}
 // store is a running cluster with the shop in it.
 type store struct {
 	dir    string
-	silos  []*child
+	silos  []*child.Process
 	client *cluster.Client
 	bought int64 // purchases that are known to have committed, since it was opened
 }
 
 // openStore starts three silos with directories of their own, connects, and fills wallets and shelves.
 func openStore(ctx context.Context, results string) (_ *store, err error) {
-	s := &store{silos: make([]*child, silos)}
+	s := &store{silos: make([]*child.Process, silos)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -49,19 +50,19 @@ func openStore(ctx context.Context, results string) (_ *store, err error) {
 	if s.dir, err = os.MkdirTemp(results, "data-"); err != nil {
 		return nil, err
 	}
-	addrs, err := siloAddrs(silos)
+	addrs, err := child.SiloAddrs(silos)
 	if err != nil {
 		return nil, err
 	}
 	join := strings.Join(addrs, ",")
 	err = each(silos, func(i int) (err error) {
-		s.silos[i], err = spawn(ctx, roleSilo, addrs[i], join, filepath.Join(s.dir, fmt.Sprintf("silo-%d", i+1)), "")
+		s.silos[i], err = child.Spawn(ctx, serveCommand, roleSilo, addrs[i], join, filepath.Join(s.dir, fmt.Sprintf("silo-%d", i+1)), "")
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	bounded, cancel := context.WithTimeout(ctx, startWithin)
+	bounded, cancel := context.WithTimeout(ctx, child.StartWithin)
 	defer cancel()
 	s.client, err = cluster.Connect(bounded, cluster.Config{Silos: join, Grains: shop.Shared(), Logger: quiet(io.Discard)})
 	if err != nil {
@@ -85,7 +86,7 @@ func (s *store) close() error {
 		if s.silos[i] == nil {
 			return nil
 		}
-		return s.silos[i].stop()
+		return s.silos[i].Stop()
 	}))
 	if s.dir != "" {
 		errs = append(errs, os.RemoveAll(s.dir))
@@ -96,7 +97,7 @@ func (s *store) close() error {
 // cpu is the processor time of all silos.
 func (s *store) cpu() (sum time.Duration, known bool) {
 	for _, c := range s.silos {
-		t, ok := c.cpu()
+		t, ok := c.CPU()
 		if !ok {
 			return 0, false
 		}
@@ -118,7 +119,7 @@ func (t trade) aborts() float64 { return float64(t.tries)/float64(t.commits) - 1
 
 // trade lets clients buy for a while, and counts what was committed.
 func (s *store) trade(ctx context.Context, clients int, d time.Duration) (t trade, err error) {
-	ctx, cancel := context.WithTimeout(ctx, d+startWithin)
+	ctx, cancel := context.WithTimeout(ctx, d+child.StartWithin)
 	defer cancel()
 	var tries, refused, committed atomic.Int64
 	random := make([]*rand.Rand, clients)

@@ -32,6 +32,7 @@ type Process struct {
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
 	log    *tail
+	lines  chan string   // what it prints after that
 	exited chan struct{} // closed when err is set
 	err    error
 }
@@ -43,7 +44,7 @@ func Spawn(ctx context.Context, args ...string) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Process{role: role, log: &tail{}, exited: make(chan struct{})}
+	c := &Process{role: role, log: &tail{}, lines: make(chan string, 16), exited: make(chan struct{})} // more lines than any role prints
 	c.cmd = exec.Command(exe, args...)
 	c.cmd.Stderr = c.log
 	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
@@ -61,6 +62,9 @@ func Spawn(ctx context.Context, args ...string) (*Process, error) {
 		lines := bufio.NewScanner(stdout)
 		if lines.Scan() {
 			line <- lines.Text()
+		}
+		for lines.Scan() {
+			c.lines <- lines.Text()
 		}
 		_, _ = io.Copy(io.Discard, stdout) // its end is that of the process
 		c.err = c.cmd.Wait()
@@ -85,6 +89,22 @@ func Spawn(ctx context.Context, args ...string) (*Process, error) {
 func (c *Process) Tell(line string) error {
 	_, err := io.WriteString(c.stdin, line+"\n")
 	return err
+}
+
+// Hear waits for the next line that the child prints.
+func (c *Process) Hear(ctx context.Context, within time.Duration) (string, error) {
+	limit := time.NewTimer(within)
+	defer limit.Stop()
+	select {
+	case line := <-c.lines:
+		return line, nil
+	case <-c.exited:
+		return "", fmt.Errorf("process %s ended: %v\n%s", c.role, c.err, c.log)
+	case <-limit.C:
+		return "", fmt.Errorf("process %s said nothing for %v\n%s", c.role, within, c.log)
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
 }
 
 // Stop ends the child, by force if it takes too long.
@@ -120,6 +140,25 @@ func (c *Process) CPU() (time.Duration, bool) {
 	user, err1 := strconv.ParseInt(fields[11], 10, 64)
 	system, err2 := strconv.ParseInt(fields[12], 10, 64)
 	return time.Duration(user+system) * 10 * time.Millisecond, err1 == nil && err2 == nil
+}
+
+// Memory is what the child has of the machine's memory now, and the most that it had, in MiB. Not every
+// system tells: then both are 0.
+func (c *Process) Memory() (now, most float64) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
+	if err != nil {
+		return 0, 0
+	}
+	for line := range strings.Lines(string(b)) { // "VmRSS:     1234 kB", see proc(5)
+		for name, to := range map[string]*float64{"VmRSS:": &now, "VmHWM:": &most} {
+			if fields := strings.Fields(line); len(fields) == 3 && fields[0] == name {
+				if kib, err := strconv.ParseFloat(fields[1], 64); err == nil {
+					*to = kib / 1024
+				}
+			}
+		}
+	}
+	return now, most
 }
 
 // tail keeps the end of what is written to it.
