@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -153,6 +154,8 @@ func Sentinel(number uint32, sentinel error) ErrorEntry {
 // ErrorStruct returns the entry of an exported error struct; T is the type that is returned as an error,
 // a struct or a pointer to one.
 func ErrorStruct[T error](number uint32, codec Codec[T]) ErrorEntry {
+	var none T
+	pointer := reflect.TypeFor[T]().Kind() == reflect.Pointer
 	return ErrorEntry{number,
 		func(err error) ([]byte, bool) {
 			var e T
@@ -161,7 +164,13 @@ func ErrorStruct[T error](number uint32, codec Codec[T]) ErrorEntry {
 			}
 			return codec.Append(nil, e), true
 		},
-		func(b []byte) (error, error) { return codec.Decode(b) }}
+		func(b []byte) (error, error) {
+			e, err := codec.Decode(b)
+			if err != nil || pointer && any(e) == any(none) { // a nil pointer has no text of its own
+				return nil, err
+			}
+			return e, nil
+		}}
 }
 
 // received is an error that came over the wire: the sender's text, and what it was made of here.
@@ -274,10 +283,17 @@ func DecodeError(b []byte, t *ErrorTable) error {
 	if len(e.causes) == 0 {
 		return &RemoteError{e.text}
 	}
-	if len(e.causes) == 1 && e.causes[0].Error() == e.text {
+	if len(e.causes) == 1 && hasText(e.causes[0], e.text) {
 		return e.causes[0]
 	}
 	return e
+}
+
+// hasText says whether that is the text of err. The Error method of an error struct may panic for what
+// hostile bytes put into it.
+func hasText(err error, text string) (has bool) {
+	defer func() { _ = recover() }()
+	return err.Error() == text
 }
 
 func decodeEntry(f Field, t *ErrorTable) (cause, err error) {

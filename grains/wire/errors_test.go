@@ -321,3 +321,28 @@ func FuzzEachField(f *testing.F) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// outer is an error whose text is that of another, which hostile bytes leave out.
+type outer struct{ Inner error }
+
+func (o *outer) Error() string { return "outer: " + o.Inner.Error() }
+
+// Bytes decide what an error struct holds, so its Error method may have nothing to go on.
+func TestErrorStructsOfHostileBytes(t *testing.T) {
+	t.Parallel()
+	var made *outer
+	table := &wire.ErrorTable{Package: "shop", Errors: []wire.ErrorEntry{wire.ErrorStruct(1, wire.Codec[*outer]{
+		Append: func(b []byte, e *outer) []byte { return b },
+		Decode: func(b []byte) (*outer, error) { return made, nil },
+	})}}
+	b := wire.AppendError(nil, &outer{errMoney}, table)
+	made = &outer{}
+	err := wire.DecodeError(b, table)
+	require.EqualError(t, err, "outer: not enough money")
+	var got *outer
+	require.ErrorAs(t, err, &got)
+	require.Same(t, made, got)
+	made = nil
+	err = wire.DecodeError(b, table)
+	require.Equal(t, &wire.RemoteError{Text: "outer: not enough money"}, err)
+}
