@@ -5,6 +5,7 @@ package check
 import (
 	"go/token"
 	"go/types"
+	"slices"
 	"time"
 
 	"github.com/martinelli-go/martinelli/codegen/internal/load"
@@ -51,6 +52,11 @@ type Interface struct {
 	Version   uint32
 	// Fingerprint and Lineage are known once there are numbers.
 	Fingerprint, Lineage uint64
+}
+
+// Has says whether the interface has a method of that name.
+func (i *Interface) Has(name string) bool {
+	return slices.ContainsFunc(i.Methods, func(m *Method) bool { return m.Name == name })
 }
 
 // Method is one method of a grain interface.

@@ -403,14 +403,22 @@ func (ts *Types) show(t types.Type) string {
 
 // name makes a name of a type that no other type in the package has.
 func (ts *Types) name(t types.Type) string {
-	id := types.TypeString(t, nil)
-	base := ts.mangle(t)
+	return ts.free(ts.mangle(t), types.TypeString(t, nil))
+}
+
+func (ts *Types) free(base, id string) string {
 	name := base
 	for i := 2; ts.names[name] != "" && ts.names[name] != id; i++ {
 		name = fmt.Sprintf("%s_%d", base, i)
 	}
 	ts.names[name] = id
 	return name
+}
+
+// MethodName makes a name of a method that no other method, and with Args before it no type, of the package has.
+func (ts *Types) MethodName(i *Interface, m *Method) string {
+	name := ts.free("Args"+load.Upper(i.Name)+load.Upper(m.Name), "method "+i.Name+"."+m.Name)
+	return strings.TrimPrefix(name, "Args")
 }
 
 func (ts *Types) mangle(t types.Type) string {

@@ -170,10 +170,18 @@ func (e *emitter) asserts() {
 
 func refName(i *check.Interface) string { return load.Lower(i.Name) + "Ref" }
 
+// ofRef is the wire.Ref of a stub, which embeds it, unless the interface has a method of that name.
+func ofRef(i *check.Interface) string {
+	if i.Has("Ref") {
+		return "r.of"
+	}
+	return "r.Ref"
+}
+
 func interfaceName(i *check.Interface) string { return "interface" + load.Upper(i.Name) }
 
-func methodName(i *check.Interface, m *check.Method) string {
-	return "method" + load.Upper(i.Name) + load.Upper(m.Name)
+func (e *emitter) methodName(i *check.Interface, m *check.Method) string {
+	return "method" + e.m.Types.MethodName(i, m)
 }
 
 // iface writes the stub of an interface and the descriptions of its methods.
@@ -182,7 +190,15 @@ func (e *emitter) iface(i *check.Interface) {
 	e.p("// %s returns the %s of that key; it makes no call.", get, i.Name)
 	e.p("func %s(c %s.Caller, key %s) %s {", get, e.grains(), e.typ(i.Key), i.Name)
 	e.p("return %s{%s.NewRef(c, %q, %s)}\n}\n", ref, e.wire(), i.Kind, e.keyText(i.Key, "key"))
-	e.p("type %s struct { %s.Ref }\n", ref, e.wire())
+	if ofRef(i) == "r.Ref" {
+		e.p("type %s struct { %s.Ref }\n", ref, e.wire())
+	} else {
+		e.p("type %s struct { of %s.Ref }\n", ref, e.wire())
+		e.p("func (r %s) GrainID() %s.ID { return r.of.GrainID() }\n", ref, e.wire())
+		if !i.Has("String") {
+			e.p("func (r %s) String() string { return r.of.String() }\n", ref)
+		}
+	}
 	version := ""
 	if i.Version > 0 {
 		version = fmt.Sprintf(", Version: %d", i.Version)
@@ -207,7 +223,7 @@ func (e *emitter) iface(i *check.Interface) {
 func (e *emitter) handlers(i *check.Interface) string {
 	var all []string
 	for _, m := range i.Methods {
-		all = append(all, "&"+methodName(i, m))
+		all = append(all, "&"+e.methodName(i, m))
 	}
 	return strings.Join(all, ", ")
 }
@@ -224,7 +240,7 @@ func (e *emitter) argsType(i *check.Interface, m *check.Method) (typ, value stri
 	for n := range m.Params {
 		values = append(values, fmt.Sprintf("a%d", n+1))
 	}
-	name := "args" + load.Upper(i.Name) + load.Upper(m.Name)
+	name := "args" + e.m.Types.MethodName(i, m)
 	return name, name + "{" + strings.Join(values, ", ") + "}"
 }
 
@@ -243,13 +259,13 @@ func (e *emitter) stubMethod(i *check.Interface, m *check.Method, ref string) {
 	}
 	_, value := e.argsType(i, m)
 	if m.Stream {
-		e.p("func (r %s) %s(%s) %s.Seq2[%s, error] {\nreturn %s.Stream(ctx, r.Ref, &%s, %s)\n}\n", ref, m.Name, strings.Join(params, ", "),
-			e.use("iter", "iter"), e.typ(m.Result.Go), e.wire(), methodName(i, m), value)
+		e.p("func (r %s) %s(%s) %s.Seq2[%s, error] {\nreturn %s.Stream(ctx, %s, &%s, %s)\n}\n", ref, m.Name, strings.Join(params, ", "),
+			e.use("iter", "iter"), e.typ(m.Result.Go), e.wire(), ofRef(i), e.methodName(i, m), value)
 		return
 	}
-	call := fmt.Sprintf("%s.Call(ctx, r.Ref, &%s, %s)", e.wire(), methodName(i, m), value)
+	call := fmt.Sprintf("%s.Call(ctx, %s, &%s, %s)", e.wire(), ofRef(i), e.methodName(i, m), value)
 	if m.OneWay {
-		e.p("func (r %s) %s(%s) error {\nreturn %s.Send(ctx, r.Ref, &%s, %s)\n}\n", ref, m.Name, strings.Join(params, ", "), e.wire(), methodName(i, m), value)
+		e.p("func (r %s) %s(%s) error {\nreturn %s.Send(ctx, %s, &%s, %s)\n}\n", ref, m.Name, strings.Join(params, ", "), e.wire(), ofRef(i), e.methodName(i, m), value)
 		return
 	}
 	if m.Result == nil {
@@ -281,7 +297,7 @@ func (e *emitter) method(i *check.Interface, m *check.Method) {
 	if len(uses) == 0 {
 		args = "_"
 	}
-	name, form, yields, returns := e.declare(methodName(i, m)), "Method", "Result", "("+resultType(e, m)+", error)"
+	name, form, yields, returns := e.declare(e.methodName(i, m)), "Method", "Result", "("+resultType(e, m)+", error)"
 	if m.Stream {
 		form, yields, returns = "StreamMethod", "Element", e.use("iter", "iter")+".Seq2["+resultType(e, m)+", error]"
 	}

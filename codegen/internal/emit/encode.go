@@ -503,6 +503,9 @@ func (e *emitter) clonedInline(t *check.Type, v string) string {
 	case check.Pointer:
 		return fmt.Sprintf("%s.ClonePointer(%s, %s)", e.wire(), v, elem)
 	case check.Array:
+		if t.Len == 0 { // the compiler cannot do with the assignment below
+			return v
+		}
 		return fmt.Sprintf("func() (c %s) {\nfor i := range %s {\nc[i] = %s(%s[i])\n}\nreturn c\n}()", e.typ(t.Go), v, elem, v)
 	case check.Bytes:
 		return fmt.Sprintf("%s.CloneBytes(%s)", e.wire(), v)

@@ -113,6 +113,9 @@ func (e *emitter) binder(t *check.Type, typ string, args bool) {
 	case check.Pointer:
 		e.p("if v != nil {\n*v = %s(e, *v)\n}", e.bind(t.Elem))
 	case check.Slice, check.Array, check.Map:
+		if t.Class == check.Array && t.Len == 0 {
+			break
+		}
 		e.p("for i := range v {\nv[i] = %s(e, v[i])\n}", e.bind(t.Elem))
 	}
 	e.p("return v\n}\n")
