@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/martinelli-go/martinelli/cluster/silo"
+	"github.com/martinelli-go/martinelli/codegen/grainc/testdata/ok/guild"
 	"github.com/martinelli-go/martinelli/grains"
 	"github.com/martinelli-go/martinelli/integration/bank"
 )
@@ -64,4 +65,53 @@ func ExampleInterceptor() {
 	fmt.Println(errors.Is(err, bank.ErrNoMoney), err)
 	// Output:
 	// true bank.Account/estate is frozen: not enough money
+}
+
+// A stream is read with range; it comes in batches, as fast as it is read. Package guild declares
+//
+//	Count(ctx context.Context, from, to int) iter.Seq2[Tally, error]
+func Example_stream() {
+	ctx := context.Background()
+	s, err := silo.Start(ctx, silo.Config{Grains: guild.Grains(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Stop(ctx)
+
+	sum := 0
+	for tally, err := range guild.GetMaster(s, "masons").Count(ctx, 1, 1_000_000) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		if sum += tally.N; tally.N == 100 {
+			break // which ends the method, long before its million
+		}
+	}
+	fmt.Println(sum)
+	// Output: 5050
+}
+
+// A value goes along with a call, and with what is called because of it.
+func ExampleValue() {
+	tenant := grains.NewValue[string]("tenant") // at package level, in a program
+	who := func(ctx context.Context, c grains.CallInfo, next func(context.Context) error) error {
+		fmt.Println(c.Grain, c.Method, "for", tenant.Of(ctx))
+		return next(ctx)
+	}
+	ctx := context.Background()
+	s, err := silo.Start(ctx, silo.Config{
+		Grains: bank.Grains(), Incoming: []grains.Interceptor{who}, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Stop(ctx)
+
+	if _, err := bank.GetAccount(s, "alice").Deposit(tenant.With(ctx, "acme"), 100); err != nil {
+		fmt.Println(err)
+	}
+	// Output: bank.Account/alice Deposit for acme
 }

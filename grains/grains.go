@@ -75,6 +75,12 @@
 // left out. A method must not yield inside an atomic block that it has begun ([ErrYieldInBlock]). A grain has 64
 // open streams at most ([ErrOverloaded]).
 //
+// # What goes along, and around
+//
+// A [Value] is a text that travels with a call and with all that are made because of it: a tenant, a language,
+// the name of a request. An [Interceptor] is code around calls, where they are made and where they run; package
+// grains/telemetry has those of OpenTelemetry, for traces, metrics and logs.
+//
 // # Overload
 //
 // What waits is bounded: calls at one grain, and calls at one silo with what their arguments measure
