@@ -415,10 +415,20 @@ func (ts *Types) free(base, id string) string {
 	return name
 }
 
-// MethodName makes a name of a method that no other method, and with Args before it no type, of the package has.
-func (ts *Types) MethodName(i *Interface, m *Method) string {
-	name := ts.free("Args"+load.Upper(i.Name)+load.Upper(m.Name), "method "+i.Name+"."+m.Name)
-	return strings.TrimPrefix(name, "Args")
+// MethodName makes a name of a method that no other method of the package has, and that, behind args or method, is
+// neither a type's nor the stub's of one of those interfaces: that of Empty is emptyRef.
+func (ts *Types) MethodName(all []*Interface, i *Interface, m *Method) string {
+	for _, other := range all {
+		ts.free(load.Upper(other.Name)+"Ref", "stub "+other.Name)
+	}
+	id, base := "method "+i.Name+"."+m.Name, load.Upper(i.Name)+load.Upper(m.Name)
+	free := func(name string) bool { return ts.names[name] == "" || ts.names[name] == id }
+	name := base
+	for n := 2; !free("Args"+name) || !free("Method"+name); n++ {
+		name = fmt.Sprintf("%s_%d", base, n)
+	}
+	ts.names["Args"+name], ts.names["Method"+name] = id, id
+	return name
 }
 
 func (ts *Types) mangle(t types.Type) string {

@@ -181,7 +181,7 @@ func ofRef(i *check.Interface) string {
 func interfaceName(i *check.Interface) string { return "interface" + load.Upper(i.Name) }
 
 func (e *emitter) methodName(i *check.Interface, m *check.Method) string {
-	return "method" + e.m.Types.MethodName(i, m)
+	return "method" + e.m.Types.MethodName(e.m.Interfaces, i, m)
 }
 
 // iface writes the stub of an interface and the descriptions of its methods.
@@ -240,7 +240,7 @@ func (e *emitter) argsType(i *check.Interface, m *check.Method) (typ, value stri
 	for n := range m.Params {
 		values = append(values, fmt.Sprintf("a%d", n+1))
 	}
-	name := "args" + e.m.Types.MethodName(i, m)
+	name := "args" + e.m.Types.MethodName(e.m.Interfaces, i, m)
 	return name, name + "{" + strings.Join(values, ", ") + "}"
 }
 
