@@ -2,21 +2,12 @@ package main
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"unicode"
 )
 
-// world writes random packages that are valid. The first is for the others to use; all that it declares is
-// exported.
-type world struct {
-	r     *rand.Rand
-	path  string // the import path under which the packages are
-	pkgs  []*randomPackage
-	count int // interfaces so far
-}
-
+// randomPackage is a package that is being written.
 type randomPackage struct {
 	*world
 	name  string
@@ -56,9 +47,6 @@ var taken = []string{
 }
 
 func (p *randomPackage) pick(all ...string) string { return all[p.r.IntN(len(all))] }
-
-// one is true once in n times.
-func (w *world) one(n int) bool { return w.r.IntN(n) == 0 }
 
 func (p *randomPackage) word() string {
 	n := p.pick(words...)
@@ -248,6 +236,9 @@ func (p *randomPackage) declareStructs(count int, refs bool) {
 				text += "\t" + e + "\n"
 			}
 		}
+		if p.one(4) {
+			text += p.pick("\t", "\tRest ") + p.use(modulePath+"grains") + ".Unknown\n"
+		}
 		p.declare("type %s struct {\n%s}", n, text)
 		p.later = p.later[1:]
 		if refs {
@@ -294,7 +285,6 @@ func (p *randomPackage) declareInterfaces(count int) {
 			p.implement(p.ifaces[n])
 		}
 	}
-	p.count += count
 	p.ifaces = append(p.ifaces, p.awkward...)
 }
 
@@ -313,6 +303,7 @@ func (p *randomPackage) declareAwkward() {
 			{"Sign", "", "", []string{"[0]Guest", "[0][]byte"}}, // of which no element is assigned
 			{"Ref", "", "int", nil}, {"String", "string", "", nil},
 		}},
+		{"ArgsGuest", "string", nil}, // whose stub is argsGuestRef, as are the arguments of Guest.Ref
 	} {
 		p.names[i.name] = true
 		text := ""
@@ -457,84 +448,4 @@ func (p *randomPackage) implement(i randomInterface) {
 		}
 		p.declare("func (g *%s) %s(%s) %s { return %s.%s(%s) }", n, m.name, strings.Join(params, ", "), m.results(p), trip, body, strings.Join(args, ", "))
 	}
-}
-
-// source is the package, its declarations in that order.
-func (p *randomPackage) source(order []int) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "package %s\n\nimport (\n", p.name)
-	var paths []string
-	for path := range p.imports {
-		paths = append(paths, path)
-	}
-	slices.Sort(paths)
-	for _, path := range paths {
-		fmt.Fprintf(&b, "\t%q\n", path)
-	}
-	b.WriteString(")\n\n")
-	for _, n := range order {
-		b.WriteString(p.decls[n] + "\n\n")
-	}
-	return b.String()
-}
-
-// newWorld writes packages with that many interfaces.
-func newWorld(seed uint64, path string, counts ...int) *world {
-	w := &world{r: rand.New(rand.NewPCG(seed, 0)), path: path}
-	for n, count := range counts {
-		p := &randomPackage{world: w, name: fmt.Sprintf("p%d", n), names: map[string]bool{}, imports: map[string]bool{}, impls: n%3 != 2}
-		w.pkgs = append(w.pkgs, p)
-		if n > 0 {
-			p.foreign()
-		} else {
-			p.declareAwkward()
-		}
-		p.declareTypes()
-		p.declareInterfaces(count)
-	}
-	return w
-}
-
-// driver is a test of all packages: it gives what was generated to package roundtrip.
-func (w *world) driver(seed uint64, values int) string {
-	var b, refs strings.Builder
-	fmt.Fprintf(&b, "package random\n\nimport (\n\t\"slices\"\n\t\"testing\"\n\n\t%q\n\t%q\n", modulePath+"codegen/internal/roundtrip", modulePath+"grains/wire")
-	for _, p := range w.pkgs {
-		fmt.Fprintf(&b, "\t%q\n", w.path+"/"+p.name)
-	}
-	b.WriteString(")\n\n")
-	for _, p := range w.pkgs {
-		var handlers, own []string
-		for _, i := range append(p.interfaces(), p.bases...) {
-			upper := strings.ToUpper(i[:1]) + i[1:]
-			own = append(own, fmt.Sprintf("{%s.Get%s, %s.Parse%s}", p.name, upper, p.name, upper))
-			if upper == i {
-				handlers = append(handlers, p.name+"."+i+"Methods()")
-			}
-		}
-		qualify := func(names []string) string {
-			var all []string
-			for _, n := range names {
-				and, rest := "", n
-				if n[0] == '&' {
-					and, rest = "&", n[1:]
-				}
-				all = append(all, and+p.name+"."+rest)
-			}
-			return strings.Join(all, ", ")
-		}
-		kinds := "nil"
-		if p.impls {
-			kinds = p.name + ".Grains()"
-		}
-		fmt.Fprintf(&b, "var try_%s = roundtrip.Package{\n\tName: %q,\n\tHandlers: slices.Concat([]wire.Handler(nil), %s),\n\tKinds: %s,\n\tRefs: []roundtrip.Ref{%s},\n\tSentinels: []error{%s},\n\tStructs: []error{%s},\n}\n\n",
-			p.name, p.name, strings.Join(handlers, ", "), kinds, strings.Join(own, ", "), qualify(p.sentinels), qualify(p.structs))
-		fmt.Fprintf(&refs, "try_%s.Refs, ", p.name)
-	}
-	fmt.Fprintf(&b, "func TestRandom(t *testing.T) {\n\trefs := slices.Concat(%s)\n", strings.TrimSuffix(refs.String(), ", "))
-	for _, p := range w.pkgs {
-		fmt.Fprintf(&b, "\tif err := try_%s.Run(%d, %d, refs); err != nil {\n\t\tt.Error(err)\n\t}\n", p.name, seed, values)
-	}
-	b.WriteString("}\n")
-	return b.String()
 }

@@ -172,7 +172,15 @@ func (c *coder) value(v reflect.Value) {
 	}
 	c.same(v, got, how{text: "decoded from bytes that changed later", encoded: true})
 	unknown := protowire.AppendString(protowire.AppendTag(bytes.Clone(b), 7777, protowire.BytesType), "of a newer sender")
-	c.same(v, c.mustDecode(unknown, v), how{text: "decoded with an unknown field", encoded: true})
+	got = c.mustDecode(unknown, v)
+	c.same(v, got, how{text: "decoded with an unknown field", encoded: true})
+	want := b
+	if keepsUnknown(c.typ) {
+		want = unknown
+	}
+	if again := c.encode(nil, got); !bytes.Equal(want, again) && !holdsError(c.typ, nil) {
+		c.fail("%x has an unknown field, and once decoded is encoded as %x", unknown, again)
+	}
 	c.clones(v, b)
 	for n := range 4 {
 		c.hostile(b[:len(b)*n/4])
@@ -180,6 +188,19 @@ func (c *coder) value(v reflect.Value) {
 	for range 6 {
 		c.hostile(c.mutate(bytes.Clone(b)))
 	}
+}
+
+// keepsUnknown says whether a struct has a field for unknown fields.
+func keepsUnknown(t reflect.Type) bool {
+	if t.Kind() != reflect.Struct {
+		return false
+	}
+	for n := range t.NumField() {
+		if t.Field(n).Type == unknownType {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *coder) clones(v reflect.Value, b []byte) {

@@ -14,11 +14,13 @@ import (
 )
 
 var (
-	timeType   = reflect.TypeFor[time.Time]()
-	errorType  = reflect.TypeFor[error]()
-	refType    = reflect.TypeFor[wire.Referrer]()
-	protoType  = reflect.TypeFor[*durationpb.Duration]()
-	zoneForFun = time.FixedZone("far", 5*3600+1800)
+	timeType  = reflect.TypeFor[time.Time]()
+	errorType = reflect.TypeFor[error]()
+	refType   = reflect.TypeFor[wire.Referrer]()
+	protoType = reflect.TypeFor[*durationpb.Duration]()
+	// What this keeps is looked at where unknown fields are, and nowhere else.
+	unknownType = reflect.TypeFor[wire.Unknown]()
+	zoneForFun  = time.FixedZone("far", 5*3600+1800)
 )
 
 func idOf(ref reflect.Value) wire.ID { return ref.Interface().(wire.Referrer).GrainID() }
@@ -45,7 +47,7 @@ func reaches(t reflect.Type, seen []reflect.Type, does func(reflect.Type) bool) 
 			return false
 		}
 	}
-	if t == timeType {
+	if t == timeType || t == unknownType {
 		return false
 	}
 	if does(t) {
@@ -102,6 +104,8 @@ func (t *tryer) fill(v reflect.Value, depth int) {
 		return
 	}
 	switch {
+	case v.Type() == unknownType:
+		return
 	case v.Type() == timeType:
 		v.Set(reflect.ValueOf(t.time()))
 		return
@@ -229,6 +233,8 @@ func (t *tryer) differ(want, got reflect.Value, inError bool) string {
 	switch {
 	case want.Type() != got.Type():
 		return fmt.Sprintf("the type, %v and %v", want.Type(), got.Type())
+	case want.Type() == unknownType:
+		return ""
 	case want.Type() == timeType:
 		a, b := want.Interface().(time.Time), got.Interface().(time.Time)
 		if !a.Equal(b) || t.how.encoded && (b.Location() != time.UTC || b != b.Round(0)) {
@@ -341,7 +347,7 @@ func (t *tryer) differentErrors(want, got error, returned bool) string {
 
 // shared returns the path to memory that can be changed and that two values have in common, "" for none.
 func shared(a, b reflect.Value, depth int) string {
-	if depth > 20 || a.Type() == timeType || a.Kind() == reflect.Interface {
+	if depth > 20 || a.Type() == timeType || a.Type() == unknownType || a.Kind() == reflect.Interface {
 		return ""
 	}
 	switch a.Kind() {
