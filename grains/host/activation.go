@@ -74,6 +74,7 @@ func (a *activation) wake() {
 func (a *activation) rest() {
 	if w := a.work; len(w.turns) == 0 && w.turnstile.Blank() && len(w.waiting) == 0 && w.changed == nil && w.yielded == 0 && (w.streams == nil || w.streams.Empty()) {
 		a.work, w.streams = nil, nil
+		_ = w.turnstile.Warm() // another activation may have its first turn behind it
 		spare.Put(w)
 	}
 	a.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/martinelli-go/martinelli/grains"
@@ -136,4 +137,15 @@ func TestReferencesAreTheirReceivers(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, self == at(key))
 	})
+}
+
+// The context of a turn tells whose it is.
+func TestATurnsContextNamesItsGrain(t *testing.T) {
+	t.Parallel()
+	w := start(t, 1)
+	require.NoError(t, w.call(within(t, 20*time.Second), w.silos[0], "a", func(ctx context.Context, g *grain) error {
+		assert.Equal(t, g.GrainID(), wire.TurnOf(ctx))
+		return nil
+	}))
+	require.Zero(t, wire.TurnOf(t.Context()))
 }

@@ -127,17 +127,18 @@ func (a *activation) whileAway(ctx context.Context, t *turn, call func() error) 
 	return call()
 }
 
-// giveUp gives the turn up for one more call of t; it does not where the turn must stay.
+// giveUp gives the turn up for one more call of t; it does not where the turn must stay, nor inside of another one
+// that keeps it: nobody would be let in, and t would come back behind those who wait for that one.
 func (a *activation) giveUp(t *turn) bool {
 	a.wake()
-	for t.state&(away|left|closed|sharing) == 0 && a.inside[len(a.inside)-1] != t.call {
+	for t.state&(away|left|closed|sharing|nested) == 0 && a.inside[len(a.inside)-1] != t.call {
 		// A call that came back into the turn, and whose answer nobody waits for any more, still runs in it.
 		changed := a.change()
 		a.rest()
 		<-changed
 		a.wake()
 	}
-	if t.state&(left|closed) != 0 || t.out == math.MaxUint16 {
+	if t.state&(left|closed|nested) != 0 || t.out == math.MaxUint16 {
 		a.rest()
 		return false
 	}

@@ -109,7 +109,7 @@ func (t *turn) Value(key any) any {
 	case turnKey{}:
 		return t
 	case wire.TurnKey{}:
-		return t.activation.id
+		return t.activation.id()
 	}
 	if own := t.own.Load(); own != nil {
 		return own.Value(key) // context.Cause and contexts below look for the one that is cancelled
