@@ -54,6 +54,15 @@ func (a *activation) Panicked(method string, value any, stack []byte) error {
 	return &wire.CallError{To: a.id(), Method: method, Cause: wire.ErrPanic, Detail: fmt.Sprint(value)}
 }
 
+// Aside implements wire.StreamHost.
+func (a *activation) Aside(ctx context.Context, wait func() error) error {
+	t := turnOf(ctx)
+	if t == nil || t.activation != a {
+		return wait()
+	}
+	return a.after(ctx, a.whileAway(ctx, t, wait))
+}
+
 // Yielded implements wire.StreamHost.
 func (a *activation) Yielded(ctx context.Context) error {
 	t := turnOf(ctx)

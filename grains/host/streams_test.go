@@ -52,7 +52,7 @@ func listed(number uint32, name string, traits wire.Traits) wire.StreamMethod[in
 }
 
 // moreMethods are those of the test's grain besides run.
-var moreMethods = []wire.Handler{&lists, &listsAgain, &poke, &twice, &introduce, &meet}
+var moreMethods = []wire.Handler{&lists, &listsAgain, &wanders, &poke, &twice, &introduce, &meet}
 
 func (w *world) list(ctx context.Context, from grains.Caller, key string, l listing) iter.Seq2[int64, error] {
 	return w.listAs(ctx, from, key, &lists, l)

@@ -19,6 +19,9 @@ type StreamHost interface {
 	// Yielded is asked in the turn of ctx when a method has yielded: an error says that it must not stand
 	// still there, because it has opened an atomic block in the turn.
 	Yielded(ctx context.Context) error
+	// Aside waits as wait does, without the turn of ctx as far as that may be given up. The error is wait's, or
+	// says that the turn must not go on.
+	Aside(ctx context.Context, wait func() error) error
 }
 
 const (
@@ -58,6 +61,30 @@ type stream struct {
 	turn   chan struct{} // 1: holds a token while a call is at the source
 	used   time.Time     // when the last call ended; guarded by Streams.mu
 	over   bool          // the method has returned; guarded by Streams.mu
+}
+
+// enter waits until no other call is at the source. That one may have given the grain's turn up, and have to come
+// back into it.
+func (n *stream) enter(ctx context.Context, host StreamHost) error {
+	select {
+	case n.turn <- struct{}{}:
+		return nil
+	default:
+	}
+	entered := false
+	err := host.Aside(ctx, func() error {
+		select {
+		case n.turn <- struct{}{}:
+			entered = true
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	if err != nil && entered {
+		<-n.turn
+	}
+	return err
 }
 
 // NewStreams returns no streams. One whose reader pauses for longer than pause, 0 standing for DefaultPause,
@@ -287,10 +314,8 @@ func (m *StreamMethod[A, R]) pull(ctx context.Context, impl any, p pull, encoded
 	if !ok || s.encoded != encoded || s.m != m {
 		return &batch[R]{status: batchLost, detail: "it is another's"}, nil
 	}
-	select {
-	case n.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := n.enter(ctx, host); err != nil {
+		return nil, err
 	}
 	defer func() { <-n.turn }()
 	if p.over {

@@ -139,10 +139,11 @@ type streamCall[A, R any] struct {
 	batch batch[R]
 }
 
-// close tells the grain that nobody reads any more. Where that gets lost the stream ends by itself.
+// close tells the grain that nobody reads any more, outside of the block that ctx may be in: nobody waits for what
+// the method does then. Where that gets lost the stream ends by itself.
 func (c *streamCall[A, R]) close(ctx context.Context, e Engine, to ID) {
 	c.over = true
-	_ = e.Call(context.WithoutCancel(ctx), to, c)
+	_ = e.Call(WithBlock(context.WithoutCancel(ctx), nil), to, c)
 }
 
 func (c *streamCall[A, R]) Method() Handler { return c.m }

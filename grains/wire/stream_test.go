@@ -123,10 +123,11 @@ type streamer struct {
 	streams *Streams
 }
 
-func (s *streamer) Streams() *Streams                          { return s.streams }
-func (s *streamer) Panicked(string, any, []byte) error         { return ErrPanic }
-func (s *streamer) Yielded(context.Context) error              { return nil }
-func (s *streamer) Call(context.Context, ID, Invocation) error { return ErrUnsupported }
+func (s *streamer) Streams() *Streams                                { return s.streams }
+func (s *streamer) Panicked(string, any, []byte) error               { return ErrPanic }
+func (s *streamer) Aside(_ context.Context, wait func() error) error { return wait() }
+func (s *streamer) Yielded(context.Context) error                    { return nil }
+func (s *streamer) Call(context.Context, ID, Invocation) error       { return ErrUnsupported }
 
 func newStreamer() *streamer {
 	s := &streamer{streams: NewStreams(0, func() {})}
