@@ -24,6 +24,7 @@ type activation struct {
 	next   *activation // in its shard, whose lock guards it and place
 	place  uint32      // in the shard's row
 	slot   uint16      // of the grant under which it began
+	at     uint8       // its shard
 	token  uint64      // as well
 	number uint64      // names this activation, ever
 
@@ -32,7 +33,7 @@ type activation struct {
 	impl      any // nil before the first turn
 	cells     []*cell
 	parting   *parting      // nil until somebody asks for it
-	used      time.Duration // when a turn ended last, since its host began
+	used      time.Duration // when a turn ended last, by the host's clock
 	keep      time.Duration // until when it is not collected, as well
 	ended     bool
 	outwaited bool // it has ended, and a block waits until younger ones here are gone
@@ -122,9 +123,9 @@ type cell struct {
 	dirty    bool           // holds a draft of owner's
 }
 
-func newActivation(h *Host, id wire.ID, kind *wire.GrainKind, grant view.Grant) *activation {
+func newActivation(h *Host, at uint8, id wire.ID, kind *wire.GrainKind, grant view.Grant) *activation {
 	a := &activation{
-		host: h, kind: kind, slot: uint16(grant.Slot), token: grant.Token, number: h.epoch + h.calls.Add(1), used: time.Since(h.began),
+		host: h, kind: kind, slot: uint16(grant.Slot), at: at, token: grant.Token, number: h.epoch + uint64(h.number(at)), used: h.Now(),
 	}
 	a.core = wire.NewCore(id, a)
 	return a
@@ -173,7 +174,7 @@ const (
 // *view.Refusal, a *view.StaleToken or a *wire.CallError.
 func (a *activation) run(ctx context.Context, r running) (verdict, error) {
 	t := &turn{
-		Context: ctx, activation: a, call: commit.CallID(a.host.calls.Add(1)),
+		Context: ctx, activation: a, call: a.host.number(a.at),
 		from: r.from, chain: r.chain, in: r.in, root: r.root, after: r.after, method: r.method,
 	}
 	if r.traits.ReadOnly {
@@ -186,10 +187,10 @@ func (a *activation) run(ctx context.Context, r running) (verdict, error) {
 	if err != nil {
 		return notRun, err
 	}
-	if err := a.host.admit(a.id(), &r); err != nil {
+	if err := a.admit(&r); err != nil {
 		return notRun, err
 	}
-	defer a.host.release(&r)
+	defer a.release(&r)
 	inside, err := a.enter(ctx, t, back, &r)
 	if err != nil {
 		return notRun, err
@@ -330,7 +331,9 @@ func (a *activation) has(t *turn, share, within bool) {
 // exit ends a turn.
 func (a *activation) exit(t *turn) {
 	a.wake()
-	a.used = time.Since(a.host.began)
+	if a.used = t.looked; a.used == 0 {
+		a.used = a.host.Now()
+	}
 	a.turns = slices.DeleteFunc(a.turns, func(o *turn) bool { return o == t })
 	a.inside = slices.DeleteFunc(a.inside, func(c commit.CallID) bool { return c == t.call })
 	if t.state&away != 0 {

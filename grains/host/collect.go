@@ -73,7 +73,7 @@ func (h *Host) collectEvery() time.Duration {
 }
 
 // now is the time by which idle times are measured.
-func (h *Host) now() time.Duration { return time.Since(h.began) }
+func (h *Host) now() time.Duration { return h.Now() }
 
 // collect deactivates what has been idle for long, and, where memory is short, what has been idle the longest.
 func (h *Host) collect(every time.Duration) {

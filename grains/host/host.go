@@ -78,7 +78,8 @@ type Config struct {
 	Queue int
 	// Calls is how many calls may wait or run here, and CallBytes how much the arguments of those that came
 	// from elsewhere may measure; calls that grains make may be as many, and as much, once more. Beyond that
-	// they are refused as overload. Defaults 16,384 and 128 MiB.
+	// they are refused as overload, some of the number up to a quarter earlier, because processors count apart.
+	// Defaults 16,384 and 128 MiB.
 	Calls, CallBytes int
 	// HandOver sends the memory of a grain that moves to its next silo: a request to link.ServiceHandover
 	// there. Nil: grains move without.
@@ -108,10 +109,9 @@ type Config struct {
 type Host struct {
 	Config
 	shards   [shards]shard
-	calls    atomic.Uint64
-	began    time.Time
-	seed     maphash.Seed // of the table
-	epoch    uint64       // names this host's activations apart from all others
+	first    commit.CallID // before those of all turns here
+	seed     maphash.Seed  // of the table
+	epoch    uint64        // names this host's activations apart from all others
 	presence presence
 	fence    fence
 	memories memories
@@ -169,6 +169,16 @@ type shard struct {
 	mu  sync.Mutex
 	all map[uint64]*activation // the first of those with that hash
 	row []*activation          // all, each at its place, so that a few can be looked at, and a few more later
+
+	// A call writes to nothing that calls of other shards write to: processors wait for each other there.
+	turns atomic.Uint64 // so many had numbers
+	room  atomic.Int64  // for calls: counted as Stats.Calls and not in use
+	_     [128]byte
+}
+
+// number returns a number that no other turn or activation here has.
+func (h *Host) number(at uint8) commit.CallID {
+	return h.first + commit.CallID(h.shards[at].turns.Add(1)*shards) + commit.CallID(at)
 }
 
 // find returns the activation of a grain, nil for none; mu is held.
@@ -244,9 +254,9 @@ func New(c Config) *Host {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	h := &Host{Config: c, began: time.Now(), seed: maphash.MakeSeed(), epoch: rand.Uint64(), done: make(chan struct{}), deactivating: make(chan struct{}, deactivators)}
+	h := &Host{Config: c, seed: maphash.MakeSeed(), epoch: rand.Uint64(), done: make(chan struct{}), deactivating: make(chan struct{}, deactivators)}
 	h.outbox.Limit, h.outbox.Logger = c.Limit, c.Logger
-	h.calls.Store(rand.Uint64N(1 << 48)) // what names a turn here names none elsewhere
+	h.first = commit.CallID(rand.Uint64N(1<<48) &^ (shards - 1)) // what names a turn here names none elsewhere
 	h.faults.serveAnything, h.faults.forgetReads = mutations.Is(mutations.Ownership), mutations.Is(mutations.Reads)
 	h.life, h.end = context.WithCancel(context.Background())
 	h.presence.attempts = map[commit.Attempt]*attempt{}
@@ -342,8 +352,10 @@ func (h *Host) leave(a *activation, why string) {
 // shard is where the activation of a grain is found, and by which hash: one that nobody can foresee.
 func (h *Host) shard(id wire.ID) (*shard, uint64) {
 	hash := maphash.Comparable(h.seed, id)
-	return &h.shards[hash%shards], hash
+	return &h.shards[shardOf(hash)], hash
 }
+
+func shardOf(hash uint64) uint8 { return uint8(hash % shards) }
 
 func (h *Host) activations() []*activation {
 	var all []*activation
@@ -389,7 +401,7 @@ func (h *Host) reach(id wire.ID, kind *wire.GrainKind) (*activation, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a = s.find(hash, id); a == nil {
-		a = newActivation(h, id, kind, grant)
+		a = newActivation(h, shardOf(hash), id, kind, grant)
 		s.put(hash, a)
 	}
 	return a, nil

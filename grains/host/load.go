@@ -28,7 +28,8 @@ type (
 
 // load is what the Stats are made of.
 type load struct {
-	calls, bytes, waiting   atomic.Int64
+	calls                   atomic.Int64 // with the room of all shards
+	bytes, waiting          atomic.Int64
 	atGrain, atHost, tooBig atomic.Uint64
 	expired                 atomic.Uint64
 	idle, memory, requested atomic.Uint64
@@ -43,6 +44,7 @@ func (h *Host) Stats() Stats {
 		Collected: Collected{Idle: l.idle.Load(), Memory: l.memory.Load(), Requested: l.requested.Load()},
 	}
 	for i := range h.shards {
+		s.Calls -= h.shards[i].room.Load()
 		h.shards[i].mu.Lock()
 		s.Activations += len(h.shards[i].row)
 		h.shards[i].mu.Unlock()
@@ -61,7 +63,10 @@ func (r *running) room() int64 {
 
 // crowded refuses a call that admit would refuse, before there is an activation for it.
 func (h *Host) crowded(to wire.ID, r *running) error {
-	if h.load.calls.Load() < int64(h.Calls) || h.load.calls.Load() < r.room()*int64(h.Calls) || r.own || h.faults.unbounded {
+	if calls := h.load.calls.Load(); calls < int64(h.Calls) || calls < r.room()*int64(h.Calls) || r.own || h.faults.unbounded {
+		return nil
+	}
+	if s, _ := h.shard(to); s.room.Load() > 0 {
 		return nil
 	}
 	return h.crowdedOut(to, r)
@@ -73,28 +78,63 @@ func (h *Host) crowdedOut(to wire.ID, r *running) error {
 }
 
 // admit counts a call that waits or runs from now on, until release; or refuses it.
-func (h *Host) admit(to wire.ID, r *running) error {
-	l := &h.load
-	if l.calls.Add(1) > r.room()*int64(h.Calls) && !r.own && !h.faults.unbounded {
-		l.calls.Add(-1)
-		return h.crowdedOut(to, r)
+func (a *activation) admit(r *running) error {
+	h := a.host
+	if !h.shards[a.at].enter(h, r) {
+		return h.crowdedOut(a.id(), r)
 	}
+	l := &h.load
 	if r.size > 0 && l.bytes.Add(int64(r.size)) > r.room()*int64(h.CallBytes) && !h.faults.unbounded {
 		l.bytes.Add(-int64(r.size))
-		l.calls.Add(-1)
+		h.shards[a.at].leave(h)
 		l.tooBig.Add(1)
-		return overloaded(to, r, fmt.Sprintf("the arguments of calls that wait or run at the silo would measure more than %d bytes (Config.CallBytes)", r.room()*int64(h.CallBytes)))
+		return overloaded(a.id(), r, fmt.Sprintf("the arguments of calls that wait or run at the silo would measure more than %d bytes (Config.CallBytes)", r.room()*int64(h.CallBytes)))
 	}
 	return nil
 }
 
 // release ends what admit began.
-func (h *Host) release(r *running) {
-	h.load.calls.Add(-1)
+func (a *activation) release(r *running) {
+	a.host.shards[a.at].leave(a.host)
 	if r.size > 0 {
-		h.load.bytes.Add(-int64(r.size))
+		a.host.load.bytes.Add(-int64(r.size))
 	}
 }
+
+// enter takes room for a call, of what the shard has or of what the host may have; false: there is none.
+func (s *shard) enter(h *Host, r *running) bool {
+	for n := s.room.Load(); n > 0; n = s.room.Load() {
+		if s.room.CompareAndSwap(n, n-1) {
+			return true
+		}
+	}
+	l, most := &h.load, r.room()*int64(h.Calls)
+	if batch := h.batch(); batch > 1 {
+		if l.calls.Add(batch) <= most {
+			s.room.Add(batch - 1)
+			return true
+		}
+		l.calls.Add(-batch)
+	}
+	if l.calls.Add(1) > most && !r.own && !h.faults.unbounded {
+		l.calls.Add(-1)
+		return false
+	}
+	return true
+}
+
+// leave gives room back: to the shard, or to all, when the shard has more than it needs.
+func (s *shard) leave(h *Host) {
+	batch := h.batch()
+	if batch <= 1 {
+		h.load.calls.Add(-1)
+	} else if n := s.room.Add(1); n >= 2*batch && s.room.CompareAndSwap(n, n-batch) {
+		h.load.calls.Add(-batch)
+	}
+}
+
+// batch is how much room a shard takes at a time: at most a quarter of what may be in use is in no use.
+func (h *Host) batch() int64 { return int64(h.Calls) / (8 * shards) }
 
 // full says that as many calls wait at the activation as may; a.mu is held.
 func (a *activation) full() bool {

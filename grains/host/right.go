@@ -118,7 +118,9 @@ func (a *activation) reply(t *turn) error {
 	if err := t.isLost(); err != nil {
 		return err
 	}
-	err := a.host.Standing().Reply(a.host.clock(), a.grant())
+	now := a.host.clock()
+	t.looked = max(now, 0) // a lease that is not looked at has no time
+	err := a.host.Standing().Reply(now, a.grant())
 	if err == nil || a.host.faults.serveAnything && lost(err) {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"github.com/martinelli-go/martinelli/cluster/link"
 	"github.com/martinelli-go/martinelli/grains/wire"
@@ -29,6 +30,7 @@ type turn struct {
 	lost atomic.Pointer[error]       // why nothing that the turn does counts any more
 	over atomic.Bool
 
+	looked time.Duration // when the reply was let go, by the host's clock; 0: it was not
 	traits trait
 	state  state  // guarded by activation.mu
 	out    uint16 // calls for which it was given up and that are under way; guarded as well
