@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 
 	"github.com/martinelli-go/martinelli/cluster/view"
 	"github.com/martinelli-go/martinelli/grains"
@@ -29,7 +30,9 @@ func (a *activation) ready(t *turn) (any, error) {
 		if !ok || !takes {
 			return nil
 		}
-		if err := a.guard("TakeOver", func() error { return to.TakeOver(t.without(), memory) }); err != nil {
+		if err := a.guard("TakeOver", func() error {
+			return a.first(t, func(ctx context.Context) error { return to.TakeOver(ctx, memory) })
+		}); err != nil {
 			a.host.Logger.Warn("a grain did not take over the memory of its former activation, and starts without",
 				slog.String("grain", a.id().String()), slog.Any("error", err))
 			impl, err = a.make(t)
@@ -58,10 +61,27 @@ func (a *activation) make(t *turn) (any, error) {
 	impl := a.kind.New(grain)
 	a.bind(grain)
 	if on, ok := impl.(interface{ OnActivate(context.Context) error }); ok {
-		// A block that is begun here is not what the call is for: it must not take the call's id.
-		return impl, on.OnActivate(t.without())
+		return impl, a.first(t, on.OnActivate)
 	}
 	return impl, nil
+}
+
+// first runs what comes before the method that t is for, in a turn that is lost when t is. A block that is begun
+// there must not take the call's id.
+func (a *activation) first(t *turn, f func(context.Context) error) error {
+	before := t.without()
+	a.wake()
+	a.turns = append(a.turns, before)
+	a.rest()
+	defer func() {
+		a.wake()
+		a.turns = slices.DeleteFunc(a.turns, func(o *turn) bool { return o == before })
+		a.rest()
+	}()
+	if why := t.isLost(); why != nil {
+		_ = before.lose(why)
+	}
+	return f(before)
 }
 
 // bind takes over the grain's fields of transactional state.
@@ -175,6 +195,12 @@ func (a *activation) drop(why error) {
 	a.revoke(why)
 	a.host.forget(a)
 	a.host.sealing.begin(func() { a.host.finish(a, ending{why: why.Error()}) })
+}
+
+func (a *activation) isDropped() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.dropped
 }
 
 func (a *activation) isStopping() bool {

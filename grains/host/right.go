@@ -52,10 +52,13 @@ func lost(err error) bool {
 
 // begin says whether a call that has the turn may run in it: this silo serves the grain, and who calls has
 // no successor. A call inside of another turn of the grain is a part of that turn, which may finish where no
-// turn starts any more. Errors are *view.Refusal and *view.StaleToken; nothing was executed.
+// turn starts any more. Errors are errEnded, *view.Refusal and *view.StaleToken; nothing was executed.
 func (a *activation) begin(by view.Grant, inside bool) (err error) {
 	h := a.host
 	if inside {
+		if a.isDropped() { // and with it what the call is a part of
+			return errEnded
+		}
 		err = h.Standing().Resume(h.clock(), a.grant())
 	} else {
 		err = h.Standing().Begin(h.clock(), a.grant())
@@ -89,7 +92,7 @@ func (a *activation) goOn(ctx context.Context) error {
 	}
 	own := t != nil && t.activation == a
 	if !own && a.losing() { // on behalf of a turn that must not go on, or beside it
-		return fmt.Errorf("%s: a turn that has not ended yet has lost it: %w", a.id(), wire.ErrFenced)
+		return fmt.Errorf("%s: it was lost, or a turn that has not ended yet has lost it: %w", a.id(), wire.ErrFenced)
 	}
 	err := a.resume()
 	switch {
@@ -101,11 +104,12 @@ func (a *activation) goOn(ctx context.Context) error {
 	return fenced(a.id(), err)
 }
 
-// losing says whether a turn that must not go on is not over yet.
+// losing says whether a turn that must not go on is not over yet, or the activation is not this silo's any more:
+// others may have heard of that before this one does.
 func (a *activation) losing() bool {
 	a.wake()
 	defer a.rest()
-	return slices.ContainsFunc(a.turns, func(t *turn) bool { return t.isLost() != nil })
+	return a.dropped || slices.ContainsFunc(a.turns, func(t *turn) bool { return t.isLost() != nil })
 }
 
 func fenced(id wire.ID, why error) error {
@@ -151,6 +155,9 @@ func (t *turn) lose(why error) error {
 	}
 	if t.in != nil {
 		t.in.Doom(fmt.Errorf("%w: %w", err, wire.ErrAborted))
+	}
+	if whole, ok := t.Context.(*turn); ok && whole.call == t.call { // t is the activation that it begins with
+		_ = whole.lose(why)
 	}
 	return err
 }
