@@ -36,13 +36,14 @@ func runCalls(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 // callsPlan is how much of what only runCalls measures.
 type callsPlan struct {
 	rounds  int
+	pairs   int // rounds of rivals that take turns: what else the machine does is not the same for all
 	idle    int // grains
 	upgrade upgrade.Plan
 }
 
 var (
-	fullCalls  = callsPlan{rounds: 5, idle: 1_000_000, upgrade: upgrade.Full}
-	shortCalls = callsPlan{rounds: 1, idle: 10_000, upgrade: upgrade.Short}
+	fullCalls  = callsPlan{rounds: 5, pairs: 9, idle: 1_000_000, upgrade: upgrade.Full}
+	shortCalls = callsPlan{rounds: 1, pairs: 3, idle: 10_000, upgrade: upgrade.Short}
 )
 
 // measureCalls measures every section of calls. One that fails does not keep the others from being measured.
@@ -52,9 +53,9 @@ func (b *bench) measureCalls(ctx context.Context, c callsPlan) *report.Report {
 		name    string
 		measure func(context.Context, *report.Report) error
 	}{
-		{"local", b.localBars},
-		{"remote", func(ctx context.Context, r *report.Report) error { return b.remoteBars(ctx, r, "") }},
-		{"remote, TLS", b.remoteTLS},
+		{"local", func(ctx context.Context, r *report.Report) error { return b.localBars(ctx, r, c) }},
+		{"remote", func(ctx context.Context, r *report.Report) error { return b.remoteBars(ctx, r, c, "") }},
+		{"remote, TLS", func(ctx context.Context, r *report.Report) error { return b.remoteTLS(ctx, r, c) }},
 		{"idle", func(ctx context.Context, r *report.Report) error { return b.idle(ctx, r, c) }},
 		{"encoders", func(ctx context.Context, r *report.Report) error { return b.encoders(ctx, r, c) }},
 		{"overload", func(ctx context.Context, r *report.Report) error { return b.overload(ctx, r, c) }},
@@ -75,7 +76,7 @@ func (b *bench) measureCalls(ctx context.Context, c callsPlan) *report.Report {
 }
 
 // localBars holds local calls against protoactor-go's RequestFuture, with one caller and with many.
-func (b *bench) localBars(ctx context.Context, r *report.Report) (err error) {
+func (b *bench) localBars(ctx context.Context, r *report.Report, c callsPlan) (err error) {
 	most := localCallers[len(localCallers)-1]
 	mutex, future := newMutexRival(most), newProtoLocalRival(most)
 	fromSilo, fromGrain, err := newGrainLocalRivals(ctx, most)
@@ -90,7 +91,7 @@ func (b *bench) localBars(ctx context.Context, r *report.Report) (err error) {
 	}
 	r.Sections = append(r.Sections, s)
 	for _, callers := range localCallers {
-		all, err := b.rounds(ctx, "local", rivals, max(b.plan.localRounds, 5), callers, localBatch, b.plan.local)
+		all, err := b.rounds(ctx, "local", rivals, c.pairs, callers, localBatch, b.plan.local)
 		if err != nil {
 			return err
 		}
@@ -111,7 +112,7 @@ func (b *bench) localBars(ctx context.Context, r *report.Report) (err error) {
 }
 
 // remoteTLS is remoteBars over TLS, with gRPC alone beside it.
-func (b *bench) remoteTLS(ctx context.Context, r *report.Report) (err error) {
+func (b *bench) remoteTLS(ctx context.Context, r *report.Report, c callsPlan) (err error) {
 	dir, err := os.MkdirTemp("", "bench-certificates-")
 	if err != nil {
 		return err
@@ -121,11 +122,11 @@ func (b *bench) remoteTLS(ctx context.Context, r *report.Report) (err error) {
 	if err != nil {
 		return err
 	}
-	return b.remoteBars(ctx, r, certs)
+	return b.remoteBars(ctx, r, c, certs)
 }
 
 // remoteBars holds calls between two processes against unary gRPC and, without TLS, against cluster.Request.
-func (b *bench) remoteBars(ctx context.Context, r *report.Report, certs certificates) (err error) {
+func (b *bench) remoteBars(ctx context.Context, r *report.Report, c callsPlan, certs certificates) (err error) {
 	payload := bytes.Repeat([]byte{'x'}, payloadSize)
 	starts := []func() (*rival, error){
 		func() (*rival, error) { return newGRPCRival(ctx, payload, certs) },
@@ -158,7 +159,7 @@ func (b *bench) remoteBars(ctx context.Context, r *report.Report, certs certific
 	}
 	r.Sections = append(r.Sections, s)
 	for _, callers := range []int{1, mostCallers} {
-		all, err := b.rounds(ctx, name, rivals, max(b.plan.remoteRounds, 5), callers, 1, b.plan.remote)
+		all, err := b.rounds(ctx, name, rivals, c.pairs, callers, 1, b.plan.remote)
 		if err != nil {
 			return err
 		}

@@ -21,8 +21,10 @@ import (
 
 const (
 	roleIdle = "idle"
-	// idleCallers call other grains, one call after the other, while the idle ones are collected.
-	idleCallers = 8
+	// idleCallers call other grains, one call each idlePause, while the idle ones are collected: a silo at work,
+	// and not one that has no processor to spare.
+	idleCallers = 16
+	idlePause   = 2 * time.Millisecond
 )
 
 // serveIdle is that process; args are Listen, the number of grains, and after how many milliseconds without
@@ -96,7 +98,7 @@ func activate(ctx context.Context, s *silo.Silo, n int) (took time.Duration, byt
 
 // idle measures it from another process.
 func (b *bench) idle(ctx context.Context, r *report.Report, c callsPlan) error {
-	var bytes, nanos, tails, spans []float64
+	var bytes, nanos, tails, quiet, spans []float64
 	for round := range c.rounds {
 		b.progress("idle, %d grains, round %d of %d", c.idle, round+1, c.rounds)
 		one, err := measureIdle(ctx, c.idle)
@@ -104,11 +106,13 @@ func (b *bench) idle(ctx context.Context, r *report.Report, c callsPlan) error {
 			return err
 		}
 		bytes, nanos = append(bytes, one.bytes), append(nanos, one.nanos)
+		quiet = append(quiet, float64(one.before.quantile(0.999))/1e6)
 		tails, spans = append(tails, float64(one.calls.quantile(0.999))/1e6), append(spans, one.calls.took.Seconds())
 	}
 	r.AtMost(fmt.Sprintf("%d idle grains: bytes of heap each", c.idle), report.Median(bytes), 800)
 	r.AtMost(fmt.Sprintf("%d idle grains: µs an activation", c.idle), report.Median(nanos)/1e3, 4)
 	r.AtMost(fmt.Sprintf("%d idle grains: p99.9 of other calls while all are collected, ms", c.idle), report.Median(tails), 10)
+	r.Figure(fmt.Sprintf("%d idle grains: p99.9 of the same calls before, ms", c.idle), report.Median(quiet))
 	r.Figure(fmt.Sprintf("%d idle grains: seconds that collecting them takes", c.idle), report.Median(spans))
 	return nil
 }
@@ -116,6 +120,7 @@ func (b *bench) idle(ctx context.Context, r *report.Report, c callsPlan) error {
 type idleFigures struct {
 	bytes, nanos float64
 	calls        sample // of others, while the grains were collected
+	before       sample // and while they were idle
 }
 
 func measureIdle(ctx context.Context, n int) (figures idleFigures, err error) {
@@ -153,8 +158,10 @@ func measureIdle(ctx context.Context, n int) (figures idleFigures, err error) {
 	for i := range idleCallers {
 		callers.Go(func() {
 			to, own := shop.GetCounter(client, targetName(i)), []timed(nil)
+			pause := time.NewTicker(idlePause)
+			defer pause.Stop()
 			for over.Err() == nil {
-				began := time.Now()
+				began := <-pause.C
 				if _, err := to.Add(ctx, 1); err != nil {
 					errs[i] = err
 					return
@@ -183,10 +190,14 @@ func measureIdle(ctx context.Context, n int) (figures idleFigures, err error) {
 	callers.Wait()
 	figures.calls.took = at[1].Sub(at[0])
 	for _, c := range calls {
-		if c.began.Add(c.took).After(at[0]) && c.began.Before(at[1]) {
+		switch {
+		case c.began.Add(c.took).Before(at[0]):
+			figures.before.latencies = append(figures.before.latencies, c.took)
+		case c.began.Before(at[1]):
 			figures.calls.latencies = append(figures.calls.latencies, c.took)
 		}
 	}
+	slices.Sort(figures.before.latencies)
 	slices.Sort(figures.calls.latencies)
 	if len(figures.calls.latencies) == 0 {
 		errs = append(errs, errors.New("no call was made while grains were collected"))

@@ -33,7 +33,7 @@ type Plan struct {
 
 // Full is what a measurement does, Short what a test does.
 var (
-	Full  = Plan{Guests: 24, Between: 200}
+	Full  = Plan{Guests: 16, Between: 100}
 	Short = Plan{Guests: 8, Between: 25}
 )
 
