@@ -117,8 +117,8 @@ type Config struct {
 	Queue int
 	// Calls is how many calls may wait or run at this silo, and CallBytes how many bytes the arguments of those
 	// from elsewhere may measure together; beyond that they are refused. Calls that grains make have as much room
-	// once more, so that what has begun can end. A call that waits costs about 12 KiB besides. Defaults 16,384 and
-	// 128 MiB.
+	// once more, so that what has begun can end. A call that waits costs about 12 KiB besides. Open streams have a
+	// room of CallBytes of their own, of which each takes 64 KiB and its arguments. Defaults 16,384 and 128 MiB.
 	Calls, CallBytes int
 	// Silence is how long a silo must not answer before others take it for dead; one that stands still for
 	// half as long is not. Shorter moves on sooner, and moves the grains of silos that were only slow.

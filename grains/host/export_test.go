@@ -62,6 +62,9 @@ func (h *Host) Lose(b wire.Block) {
 	h.Tell(link.Notice{Kind: link.NoticeLost, Attempt: link.BranchOf(b).Holder.Attempt})
 }
 
+// StreamBytes is what open streams take of the room that they have.
+func (h *Host) StreamBytes() int64 { return h.streams.Taken() }
+
 // Ending is how many activations here end, and still run a turn.
 func (h *Host) Ending() (n int) {
 	for _, a := range h.activations() {

@@ -116,6 +116,7 @@ type Host struct {
 	fence    fence
 	memories memories
 	outbox   link.Outbox
+	streams  wire.StreamRoom
 	load     load
 	relieved uint64 // the last collection of garbage after which grains went for memory; collect's
 	draining atomic.Bool
@@ -256,6 +257,7 @@ func New(c Config) *Host {
 	}
 	h := &Host{Config: c, seed: maphash.MakeSeed(), epoch: rand.Uint64(), done: make(chan struct{}), deactivating: make(chan struct{}, deactivators)}
 	h.outbox.Limit, h.outbox.Logger = c.Limit, c.Logger
+	h.streams.Bytes = int64(c.CallBytes)
 	h.first = commit.CallID(rand.Uint64N(1<<48) &^ (shards - 1)) // what names a turn here names none elsewhere
 	h.faults.serveAnything, h.faults.forgetReads = mutations.Is(mutations.Ownership), mutations.Is(mutations.Reads)
 	h.life, h.end = context.WithCancel(context.Background())

@@ -3,6 +3,8 @@ package host_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"iter"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/martinelli-go/martinelli/cluster/link"
+	"github.com/martinelli-go/martinelli/grains/host"
 	"github.com/martinelli-go/martinelli/grains/wire"
 	"github.com/martinelli-go/martinelli/txn"
 )
@@ -88,4 +91,44 @@ func TestAReaderThatBreaksOffInABlock(t *testing.T) {
 		}
 		require.EqualValues(t, 24, w.value(key))
 	})
+}
+
+// All streams of a silo share its room, and give it back however they end.
+func TestTheStreamsOfASiloAreBounded(t *testing.T) {
+	t.Parallel()
+	n := hermit(t, host.Config{CallBytes: 200 << 10}) // room for three batches
+	w := &world{t: t}
+	ctx := within(t, 20*time.Second)
+	open := func(i int) (stop func(), err error) {
+		next, stop := iter.Pull2(w.list(ctx, n, fmt.Sprint("grain-", i), upTo(1000)))
+		_, err, _ = next()
+		return stop, err
+	}
+	for range 3 {
+		var stops []func()
+		for i := range 3 {
+			stop, err := open(i)
+			require.NoError(t, err)
+			stops = append(stops, stop)
+		}
+		stop, err := open(3)
+		require.ErrorIs(t, err, wire.ErrOverloaded)
+		stop()
+		for _, stop := range stops {
+			stop()
+		}
+		soon(t, "there is room again", func() bool { return n.host.StreamBytes() == 0 })
+	}
+	for i := range 20 {
+		all, errs := collect(w.list(ctx, n, fmt.Sprint("grain-", i), upTo(100)))
+		require.Empty(t, errs)
+		require.Len(t, all, 100)
+	}
+	require.Zero(t, n.host.StreamBytes())
+	_, err := open(0)
+	require.NoError(t, err)
+	n.host.CollectIdle() // it is read, and stays
+	require.NotZero(t, n.host.StreamBytes())
+	require.NoError(t, n.host.Stop(ctx))
+	require.Zero(t, n.host.StreamBytes())
 }

@@ -14,6 +14,7 @@ func (a *activation) Streams() *wire.Streams {
 	defer a.rest()
 	if a.streams == nil {
 		a.streams = wire.NewStreams(a.host.ReaderPause, a.endUnread)
+		a.streams.Room = &a.host.streams
 	}
 	return a.streams
 }

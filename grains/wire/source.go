@@ -39,6 +39,9 @@ const DefaultPause = time.Minute
 // Streams are the streams of an activation that somebody reads, and some that have ended. Its methods may be
 // called from any goroutine; no lock is held while a method runs.
 type Streams struct {
+	// Room is what all streams of a silo share; nil: there is no bound.
+	Room *StreamRoom
+
 	pause  time.Duration
 	expire func()
 
@@ -61,6 +64,7 @@ type stream struct {
 	turn   chan struct{} // 1: holds a token while a call is at the source
 	used   time.Time     // when the last call ended; guarded by Streams.mu
 	over   bool          // the method has returned; guarded by Streams.mu
+	takes  int64         // of the room; guarded by Streams.mu
 }
 
 // enter waits until no other call is at the source. That one may have given the grain's turn up, and have to come
@@ -126,14 +130,18 @@ func (s *Streams) add(id uint64, n *stream) (*stream, bool) {
 	if len(s.all)-len(s.ended) >= mostStreams {
 		return nil, false
 	}
+	if !s.Room.take(n.takes) {
+		return nil, false
+	}
 	n.used = time.Now()
 	s.all[id] = n
 	s.watch()
 	return n, true
 }
 
-// leave ends a call at a stream, which is kept or not.
-func (s *Streams) leave(id uint64, n *stream, over, keep bool) {
+// leave ends a call at a stream, which is kept or not. One that is over, of which only the last batch is left, of
+// that size, is kept where there is plenty of room.
+func (s *Streams) leave(id uint64, n *stream, over, keep bool, size int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.all[id] != n {
@@ -143,6 +151,9 @@ func (s *Streams) leave(id uint64, n *stream, over, keep bool) {
 	if over && !n.over {
 		n.over = true
 		s.ended = append(s.ended, id)
+		s.Room.give(n.takes - int64(size))
+		n.takes = int64(size)
+		keep = keep && s.Room.plenty()
 	}
 	if !keep {
 		s.remove(id)
@@ -154,6 +165,7 @@ func (s *Streams) leave(id uint64, n *stream, over, keep bool) {
 
 // remove forgets a stream; s.mu is held.
 func (s *Streams) remove(id uint64) {
+	s.Room.give(s.all[id].takes)
 	delete(s.all, id)
 	for i, e := range s.ended {
 		if e == id {
@@ -233,6 +245,7 @@ func (s *Streams) Close() {
 	}
 	s.mu.Unlock()
 	for _, n := range all {
+		s.Room.give(n.takes)
 		n.turn <- struct{}{}
 		n.source.end(context.Background(), errGone)
 	}
@@ -299,12 +312,12 @@ func (m *StreamMethod[A, R]) pull(ctx context.Context, impl any, p pull, encoded
 			a = m.BindArgs(engine, a)
 		}
 		s := m.open(host, impl, a, encoded)
-		fresh := &stream{source: s, turn: make(chan struct{}, 1)}
+		fresh := &stream{source: s, turn: make(chan struct{}, 1), takes: int64(batchBytes + len(p.args))}
 		if n, ok = streams.add(p.id, fresh); n != fresh {
 			s.stop() // it has not begun
 		}
 		if !ok {
-			return &batch[R]{status: batchOverloaded, detail: "too many streams of the grain are open"}, nil
+			return &batch[R]{status: batchOverloaded, detail: "too many streams are open, of the grain or at its silo"}, nil
 		}
 	}
 	if n == nil {
@@ -320,7 +333,7 @@ func (m *StreamMethod[A, R]) pull(ctx context.Context, impl any, p pull, encoded
 	defer func() { <-n.turn }()
 	if p.over {
 		s.end(ctx, context.Canceled)
-		streams.leave(p.id, n, true, false)
+		streams.leave(p.id, n, true, false, 0)
 		return &batch[R]{end: true}, nil
 	}
 	if streams.forget {
@@ -328,7 +341,7 @@ func (m *StreamMethod[A, R]) pull(ctx context.Context, impl any, p pull, encoded
 	}
 	b := s.answer(ctx, p)
 	// What has ended with its first batch is not asked for again, or may be run again.
-	streams.leave(p.id, n, s.ended, !s.lost && !(s.ended && (s.seq == 0 || !encoded)))
+	streams.leave(p.id, n, s.ended, !s.lost && !(s.ended && (s.seq == 0 || !encoded)), len(b.encoded))
 	return b, nil
 }
 
