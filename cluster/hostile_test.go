@@ -43,7 +43,7 @@ func writes(id view.SiloID) (all []write) {
 	count := crdt.CounterOp{N: 7}.Append(nil)
 	account, sent := wire.NewID("bank.Account", "x"), wire.NewID("bank.sent", "x")
 	for _, call := range []link.CallRequest{
-		{}, {Forwarded: true}, {By: view.Grant{Kind: "bank.Account", Slot: 1, Token: 1}}, {Chain: []link.Link{{Grain: wire.NewID("bank.Account", "y")}}},
+		{}, {Forwarded: true}, {OneWay: true}, {Of: wire.Interface{Fingerprint: 1, Lineage: 2}}, {By: view.Grant{Kind: "bank.Account", Slot: 1, Token: 1}}, {Chain: []link.Link{{Grain: wire.NewID("bank.Account", "y")}}},
 	} {
 		call.To, call.Method, call.Args = account, 1, deposit
 		all = append(all, write{link.ServiceCalls, call.Append(nil)})

@@ -73,7 +73,7 @@
 // stream itself is the last: [ErrStreamLost] where the grain has moved, or ended, or the loop took longer than a
 // minute over a batch (silo.Config.ReaderPause). Lost replies are asked for again: no element comes twice, none is
 // left out. A method must not yield inside an atomic block that it has begun ([ErrYieldInBlock]). A grain has 64
-// open streams at most ([ErrOverloaded]).
+// open streams at most, and a silo has room for some 2,000 (silo.Config.CallBytes); more are [ErrOverloaded].
 //
 // # What goes along, and around
 //

@@ -79,7 +79,8 @@ type Config struct {
 	// Calls is how many calls may wait or run here, and CallBytes how much the arguments of those that came
 	// from elsewhere may measure; calls that grains make may be as many, and as much, once more. Beyond that
 	// they are refused as overload, some of the number up to a quarter earlier, because processors count apart.
-	// Defaults 16,384 and 128 MiB.
+	// Open streams have room for CallBytes more, of which each takes a full batch and its arguments. Defaults
+	// 16,384 and 128 MiB.
 	Calls, CallBytes int
 	// HandOver sends the memory of a grain that moves to its next silo: a request to link.ServiceHandover
 	// there. Nil: grains move without.
