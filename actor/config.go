@@ -97,6 +97,14 @@ type Config struct {
 	// Default 256 MiB.
 	NotifyQueueBytes int
 
+	// HeapFloor is how many bytes of its heap a process with nodes over TCP
+	// reserves and never touches, so that garbage is collected when about as much
+	// has come together, and not each time a small heap has doubled. It takes
+	// address space, and up to as much memory for garbage; it counts as heap in
+	// Go's own figures. The most that any node of the process asks for holds.
+	// Default 32 MiB; negative: nothing, as where GOGC or a memory limit is set.
+	HeapFloor int
+
 	// Timeout is the deadline of requests whose context has none. Default 30 s.
 	Timeout time.Duration
 	// DialTimeout bounds the wait for an address that does not even refuse.
@@ -132,6 +140,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.BulkBytes <= 0 {
 		c.BulkBytes = 2 * c.BulkLimit
+	}
+	if c.HeapFloor == 0 {
+		c.HeapFloor = 32 << 20
 	}
 	if c.BulkRate == 0 {
 		c.BulkRate = 64 << 20

@@ -37,6 +37,7 @@ func startTCP(n *Node) error {
 	t := &tcp{node: n, listener: l, accepting: make(chan struct{}), pace: pace{rate: float64(n.cfg.BulkRate)}}
 	n.transport = t
 	n.crew.most = keptWorkers
+	holdFloor(n)
 	go t.accept()
 	return nil
 }
@@ -231,6 +232,7 @@ func (t *tcp) flush(ctx context.Context) {
 
 func (t *tcp) close() {
 	t.closed.Store(true)
+	dropFloor(t.node)
 	_ = t.listener.Close()
 	t.links.Range(func(_, l any) bool {
 		l.(*link).close()

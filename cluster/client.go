@@ -42,6 +42,8 @@ type Config struct {
 	TrustNetwork bool
 	// MaxMessage is as in the silos' Config. Default 1 MiB.
 	MaxMessage int
+	// HeapFloor is as in the silos' Config. Default 32 MiB.
+	HeapFloor int
 	// Outgoing happen around every call that is made by the client; the first is the outermost. Default: none,
 	// which costs nothing.
 	Outgoing []grains.Interceptor
@@ -72,7 +74,7 @@ func (c Config) withDefaults() Config {
 func (c Config) start(secret string) (*actor.Node, error) {
 	return actor.Start(actor.Config{
 		Addr: c.Listen, Network: c.Network, Limit: c.MaxMessage + overhead, SilosOnly: true, TLS: c.TLS, Silo: secret != "", Secret: secret,
-		Incarnation: uint64(time.Now().UnixNano()), Logger: c.Logger,
+		Incarnation: uint64(time.Now().UnixNano()), HeapFloor: c.HeapFloor, Logger: c.Logger,
 	})
 }
 

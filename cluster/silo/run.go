@@ -118,7 +118,7 @@ func (s *run) open(context.Context) (err error) {
 		return err
 	}
 	config := actor.Config{Advertise: s.addr, Incarnation: s.incarnation, Limit: c.MaxMessage + overhead, Logger: s.log,
-		Silo: true, TLS: c.TLS, Secret: c.Secret, Connections: c.Connections, PeerServing: c.PeerCalls, BulkRate: c.BulkRate}
+		Silo: true, TLS: c.TLS, Secret: c.Secret, Connections: c.Connections, PeerServing: c.PeerCalls, BulkRate: c.BulkRate, HeapFloor: c.heapFloor()}
 	if c.Network != nil {
 		config.Network, config.Addr = c.Network.Messages, s.addr
 	} else {
