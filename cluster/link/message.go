@@ -216,8 +216,13 @@ const maxChain = 256
 
 // DecodeCallRequest decodes a request; Args aliases b.
 func DecodeCallRequest(b []byte) (*CallRequest, error) {
-	r := &CallRequest{}
-	err := wire.EachField(b, func(f wire.Field) (err error) {
+	r := new(CallRequest)
+	return r, r.Decode(b)
+}
+
+// Decode makes r, which is zero, the request that b encodes; Args aliases b.
+func (r *CallRequest) Decode(b []byte) error {
+	return wire.EachField(b, func(f wire.Field) (err error) {
 		var n uint64
 		switch f.Number {
 		case 1:
@@ -266,7 +271,6 @@ func DecodeCallRequest(b []byte) (*CallRequest, error) {
 		}
 		return err
 	})
-	return r, err
 }
 
 func decodeLink(f wire.Field) (l Link, err error) {

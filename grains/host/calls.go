@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/martinelli-go/martinelli/actor"
@@ -200,37 +201,52 @@ func cause(err error) error {
 // Serve runs a call that came from another silo, or sends it on, once, to the silo that has the grain; it is
 // the handler of link.ServiceCalls. What a client sends is for ServeClient.
 func (h *Host) Serve(ctx context.Context, payload []byte) ([]byte, error) {
-	req, err := link.DecodeCallRequest(payload)
-	if err != nil {
-		return nil, fmt.Errorf("a call: %w", err)
-	}
-	return h.answer(ctx, req), nil
+	return h.answer(ctx, payload, false)
 }
 
 // ServeClient is Serve for what came from a client: that a grain calls, or waits, is not believed.
 func (h *Host) ServeClient(ctx context.Context, payload []byte) ([]byte, error) {
-	req, err := link.DecodeCallRequest(payload)
-	if err != nil {
-		return nil, fmt.Errorf("a call: %w", err)
-	}
-	req.By, req.Chain = view.Grant{}, nil
-	return h.answer(ctx, req), nil
+	return h.answer(ctx, payload, true)
 }
 
+// service is the memory that one call from elsewhere needs here. It is used again when the reply is encoded,
+// but for calls that nobody waits for, which may be on their way then.
+type service struct {
+	req    link.CallRequest
+	served served
+	reply  link.CallReply
+}
+
+// services are those that nobody has. None keeps more than maxScratch bytes of a result.
+var services = sync.Pool{New: func() any { return new(service) }}
+
+const maxScratch = 64 << 10
+
 // answer serves a call and encodes the reply.
-func (h *Host) answer(ctx context.Context, req *link.CallRequest) []byte {
+func (h *Host) answer(ctx context.Context, payload []byte, client bool) ([]byte, error) {
+	s := services.Get().(*service)
+	req := &s.req
+	if err := req.Decode(payload); err != nil {
+		return nil, fmt.Errorf("a call: %w", err)
+	}
+	if client {
+		req.By, req.Chain = view.Grant{}, nil
+	}
 	ctx = wire.WithValues(ctx, req.Values)
 	var reply *link.CallReply
 	var refused error
 	if req.OneWay && req.Block.IsPlain() {
-		reply, refused = h.take(ctx, req)
+		reply, refused = h.take(ctx, s)
 	} else {
-		reply, refused = h.serve(ctx, req, nil)
+		reply, refused = h.serve(ctx, s, nil)
+		if len(h.Incoming) == 0 { // an interceptor could go on with the call when it is over
+			defer s.again()
+		}
 	}
 	if refused != nil {
 		if to, ok := h.forwards(refused, req); ok {
 			if b, ok := h.forward(ctx, to, req); ok {
-				return b
+				return b, nil
 			}
 		}
 		reply = refusal(refused)
@@ -241,7 +257,17 @@ func (h *Host) answer(ctx context.Context, req *link.CallRequest) []byte {
 		reply.Detail = fmt.Sprintf("it ran, and its reply of %d bytes is over the limit of %d", len(b), h.Limit)
 		b = reply.Append(nil)
 	}
-	return b
+	return b, nil
+}
+
+// again gives the memory back.
+func (s *service) again() {
+	scratch := s.served.scratch
+	if cap(scratch) > maxScratch {
+		scratch = nil
+	}
+	*s = service{served: served{scratch: scratch[:0]}}
+	services.Put(s)
 }
 
 func (h *Host) forwards(refused error, req *link.CallRequest) (view.Member, bool) {
@@ -287,19 +313,25 @@ func refusal(err error) *link.CallReply {
 type served struct {
 	method       wire.Handler
 	args, result []byte
+	scratch      []byte             // for the result
 	bad          *wire.BadArguments // why the method was not called
 }
 
 // Run implements runner.
 func (s *served) Run(ctx context.Context, impl any) (err error) {
-	s.result, err = s.method.Serve(ctx, impl, s.args, nil)
+	s.result, err = s.method.Serve(ctx, impl, s.args, s.scratch[:0])
+	if cap(s.result) > cap(s.scratch) {
+		s.scratch = s.result
+	}
 	s.bad, _ = err.(*wire.BadArguments)
 	return err
 }
 
-// serve runs a call; admitted, if not nil, is called when it has the turn, or waits for it. Refused is not nil where it was not executed because of who holds what: a
-// *view.Refusal or a *view.StaleToken.
-func (h *Host) serve(ctx context.Context, req *link.CallRequest, admitted func()) (_ *link.CallReply, refused error) {
+// serve runs the call s.req; admitted, if not nil, is called when it has the turn, or waits for it. Refused is
+// not nil where it was not executed because of who holds what: a *view.Refusal or a *view.StaleToken. The reply
+// may be a part of s.
+func (h *Host) serve(ctx context.Context, s *service, admitted func()) (_ *link.CallReply, refused error) {
+	req := &s.req
 	refuse := func(s link.Status, detail string) *link.CallReply { return &link.CallReply{Status: s, Detail: detail} }
 	if h.draining.Load() {
 		return refuse(link.StatusRefused, "the silo is stopping"), nil
@@ -316,7 +348,8 @@ func (h *Host) serve(ctx context.Context, req *link.CallRequest, admitted func()
 		return reply, nil
 	}
 	info := method.Info()
-	served := &served{method: method, args: req.Args}
+	served := &s.served
+	served.method, served.args = method, req.Args
 	r := running{chain: req.Chain, root: req.Root, method: method, name: info.Name, traits: info.Traits, what: served, by: req.By, size: len(req.Args), admitted: admitted}
 	if crowded := h.crowded(req.To, &r); crowded != nil {
 		if _, refused := h.activate(req.To); refused != nil {
@@ -354,7 +387,8 @@ func (h *Host) serve(ctx context.Context, req *link.CallRequest, admitted func()
 			return nil, refused
 		}
 	}
-	reply := &link.CallReply{Status: link.StatusOK, Result: served.result}
+	reply := &s.reply
+	reply.Status, reply.Result = link.StatusOK, served.result
 	var call *wire.CallError
 	switch {
 	case verdict == unproven:

@@ -28,7 +28,8 @@ func (h *Host) deliver(ctx context.Context, by view.Grant, to wire.ID, inv wire.
 }
 
 // take answers a one-way call as soon as it has the turn or waits for it, and goes on with it.
-func (h *Host) take(ctx context.Context, req *link.CallRequest) (*link.CallReply, error) {
+func (h *Host) take(ctx context.Context, s *service) (*link.CallReply, error) {
+	req := &s.req
 	type answer struct {
 		reply   *link.CallReply
 		refused error
@@ -41,7 +42,7 @@ func (h *Host) take(ctx context.Context, req *link.CallRequest) (*link.CallReply
 	}
 	err := h.outbox.Go(ctx, req.To, name, len(req.Args), func(ctx context.Context) error {
 		in := false
-		reply, refused := h.serve(ctx, req, func() {
+		reply, refused := h.serve(ctx, s, func() {
 			in = true
 			close(admitted)
 		})
