@@ -77,7 +77,7 @@ func Bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 func (r *Router) Call(ctx context.Context, self view.SiloID, to wire.ID, inv wire.Invocation, c Calling) error {
 	ctx, cancel := Bounded(ctx)
 	defer cancel()
-	j := &journey{Router: r, to: to, inv: inv, c: c}
+	j := &journey{Router: r, ctx: ctx, to: to, inv: inv, c: c}
 	j.again()
 	j.payload = encode(ctx, to, inv, &j.c)
 	var refused error
@@ -215,6 +215,7 @@ func Unproven(err error, to wire.ID) bool {
 // journey is a call on its way.
 type journey struct {
 	*Router
+	ctx     context.Context // the call's, to ask whether it has ended
 	to      wire.ID
 	inv     wire.Invocation
 	c       Calling
@@ -262,13 +263,16 @@ func (j *journey) unsure(ctx context.Context, err refusal) refusal {
 }
 
 func (j *journey) fail(cause error, detail string) error {
-	if j.c.Unsure && cause != wire.ErrTooLarge && cause != wire.ErrReplyLost && cause != wire.ErrUnknown {
+	if j.c.Unsure && !errors.Is(cause, wire.ErrTooLarge) && cause != wire.ErrReplyLost && cause != wire.ErrUnknown {
 		detail = fmt.Sprintf("it may have run, was made again, and then: %s (%v)", detail, cause)
 		cause = wire.ErrUnknown
 	}
 	e := &wire.CallError{To: j.to, Method: j.inv.Method().Info().Name, Cause: cause, Detail: detail}
 	if cause == wire.ErrUnknown {
 		e.Call = j.c.Root
+	}
+	if cause == wire.ErrUnknown || cause == wire.ErrNotExecuted {
+		e.Ended = j.ctx.Err()
 	}
 	return e
 }
@@ -286,6 +290,14 @@ func (j *journey) failed(cause error, detail string) refusal {
 	return refusal{done: true, why: j.fail(cause, detail)}
 }
 
+// own is an error that came of a try: where that did not run, an earlier one may have.
+func (j *journey) own(err error) error {
+	if call, ok := err.(*wire.CallError); ok && j.c.Unsure && errors.Is(call.Cause, wire.ErrNotExecuted) {
+		return j.fail(wire.ErrNotExecuted, call.Detail)
+	}
+	return err
+}
+
 // here makes the call at this silo.
 func (j *journey) here(ctx context.Context) refusal {
 	done, refused, err := j.c.Here(j.c.Root, j.c.Retry)
@@ -293,7 +305,7 @@ func (j *journey) here(ctx context.Context) refusal {
 		return j.unsure(ctx, refusal{done: true, why: err})
 	}
 	if done {
-		return refusal{done: true, why: err}
+		return refusal{done: true, why: j.own(err)}
 	}
 	r := refusal{why: refused}
 	if v := (*view.Refusal)(nil); errors.As(refused, &v) {
@@ -315,7 +327,7 @@ func (j *journey) attempt(ctx context.Context, addr string) refusal {
 		var large *actor.TooLarge
 		switch fate := Fate(err); {
 		case errors.As(err, &large) && !large.Reply: // it was not sent
-			return j.failed(wire.ErrTooLarge, err.Error())
+			return j.failed(errTooLarge, err.Error())
 		case fate == wire.ErrNotExecuted && errors.As(err, new(*actor.LimitReached)): // there is too much already
 			return j.failed(wire.ErrOverloaded, err.Error())
 		case (fate == wire.ErrNotExecuted || j.retryUnknown) && ctx.Err() == nil:
@@ -359,7 +371,7 @@ func (j *journey) answered(ctx context.Context, addr string, reply *CallReply) r
 		}
 		return refusal{done: true}
 	case StatusError:
-		return refusal{done: true, why: j.inv.DecodeError(reply.Error)}
+		return refusal{done: true, why: j.own(j.inv.DecodeError(reply.Error))}
 	case StatusNotOwner:
 		return refusal{why: fmt.Errorf("silo %s: the grain is elsewhere in view %d", addr, reply.Number), view: reply.Number, holder: reply.Holder}
 	case StatusMoving:

@@ -201,7 +201,7 @@ func (a *activation) run(ctx context.Context, r running) (verdict, error) {
 	if err := a.begin(r.by, inside); err != nil {
 		return notRun, err
 	}
-	impl, err := a.ready(t)
+	impl, err := a.ready(t, r.name)
 	if err == nil {
 		if len(a.host.Incoming) == 0 || r.own {
 			err = a.guard(r.name, func() error { return r.what.Run(t, impl) })
@@ -284,7 +284,7 @@ func (a *activation) enter(ctx context.Context, t *turn, back back, r *running) 
 	}
 	if err != errRefused {
 		a.host.load.expired.Add(1)
-		return false, &wire.CallError{To: a.id(), Method: r.name, Cause: wire.ErrNotExecuted, Detail: "gave up waiting for its turn: " + err.Error()}
+		return false, &wire.CallError{To: a.id(), Method: r.name, Cause: wire.ErrNotExecuted, Detail: "gave up waiting for its turn: " + err.Error(), Ended: wire.EndOf(ctx)}
 	}
 	a.wake()
 	defer a.rest()

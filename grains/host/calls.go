@@ -135,7 +135,7 @@ func (h *Host) here(ctx context.Context, by view.Grant, to wire.ID, inv wire.Inv
 		_, bounded := ctx.Deadline()
 		if ctx.Err() != nil || !bounded && since.tooLong() {
 			h.load.expired.Add(1)
-			return true, nil, &wire.CallError{To: to, Method: name, Cause: wire.ErrNotExecuted, Detail: err.Error()}
+			return true, nil, &wire.CallError{To: to, Method: name, Cause: wire.ErrNotExecuted, Detail: err.Error(), Ended: wire.EndOf(ctx)}
 		}
 	}
 }
@@ -317,15 +317,32 @@ type served struct {
 	bad          *wire.BadArguments // why the method was not called
 }
 
-// Run implements runner.
+// Run implements runner. The error is a *failure.
 func (s *served) Run(ctx context.Context, impl any) (err error) {
 	s.result, err = s.method.Serve(ctx, impl, s.args, s.scratch[:0])
 	if cap(s.result) > cap(s.scratch) {
 		s.scratch = s.result
 	}
+	if err == nil {
+		return nil
+	}
 	s.bad, _ = err.(*wire.BadArguments)
-	return err
+	return s.fail(err)
 }
+
+// fail is a method's error with its encoding, which is made while a panic is still the method's: its error may
+// have none of the methods that an error needs.
+func (s *served) fail(err error) error {
+	return &failure{err, wire.AppendMethodError(nil, err, s.method.ErrorTable())}
+}
+
+// failure is an error of a method that came encoded, as interceptors see it, and as it travels.
+type failure struct {
+	error
+	encoded []byte
+}
+
+func (f *failure) Unwrap() error { return f.error }
 
 // serve runs the call s.req; admitted, if not nil, is called when it has the turn, or waits for it. Refused is
 // not nil where it was not executed because of who holds what: a *view.Refusal or a *view.StaleToken. The reply
@@ -400,10 +417,15 @@ func (h *Host) serve(ctx context.Context, s *service, admitted func()) (_ *link.
 		reply = refuse(link.StatusCycle, call.Detail)
 	case errors.As(err, &call) && verdict == notRun && call.Cause == wire.ErrOverloaded:
 		reply = refuse(link.StatusOverloaded, call.Detail)
-	case verdict == notRun && !errors.Is(err, wire.ErrAborted):
+	case verdict == notRun && !errors.Is(err, wire.ErrAborted) && !errors.Is(err, context.DeadlineExceeded):
 		reply = refuse(link.StatusRefused, err.Error())
-	default:
-		reply = &link.CallReply{Status: link.StatusError, Error: wire.AppendMethodError(nil, err, method.ErrorTable())}
+	default: // one that has waited for as long as it may is not to be made again
+		reply = &link.CallReply{Status: link.StatusError}
+		if f, ok := err.(*failure); ok {
+			reply.Error = f.encoded
+		} else {
+			reply.Error = wire.AppendError(nil, err, method.ErrorTable())
+		}
 	}
 	if r.in != nil {
 		reply.Record = r.in.Records()

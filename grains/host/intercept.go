@@ -15,9 +15,18 @@ func (a *activation) intercepted(t *turn, impl any, r running) error {
 	} else if n := len(t.chain); n > 0 {
 		c.Caller = t.chain[n-1].Grain
 	}
-	err := wire.Intercept(t, a.host.Incoming, c, func(ctx context.Context) error { return r.what.Run(ctx, impl) })
-	if err != nil { // an interceptor's may be that of a call of its own
-		err = wire.MethodError(err, r.method.ErrorTable())
+	err := wire.Intercept(t, a.host.Incoming, c, func(ctx context.Context) error {
+		err := r.what.Run(ctx, impl)
+		if f, ok := err.(*failure); ok {
+			return f.error
+		}
+		return err
+	})
+	if err == nil {
+		return nil
 	}
-	return err
+	if s, ok := r.what.(*served); ok {
+		return s.fail(err)
+	}
+	return wire.MethodError(err, r.method.ErrorTable()) // an interceptor's may be that of a call of its own
 }

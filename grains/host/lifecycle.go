@@ -13,8 +13,9 @@ import (
 	"github.com/martinelli-go/martinelli/txn/commit"
 )
 
-// ready returns the implementation, made and activated in the first turn.
-func (a *activation) ready(t *turn) (any, error) {
+// ready returns the implementation, made and activated in the first turn. The error is a *wire.CallError: the method
+// was not called.
+func (a *activation) ready(t *turn, method string) (any, error) {
 	a.wake()
 	impl := a.impl
 	a.rest()
@@ -46,7 +47,14 @@ func (a *activation) ready(t *turn) (any, error) {
 		a.rest()
 		a.act(wounds)
 		a.host.leave(a, "its activation failed")
-		return nil, fmt.Errorf("activating %s: %w", a.id(), err)
+		var failed error
+		if panicked := a.guard("activation", func() error {
+			failed = wire.NotActivated(a.id(), method, err, t.method.ErrorTable())
+			return nil
+		}); panicked != nil { // what OnActivate has returned is no error
+			failed = wire.NotActivated(a.id(), method, panicked, nil)
+		}
+		return nil, failed
 	}
 	a.wake()
 	a.impl = impl

@@ -1,6 +1,9 @@
 package wire
 
-import "context"
+import (
+	"context"
+	"strings"
+)
 
 // Invocation is one call as an engine sees it, whatever its types.
 type Invocation interface {
@@ -45,6 +48,26 @@ type Traits struct {
 	Stream bool
 }
 
+// String names the traits that are set, "readonly, reentrant"; "none" for none.
+func (t Traits) String() string {
+	var set []string
+	for _, one := range []struct {
+		is   bool
+		name string
+	}{{t.ReadOnly, "readonly"}, {t.Reentrant, "reentrant"}, {t.OneWay, "oneway"}, {t.Idempotent, "idempotent"}, {t.Stream, "stream"}} {
+		if one.is {
+			set = append(set, one.name)
+		}
+	}
+	if set == nil {
+		return "none"
+	}
+	return strings.Join(set, ", ")
+}
+
+// String is the method's name.
+func (m MethodInfo) String() string { return m.Name }
+
 // Interface is a grain interface as one build knows it.
 type Interface struct {
 	Kind string
@@ -86,6 +109,9 @@ type Method[A, R any] struct {
 	BindArgs   func(e Engine, a A) A
 	BindResult func(e Engine, r R) R
 }
+
+// String is the method's name.
+func (m *Method[A, R]) String() string { return m.Name }
 
 // Info describes the method.
 func (m *Method[A, R]) Info() MethodInfo {

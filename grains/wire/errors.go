@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -16,7 +15,8 @@ var (
 	// ErrUnknown: the call was sent and its fate is unknown; it may have run. Ask txn.Outcome if it
 	// begins an atomic block, or call again only if that does no harm.
 	ErrUnknown = errors.New("unknown whether the call was executed")
-	// ErrNotExecuted: the call did not run and will not; calling again is safe.
+	// ErrNotExecuted: the call did not run and will not; calling again is safe. Most refusals that calling
+	// again does not help are not among them; package grains has the list.
 	ErrNotExecuted = errors.New("the call was not executed")
 	// ErrNoSuchKind: no silo that is reachable hosts that kind.
 	ErrNoSuchKind = errors.New("no silo hosts this kind")
@@ -77,36 +77,6 @@ var frameworkErrors = []error{
 	18: ErrNoLease, 19: ErrOverloaded, 20: ErrIncompatible, 21: ErrStreamLost,
 	22: ErrYieldInBlock, 23: ErrOneWayInBlock,
 }
-
-// CallError is an error of a call that its method did not return. Cause is one of this package's.
-type CallError struct {
-	To     ID
-	Method string
-	Cause  error
-	// Call names the call, when its fate is unknown and it came from outside: for txn.Outcome.
-	Call BlockID
-	// Detail says what happened.
-	Detail string
-}
-
-func (e *CallError) Error() string {
-	var b strings.Builder
-	b.WriteString(e.To.String())
-	if e.Method != "" {
-		b.WriteString("." + e.Method)
-	}
-	b.WriteString(": ")
-	if e.Detail != "" {
-		b.WriteString(e.Detail + ": ")
-	}
-	b.WriteString(e.Cause.Error())
-	if !e.Call.IsZero() {
-		fmt.Fprintf(&b, " (call %v)", e.Call)
-	}
-	return b.String()
-}
-
-func (e *CallError) Unwrap() error { return e.Cause }
 
 // InDoubt is the error of an atomic block that was submitted, and whose outcome this node did not learn
 // in time. Ask txn.Outcome(ctx, c, ID).
@@ -183,38 +153,61 @@ func (e *received) Error() string   { return e.text }
 func (e *received) Unwrap() []error { return e.causes }
 
 const (
-	errText, errFramework, errEntry, errDoubt, errCall = 1, 2, 3, 4, 5
-	maxCauses                                          = 64
+	errText, errFramework, errEntry, errDoubt, errCall, errCallError = 1, 2, 3, 4, 5, 6
+	maxCauses                                                        = 64
 )
 
 // maxErrorStruct bounds the encoding of one error struct. What is larger keeps its text and loses its
 // identity. It also bounds how deep errors inside errors can be nested by whoever sends bytes.
 const maxErrorStruct = 64 << 10
 
+// fate is what an error that is encoded says of the call that it is of.
+type fate uint8
+
+const (
+	itself    fate = iota // whatever it says
+	ranItself             // the method ran: that some call which it made did not is of that call alone
+	notRun                // the method did not run, and nobody doubts it
+)
+
+// says whether an error of the framework is of the call, and travels.
+func (f fate) says(known error) bool {
+	return f == itself || !errors.Is(known, ErrNotExecuted) && (f == ranItself || known != ErrUnknown)
+}
+
 // MethodError is what a method's error looks like to its caller, here or elsewhere: that some call which
 // the method made was not executed says nothing of the method's own, and must not invite its caller to
-// call again.
-func MethodError(err error, t *ErrorTable) error {
-	if !errors.Is(err, ErrNotExecuted) {
+// call again. An error of such a call is a *CallError inside of what is returned, never that itself. It panics
+// where the error's own methods do.
+func MethodError(err error, t *ErrorTable) error { return told(err, t, ranItself) }
+
+func told(err error, t *ErrorTable, f fate) error {
+	_ = err.Error() // a nil pointer may have no text: that is to be found out while a panic is the method's
+	_, passedOn := errors.AsType[*CallError](err)
+	if !passedOn && !errors.Is(err, ErrNotExecuted) && (f != notRun || !errors.Is(err, ErrUnknown)) {
 		return err
 	}
-	return DecodeError(AppendMethodError(nil, err, t), t)
+	return DecodeError(appendError(nil, err, t, f), t)
 }
 
 // AppendMethodError is AppendError for the error that a method returned.
 func AppendMethodError(b []byte, err error, t *ErrorTable) []byte {
-	return appendError(b, err, t, true)
+	return appendError(b, err, t, ranItself)
 }
 
 // AppendError appends the encoding of err: its text, and the identity of every error in it that t or this
-// package knows.
-func AppendError(b []byte, err error, t *ErrorTable) []byte { return appendError(b, err, t, false) }
+// package knows. A *CallError arrives as one.
+func AppendError(b []byte, err error, t *ErrorTable) []byte { return appendError(b, err, t, itself) }
 
-func appendError(b []byte, err error, t *ErrorTable, ran bool) []byte {
+func appendError(b []byte, err error, t *ErrorTable, f fate) []byte {
 	b = protowire.AppendTag(b, errText, protowire.BytesType)
 	b = protowire.AppendString(b, err.Error())
+	if ce, ok := errors.AsType[*CallError](err); ok {
+		own := f == itself && err == error(ce)
+		b = appendMessage(b, errCallError, ce.append(nil, own, t, f))
+	}
 	for n, known := range frameworkErrors {
-		if known == nil || ran && errors.Is(known, ErrNotExecuted) {
+		if known == nil || !f.says(known) {
 			continue
 		}
 		if errors.Is(err, known) {
@@ -222,7 +215,7 @@ func appendError(b []byte, err error, t *ErrorTable, ran bool) []byte {
 			b = protowire.AppendVarint(b, uint64(n))
 		}
 	}
-	if doubt := (*InDoubt)(nil); errors.As(err, &doubt) {
+	if doubt := (*InDoubt)(nil); f != notRun && errors.As(err, &doubt) {
 		b = appendMessage(b, errDoubt, appendBlockID(nil, doubt.ID))
 	}
 	if ce := (*CallError)(nil); errors.As(err, &ce) && !ce.Call.IsZero() {
@@ -243,8 +236,12 @@ func appendError(b []byte, err error, t *ErrorTable, ran bool) []byte {
 }
 
 // DecodeError makes the error that AppendError encoded. Bytes that are none give an ErrDecode.
-func DecodeError(b []byte, t *ErrorTable) error {
+func DecodeError(b []byte, t *ErrorTable) error { return decodeError(b, t, 0) }
+
+func decodeError(b []byte, t *ErrorTable, depth int) error {
 	e := &received{}
+	var call *CallError // comes before the fields that say less of the same
+	own := false
 	err := EachField(b, func(f Field) error {
 		if len(e.causes) > maxCauses {
 			return f.Errorf("more than %d causes", maxCauses)
@@ -266,7 +263,21 @@ func DecodeError(b []byte, t *ErrorTable) error {
 			return err
 		case errCall:
 			id, err := decodeBlockID(f)
-			e.causes = append(e.causes, &CallError{Call: id, Cause: ErrUnknown})
+			if call == nil {
+				e.causes = append(e.causes, &CallError{Call: id, Cause: ErrUnknown})
+			}
+			return err
+		case errCallError:
+			if call != nil || depth == maxCallDepth {
+				return nil
+			}
+			m, err := f.Bytes()
+			if err == nil {
+				call, own, err = decodeCallError(m, t, depth)
+			}
+			if err == nil {
+				e.causes = append(e.causes, call)
+			}
 			return err
 		case errEntry:
 			cause, err := decodeEntry(f, t)
@@ -283,10 +294,29 @@ func DecodeError(b []byte, t *ErrorTable) error {
 	if len(e.causes) == 0 {
 		return &RemoteError{e.text}
 	}
-	if len(e.causes) == 1 && hasText(e.causes[0], e.text) {
-		return e.causes[0]
+	if own && hasText(call, e.text) {
+		return call
+	}
+	for _, cause := range e.causes {
+		if cause != error(call) && e.isAll(cause) {
+			return cause
+		}
 	}
 	return e
+}
+
+// isAll says whether one of the causes says all that e does.
+func (e *received) isAll(cause error) (all bool) {
+	if !hasText(cause, e.text) {
+		return false
+	}
+	defer func() { _ = recover() }()
+	for _, other := range e.causes {
+		if len(e.causes) > 1 && !errors.Is(cause, other) {
+			return false
+		}
+	}
+	return true
 }
 
 // hasText says whether that is the text of err. The Error method of an error struct may panic for what

@@ -141,7 +141,38 @@ func TestDoubtTravels(t *testing.T) {
 	require.ErrorIs(t, err, wire.ErrNotExecuted)
 	require.NotErrorIs(t, err, wire.ErrUnknown)
 	var call *wire.CallError
-	require.NotErrorAs(t, err, &call)
+	require.ErrorAs(t, err, &call)
+	require.True(t, call.Call.IsZero())
+}
+
+// An error of the call itself is a *CallError on the other side; one that the method passes on is inside of what
+// arrives, whether it travels or not.
+func TestCallErrorsTravel(t *testing.T) {
+	t.Parallel()
+	to, none := wire.NewID("shop.User", "alice"), &wire.ErrorTable{}
+	for _, cause := range []error{wire.ErrPanic, wire.ErrOverloaded, wire.ErrNoLease, wire.ErrCycle, wire.ErrUnknown} {
+		sent := &wire.CallError{To: to, Method: "Buy", Cause: cause, Detail: "so", Ended: context.DeadlineExceeded, Call: wire.BlockID{Client: 3, Seq: 4}}
+		require.Equal(t, error(sent), travel(sent, none))
+		nested := &wire.CallError{To: wire.NewID("k", "b"), Method: "F", Cause: sent}
+		require.EqualError(t, travel(nested, none), nested.Error())
+		for _, seen := range []error{wire.MethodError(sent, none), wire.DecodeError(wire.AppendMethodError(nil, sent, none), none)} {
+			_, bare := seen.(*wire.CallError)
+			require.False(t, bare, "what a method passes on is no error of its own call")
+			require.EqualError(t, seen, sent.Error())
+			call, ok := errors.AsType[*wire.CallError](seen)
+			require.True(t, ok)
+			require.Equal(t, []any{to, "Buy", "so", sent.Call}, []any{call.To, call.Method, call.Detail, call.Call})
+			require.NotErrorIs(t, seen, wire.ErrNotExecuted)
+			require.ErrorIs(t, seen, context.DeadlineExceeded)
+			require.Equal(t, !errors.Is(cause, wire.ErrNotExecuted), errors.Is(seen, cause))
+			require.Equal(t, seen, wire.MethodError(seen, none), "it is the same however many methods pass it on")
+		}
+	}
+	deep := error(wire.ErrPanic)
+	for range 100 {
+		deep = &wire.CallError{To: to, Cause: deep}
+	}
+	require.EqualError(t, travel(deep, none), deep.Error())
 }
 
 // Every error of the framework has a number.

@@ -328,6 +328,9 @@ func (m *StreamMethod[A, R]) pull(ctx context.Context, impl any, p pull, encoded
 		return &batch[R]{status: batchLost, detail: "it is another's"}, nil
 	}
 	if err := n.enter(ctx, host); err != nil {
+		if ctx.Err() != nil && err == ctx.Err() {
+			return &batch[R]{status: batchCut, detail: "the context has ended of the call that asked for more: " + context.Cause(ctx).Error()}, nil
+		}
 		return nil, err
 	}
 	defer func() { <-n.turn }()
@@ -353,11 +356,11 @@ func (m *StreamMethod[A, R]) open(host StreamHost, impl any, a A, encoded bool) 
 		defer func() {
 			if p := recover(); p != nil {
 				var none R
-				s.put(none, host.Panicked(m.Name, p, debug.Stack()))
+				s.put(none, host.Panicked(m.Name, p, debug.Stack()), true)
 			}
 		}()
 		for v, err := range m.Do(s.own, impl, a) {
-			s.put(v, err)
+			s.put(v, err, false)
 			if !yield(struct{}{}) {
 				return
 			}
@@ -366,15 +369,16 @@ func (m *StreamMethod[A, R]) open(host StreamHost, impl any, a A, encoded bool) 
 	return s
 }
 
-// put adds an element to the batch that is being filled, as it is now: the method may go on changing it.
-func (s *source[A, R]) put(v R, err error) {
+// put adds an element to the batch that is being filled, as it is now: the method may go on changing it; or an
+// error, of the method or of the host's own.
+func (s *source[A, R]) put(v R, err error, own bool) {
 	if s.now == nil { // it is being ended
 		return
 	}
 	one := s.now
 	if s.encoded {
 		at := len(one.encoded)
-		one.encoded = appendItem(one.encoded, v, err, s.m.Element, s.m.Errors)
+		one.encoded = appendItem(one.encoded, v, err, own, s.m.Element, s.m.Errors)
 		size := len(one.encoded) - at
 		if at > 0 && len(one.encoded) > batchBytes {
 			s.held = &batch[R]{encoded: append([]byte(nil), one.encoded[at:]...)}
@@ -387,7 +391,7 @@ func (s *source[A, R]) put(v R, err error) {
 	if err == nil {
 		i.value = s.m.Element.Copy(v)
 		s.size += s.measure(v)
-	} else {
+	} else if !own {
 		i.err = MethodError(err, s.m.Errors)
 	}
 	one.items = append(one.items, i)
@@ -455,7 +459,7 @@ func (s *source[A, R]) fill(ctx context.Context, want int) *batch[R] {
 	filled := s.now
 	if misplaced != nil {
 		var none R
-		s.put(none, misplaced)
+		s.put(none, misplaced, true)
 		s.now = nil
 		s.cancel(misplaced) // for the block, which this makes fail for good
 		cancelled()
@@ -468,7 +472,7 @@ func (s *source[A, R]) fill(ctx context.Context, want int) *batch[R] {
 	if !cancelled() {
 		// It may have ended for that reason, which must not look like its end.
 		s.end(ctx, context.Cause(ctx))
-		return &batch[R]{status: batchLost, detail: "the call that asked for more was cancelled"}
+		return &batch[R]{status: batchCut, detail: "the context has ended of the call that asked for more: " + context.Cause(ctx).Error()}
 	}
 	s.ended = s.ended && s.held == nil
 	filled.end = s.ended

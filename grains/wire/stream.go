@@ -5,8 +5,6 @@ import (
 	"errors"
 	"iter"
 	"math/rand/v2"
-
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // StreamMethod describes a method that returns an iter.Seq2[R, error] alone. Generated code holds one, as a
@@ -35,7 +33,7 @@ type StreamMethod[A, R any] struct {
 	Traits // Stream is implied
 	Of     *Interface
 	Args   Codec[A]
-	// Element is the codec of what the method yields. A value that comes with an error does not travel.
+	// Element is the codec of what the method yields. A value that comes with an error is dropped.
 	Element Codec[R]
 	Errors  *ErrorTable
 	// Do calls the method on an implementation.
@@ -44,6 +42,9 @@ type StreamMethod[A, R any] struct {
 	BindArgs    func(e Engine, a A) A
 	BindElement func(e Engine, r R) R
 }
+
+// String is the method's name.
+func (m *StreamMethod[A, R]) String() string { return m.Name }
 
 // Info describes the method.
 func (m *StreamMethod[A, R]) Info() MethodInfo {
@@ -110,6 +111,7 @@ func Stream[A, R any](ctx context.Context, r Ref, m *StreamMethod[A, R], args A)
 			}
 			if err != nil {
 				open = open && (c.seq > 0 || !errors.Is(err, ErrNotExecuted))
+				err = c.ended(ctx, r.id, err)
 				var none R
 				yield(none, err)
 				return
@@ -137,6 +139,19 @@ type streamCall[A, R any] struct {
 	pull
 	args  A
 	batch batch[R]
+}
+
+// ended is the error of a stream whose reader's context has ended. It is the same wherever the grain is, and
+// however far the call had come: that a call of a stream was not executed, or may have been, says nothing of use
+// once there are elements.
+func (c *streamCall[A, R]) ended(ctx context.Context, to ID, err error) error {
+	call, own := err.(*CallError)
+	switch {
+	case !own || call.To != to || ctx.Err() == nil && call.Ended == nil:
+	case call.Cause == ErrUnknown, call.Cause == ErrNotExecuted && c.seq > 0, call.Cause == ErrStreamLost:
+		return &CallError{To: to, Method: c.m.Name, Cause: ErrStreamLost, Detail: call.Detail, Ended: EndOf(ctx)}
+	}
+	return err
 }
 
 // close tells the grain that nobody reads any more, outside of the block that ctx may be in: nobody waits for what
@@ -242,6 +257,7 @@ const (
 	batchGood batchStatus = iota
 	batchLost
 	batchOverloaded
+	batchCut // the context of the call ended; older readers take it for lost
 )
 
 const batchStatusField, batchElement, batchError, batchEnd, batchDetail = 1, 2, 3, 4, 5
@@ -294,15 +310,20 @@ func (b *batch[R]) refused(to ID, method string) error {
 		return nil
 	case batchOverloaded:
 		return &CallError{To: to, Method: method, Cause: ErrOverloaded, Detail: b.detail}
+	case batchCut:
+		return &CallError{To: to, Method: method, Cause: ErrStreamLost, Detail: b.detail, Ended: context.DeadlineExceeded}
 	}
 	return &CallError{To: to, Method: method, Cause: ErrStreamLost, Detail: b.detail}
 }
 
-// appendItem appends an element to a batch's encoding.
-func appendItem[R any](b []byte, v R, err error, element Codec[R], t *ErrorTable) []byte {
+// appendItem appends an element to a batch's encoding, or an error: the method's, or one of the host's own.
+func appendItem[R any](b []byte, v R, err error, own bool, element Codec[R], t *ErrorTable) []byte {
 	if err != nil {
-		b = protowire.AppendTag(b, batchError, protowire.BytesType)
-		return protowire.AppendBytes(b, AppendMethodError(nil, err, t))
+		f := ranItself
+		if own {
+			f = itself
+		}
+		return appendMessage(b, batchError, appendError(nil, err, t, f))
 	}
 	return AppendElement(b, batchElement, v, element.Append)
 }

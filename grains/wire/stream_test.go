@@ -15,8 +15,8 @@ import (
 
 func FuzzStream(f *testing.F) {
 	codec := StringCodec[string]()
-	b := appendItem(nil, "a", nil, codec, nil)
-	b = appendItem(b, "", errors.New("b"), codec, nil)
+	b := appendItem(nil, "a", nil, false, codec, nil)
+	b = appendItem(b, "", errors.New("b"), false, codec, nil)
 	f.Add((&batch[string]{encoded: b, end: true, detail: "c"}).append(nil))
 	f.Add((&batch[string]{status: batchLost}).append(nil))
 	f.Add(pull{id: 1, seq: 2, want: 3, over: true}.append(nil))

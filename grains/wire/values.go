@@ -154,9 +154,9 @@ func decodeValue(b []byte) (v value, err error) {
 // Ended is the error of a call that was not made because its context had ended.
 func Ended(ctx context.Context, to ID, method string) error {
 	why := context.Cause(ctx)
-	e := &CallError{To: to, Method: method, Cause: ErrNotExecuted, Detail: "the context had ended before the call was made: " + why.Error()}
+	e := &CallError{To: to, Method: method, Cause: ErrNotExecuted, Detail: "the context had ended before the call was made: " + why.Error(), Ended: ctx.Err()}
 	if over := (*ValuesError)(nil); errors.As(why, &over) {
-		e.Cause, e.Detail = fmt.Errorf("%w: %w", over, ErrNotExecuted), ""
+		e.Cause, e.Detail, e.Ended = fmt.Errorf("%w: %w", over, ErrNotExecuted), "", nil
 	}
 	return e
 }
