@@ -55,6 +55,7 @@ func isOwn(t *testing.T, err error, key string, cause error) {
 	require.ErrorIs(t, err, cause)
 	call, ok := err.(*grains.CallError)
 	require.True(t, ok, "%T: %v", err, err)
+	require.False(t, call.PassedOn)
 	require.Equal(t, wire.NewID(kindName, key), call.To)
 	require.NotEmpty(t, call.Method)
 }
@@ -77,6 +78,7 @@ func TestErrorsAreAlikeHereAndElsewhere(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, wire.NewID(kindName, key), call.To)
 		require.ErrorIs(t, call.Cause, grains.ErrCycle)
+		require.True(t, call.PassedOn)
 		_, errs := collect(w.list(ctx, w.silos[0], key, func(context.Context, *grain, func(int64, error) bool) { panic("oh") }))
 		require.Len(t, errs, 1)
 		isOwn(t, errs[0], key, grains.ErrPanic)

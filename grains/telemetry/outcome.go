@@ -24,7 +24,7 @@ func OutcomeOf(c grains.CallInfo, err error) Outcome {
 	switch {
 	case err == nil:
 		return OK
-	case c.Incoming || !errors.As(err, &call) || call.To != c.Grain:
+	case c.Incoming || !errors.As(err, &call) || call.PassedOn || call.To != c.Grain:
 		return Failed
 	case errors.Is(call.Cause, grains.ErrUnknown):
 		return Unknown

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// CallError is an error of a call that its method did not return. Cause is one of this package's, or wraps one.
+// CallError is an error of a call that its method did not return, or one that it passes on of a call of its own. Cause is one of this package's, or wraps one.
 type CallError struct {
 	To     ID
 	Method string
@@ -19,6 +19,9 @@ type CallError struct {
 	// Ended is context.Canceled or context.DeadlineExceeded where the call ended because its context had, or
 	// because of the limit of one without a deadline; else nil. errors.Is finds it.
 	Ended error
+	// PassedOn: it is of a call that the method, or its grain's OnActivate, had made, and is a part of what that
+	// returned.
+	PassedOn bool
 }
 
 func (e *CallError) Error() string {
@@ -125,5 +128,6 @@ func decodeCallError(b []byte, t *ErrorTable, depth int) (e *CallError, own bool
 	if e.Cause == nil {
 		e.Cause = &RemoteError{"for a reason that is not known here"}
 	}
+	e.PassedOn = !own
 	return e, own, err
 }
