@@ -136,6 +136,11 @@ func Connect(ctx context.Context, c Config) (_ *Client, err error) {
 	if cl.seeds.source, err = discovery.Parse(c.Silos); err != nil {
 		return nil, &ConfigError{"Silos", err.Error()}
 	}
+	for i, one := range c.Outgoing {
+		if one == nil {
+			return nil, &ConfigError{"Outgoing", fmt.Sprintf("has no function at index %d, and every call would panic: leave it out", i)}
+		}
+	}
 	if err := c.TLS.Check(); err != nil {
 		return nil, &ConfigError{"TLS", err.Error()}
 	}

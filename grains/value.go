@@ -20,8 +20,14 @@ import (
 type Value[T ~string] struct{ name string }
 
 // NewValue returns the value of that name. The name is what travels: the same on all nodes, and no other
-// value's; begin it with the name of your package.
-func NewValue[T ~string](name string) Value[T] { return Value[T]{name} }
+// value's; begin it with the name of your package. Two values of one name are one, whatever their types: what the
+// one is given the other reads, and nothing finds that out. It panics if the name is empty.
+func NewValue[T ~string](name string) Value[T] {
+	if name == "" {
+		panic(`grains: NewValue(""): give the value a name, such as "wine.tenant"`)
+	}
+	return Value[T]{name}
+}
 
 // With returns a context whose calls carry v. Where that is more than may travel they fail instead, with an
 // error that is a *[ValuesError] and [ErrNotExecuted].

@@ -195,6 +195,13 @@ func (c Config) check() error {
 			return &ConfigError{field, "is negative: leave it out for the default"}
 		}
 	}
+	for field, around := range map[string][]grains.Interceptor{"Incoming": c.Incoming, "Outgoing": c.Outgoing} {
+		for i, one := range around {
+			if one == nil {
+				return &ConfigError{field, fmt.Sprintf("has no function at index %d, and every call would panic: leave it out", i)}
+			}
+		}
+	}
 	if err := c.TLS.Check(); err != nil {
 		return &ConfigError{"TLS", err.Error()}
 	}

@@ -9,6 +9,7 @@
 package graintest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -26,7 +27,7 @@ import (
 )
 
 // Cluster is a cluster in memory. It is a client of itself: a grains.Caller. It is stopped when the test
-// ends.
+// ends. What it logs, from warnings on, is in the output of a test that has failed, the last 256 KiB of it.
 type Cluster struct {
 	*cluster.Client
 	t       testing.TB
@@ -58,6 +59,11 @@ type Config struct {
 	// Incoming and Outgoing are those of every silo, and Outgoing also those of the client; see
 	// [grains.Interceptor].
 	Incoming, Outgoing []grains.Interceptor
+	// The rest is what the Config of package silo has by these names, for every silo, with its defaults; MaxMessage
+	// is the client's too. The client has no certificate: Authorize is told of no Principal.
+	MaxMessage, Queue, Calls, CallBytes int
+	IdleAfter, ReaderPause              time.Duration
+	Authorize                           func(ctx context.Context, c grains.Call) error
 }
 
 // StartWith is Start with more to choose.
@@ -76,13 +82,15 @@ func StartWith(t testing.TB, config Config) *Cluster {
 			Grains: kinds, Advertise: addrs[i], Join: strings.Join(addrs, ","),
 			Network: c.network, Memory: silo.NewMemory(), Logger: c.logger,
 			Incoming: config.Incoming, Outgoing: config.Outgoing,
+			MaxMessage: config.MaxMessage, Queue: config.Queue, Calls: config.Calls, CallBytes: config.CallBytes,
+			IdleAfter: config.IdleAfter, ReaderPause: config.ReaderPause, Authorize: config.Authorize,
 		}})
 	}
 	t.Cleanup(c.stop)
 	c.each(func(m *member) { c.start(m) })
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	client, err := cluster.Connect(ctx, cluster.Config{Silos: strings.Join(addrs, ","), Grains: kinds, Network: c.network.Messages, Logger: c.logger, Outgoing: config.Outgoing})
+	client, err := cluster.Connect(ctx, cluster.Config{Silos: strings.Join(addrs, ","), Grains: kinds, Network: c.network.Messages, Logger: c.logger, Outgoing: config.Outgoing, MaxMessage: config.MaxMessage})
 	require.NoError(t, err)
 	c.Client = client
 	c.await(silos)
@@ -174,12 +182,17 @@ func (c *Cluster) stop() {
 	}
 }
 
-// output is a test's, until the test ends: connections of the log may end later, with a line in their
-// log, and a test panics when something is written to it then.
+// output keeps the end of what is logged until the test ends, when a test that has failed shows it. Connections of
+// the log may end later, with a line in their log, and a test panics when something is written to it then.
 type output struct {
-	mu sync.Mutex
-	of testing.TB // nil at the end
+	mu   sync.Mutex
+	of   testing.TB // nil at the end
+	kept [][]byte   // lines
+	size int
 }
+
+// mostOutput is how many bytes of output are kept.
+const mostOutput = 256 << 10
 
 func (o *output) Write(b []byte) (int, error) {
 	o.mu.Lock()
@@ -187,11 +200,19 @@ func (o *output) Write(b []byte) (int, error) {
 	if o.of == nil {
 		return len(b), nil
 	}
-	return o.of.Output().Write(b)
+	o.kept, o.size = append(o.kept, bytes.Clone(b)), o.size+len(b)
+	for o.size > mostOutput {
+		o.size -= len(o.kept[0])
+		o.kept = o.kept[1:]
+	}
+	return len(b), nil
 }
 
 func (o *output) end() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.of = nil
+	if o.of.Failed() {
+		_, _ = o.of.Output().Write(bytes.Join(o.kept, nil))
+	}
+	o.of, o.kept = nil, nil
 }
