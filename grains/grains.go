@@ -29,10 +29,8 @@
 // A call is made at most once. Arguments and results that can be changed are copied, on a local call
 // too. An error that the method returns arrives as the same error if it is a package-level error or an
 // exported error struct of the interface's package, with its wrapping text; any other arrives as a
-// *[RemoteError]. Errors of the call itself wrap [ErrNotExecuted], when it did not run and calling again
-// is safe, or [ErrUnknown], when nobody can say; a deadline that passes while the call is under way
-// gives the latter. They are *[CallError]s, which name the grain that was called: a method that passes on
-// an error of a call of its own returns that other grain's, and has run itself.
+// *[RemoteError]. A result beside an error is dropped, and so is an element that a stream yields beside one. An
+// error that the method did not return is a *[CallError]: see Errors.
 //
 // A call whose context has no deadline has one of 30 seconds where it leaves the node. Within a silo such a
 // call waits 30 seconds for its turn; a method that has begun is not cut off, because its caller runs it.
@@ -86,6 +84,44 @@
 // What waits is bounded: calls at one grain, and calls at one silo with what their arguments measure
 // (Config.Queue, Calls and CallBytes of silos). One more is refused at once with [ErrOverloaded], and is not
 // tried again for its caller.
+//
+// # Errors
+//
+// An error of the call itself, which its method did not return, is a *[CallError], the same wherever the grain is.
+// errors.Is finds in it one of:
+//
+//	error                 did the method run?    does calling again help?
+//	ErrNotExecuted        no                     as a rule, after a while; it is a part of those marked *
+//	ErrUnknown            perhaps                if it does no harm; else ask txn.Outcome
+//	ErrOverloaded *       no                     later; at once makes it worse
+//	ErrNoLease *          no                     at another silo, or later
+//	ErrNoSuchMethod *     no                     when the silo was upgraded
+//	ErrOneWayInBlock *    no                     after the block
+//	ErrTooLarge *         no: its arguments      never
+//	ErrTooLarge alone     yes: its result        never
+//	ErrCycle              no                     not in this chain of calls
+//	ErrNoSuchKind         no                     when a silo hosts the kind
+//	ErrDenied             no                     when Config.Authorize says otherwise
+//	ErrIncompatible       no                     never, of these two builds
+//	ErrPanic              yes, in part           if it does not panic again
+//	ErrFenced             no: its caller is over no: return
+//	ErrStreamLost         yes, in part           by ranging over a new stream
+//	ErrAborted            without effect         yes
+//
+// The refusals without a mark are not [ErrNotExecuted], so that who calls again after that does not do so for ever.
+// A grain whose OnActivate fails, or panics, was not called: that is an ErrNotExecuted which wraps OnActivate's error
+// as well, and the next call tries to activate it again. After an ErrOneWayInBlock, or arguments that are too large,
+// nothing but another call helps: look for those first.
+//
+// Where the call ended because its context had, errors.Is finds context.Canceled or context.DeadlineExceeded in the
+// error too, beside ErrNotExecuted if it was not sent or had not had its turn, and ErrUnknown if it was sent and
+// not answered; so it does for the limit of a call without a deadline. A stream whose context ends when its method
+// may have begun is an [ErrStreamLost]. A method that runs on the caller's own silo is not cut off.
+//
+// What a method returns is its own, even if it is the error of a call that it has made. Such a one arrives as an error
+// that has, for errors.As, a *CallError of that other call, whose PassedOn is true; it matches what that matched but
+// ErrNotExecuted and what is marked above, because the method has run. Its text is kept. An error whose own methods
+// panic, such as a nil pointer that is returned as an error, is an [ErrPanic] of the method.
 //
 // # Turns
 //
@@ -143,14 +179,26 @@ import (
 )
 
 type (
-	// ID names a grain: its kind ("wine.User") and the text of its key ("alice").
+	// ID names a grain: its kind ("wine.User") and the text of its key ("alice"). IDs compare with ==. Methods:
+	//
+	//	Kind() string    // the qualified name of the kind
+	//	Key() string     // the text of the key
+	//	IsZero() bool    // it names nothing
+	//	String() string  // "wine.User/alice"
 	ID = wire.ID
 	// Kind is anything that a silo hosts: a grain, a variable, an operator, a process. The functions
 	// Grains and Shared that grainc writes list a package's.
 	Kind = wire.Kind
 	// Caller is anything that grains can be called from: a silo, a client, a grain.
 	Caller = wire.Caller
-	// Call is what a silo's Config.Authorize is asked about: a call of Grain's Method, or a write of
+	// Call is what a silo's Config.Authorize is asked about, with the fields
+	//
+	//	Principal string
+	//	Grain     ID
+	//	Method    string
+	//	Variable  ID
+	//
+	// and a String for logs: a call of Grain's Method, or a write of
 	// Variable, of which the other is zero. Principal is the name in the caller's certificate, "" without
 	// TLS. With a Grain and no Method, an atomic block that was begun outside the silos is about to change
 	// the grain's state: the methods that did so were asked about before, where they were called as usual.
@@ -160,10 +208,21 @@ type (
 	// and writes it during a rolling upgrade loses nothing of it. Without it such fields are skipped. They cost
 	// what they are long; elements of sets and keys cannot hold it.
 	Unknown = wire.Unknown
-	// RemoteError is an error of a method that has no identity on this side of the wire.
+	// RemoteError is an error of a method that has no identity on this side of the wire. It has one field, Text
+	// string, which is what its Error says.
 	RemoteError = wire.RemoteError
-	// CallError is an error of a call that its method did not return; it says which grain and method,
-	// what happened, and wraps one of this package's errors.
+	// CallError is an error of a call that its method did not return, or, inside of one that a method returned,
+	// that of a call which the method had made. Its fields:
+	//
+	//	To       ID      // the grain that was called
+	//	Method   string
+	//	Cause    error   // wraps one of this package's errors; so does what Unwrap returns
+	//	Call     BlockID // names a call of unknown fate that came from outside: for txn.Outcome; or zero
+	//	Detail   string  // what happened, for people
+	//	Ended    error   // context.Canceled or DeadlineExceeded, where the context ended it; errors.Is finds it
+	//	PassedOn bool    // a method returned it: it is of a call of that method's
+	//
+	// where BlockID is a struct of two uint64, Client and Seq; txn.IDOf returns it. See Errors.
 	CallError = wire.CallError
 )
 
@@ -219,7 +278,8 @@ var (
 	// ErrUnknown: the call was sent and nobody can say whether it ran. [txn.Outcome] can, for a call
 	// that begins an atomic block.
 	ErrUnknown = wire.ErrUnknown
-	// ErrNotExecuted: the call did not run and will not; calling again is safe.
+	// ErrNotExecuted: the call did not run and will not; calling again is safe. Some refusals that are final are not
+	// among it: see Errors.
 	ErrNotExecuted = wire.ErrNotExecuted
 	// ErrNoLease: the call did not run, because the silo that it was made at, or the silos that it reached,
 	// have no lease: they do not reach most of the silos, and only those that do may serve grains. It
@@ -256,7 +316,8 @@ var (
 	// ErrCycle: the call would wait for a grain that waits for it; its text names the chain.
 	ErrCycle = wire.ErrCycle
 	// ErrTooLarge: arguments or result exceed what one message may carry (Config.MaxMessage of silos and
-	// clients, in bytes). Too large a result is one of a call that ran.
+	// clients, in bytes). It matches ErrNotExecuted too where it is the arguments; too large a result is one of a
+	// call that ran.
 	ErrTooLarge = wire.ErrTooLarge
 	// ErrPanic: the method panicked; its silo's log has the stack.
 	ErrPanic = wire.ErrPanic

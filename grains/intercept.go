@@ -9,7 +9,17 @@ import (
 	"github.com/martinelli-go/martinelli/grains/wire"
 )
 
-// CallInfo is what an [Interceptor] is told of a call.
+// CallInfo is what an [Interceptor] is told of a call. Its fields:
+//
+//	Grain    ID     // is called
+//	Method   string // the method's name
+//	Traits   Traits // what the directives of the method say
+//	Incoming bool   // the call is about to run here, inside its turn; else it is about to be made
+//	Caller   ID     // the grain whose turn makes it, zero for none; of an incoming call, what the caller says
+//	InBlock  bool   // the call is made in an atomic block
+//
+// Traits has the fields ReadOnly, Reentrant, OneWay, Idempotent and Stream, all bool, and prints as "readonly,
+// reentrant".
 type CallInfo = wire.CallInfo
 
 // Interceptor is code of an application that happens around calls: tracing, metrics, logging, checks of its

@@ -20,7 +20,15 @@ type Stats struct {
 	Dropped uint64
 }
 
-// OneWayCounts is what became of one-way calls at a silo (Stats) or a client (its OneWay).
+// OneWayCounts is what became of one-way calls at a silo (Stats) or a client (its OneWay), since it began. Its
+// fields:
+//
+//	Pending     int    // are on their way, or wait for their turns here
+//	Delivered   uint64 // have run here, or were taken in by the silo that has the grain
+//	Failed      uint64 // have run here, and the method returned an error or panicked
+//	Undelivered uint64 // did not run: their time was over, nothing could run them, or OnActivate failed
+//	Unknown     uint64 // may have run
+//	Refused     uint64 // were not begun, because too much was on its way; their callers were told so
 type OneWayCounts = wire.OneWayCounts
 
 // RefusedCalls counts calls that were not executed, by reason: [ErrOverloaded] all but Expired.
@@ -29,7 +37,7 @@ type RefusedCalls struct {
 	Calls   uint64 // as many waited or ran at the silo as may (Config.Calls)
 	Bytes   uint64 // their arguments measured as much as they may (Config.CallBytes)
 	Node    uint64 // requests of all sorts that the silo's connections had no room for (Config.PeerCalls and its like)
-	Expired uint64 // the deadline passed, or the caller gave up, before the turn came
+	Expired uint64 // the deadline passed, or the caller gave up, before the turn came; such a call is not made again
 }
 
 // CollectedGrains counts grains that left a silo's memory though they did not move, by reason.

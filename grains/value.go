@@ -41,5 +41,9 @@ func (k Value[T]) Of(ctx context.Context) T {
 	return T(text)
 }
 
-// ValuesError says that a call was given more values than may travel.
+// ValuesError says that a call was given more values than may travel. Its fields:
+//
+//	Name  string // of the value that was too much
+//	Count int    // values, with it
+//	Bytes int    // that they measure
 type ValuesError = wire.ValuesError
