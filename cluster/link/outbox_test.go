@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -120,6 +121,34 @@ func TestWhatIsMadeAgainMayHaveRun(t *testing.T) {
 			second := <-tries
 			require.Equal(t, c.root, second.Root)
 			require.Equal(t, c.retry, second.Retry)
+		})
+	}
+}
+
+// What a silo says of a call that had waited there for as long as it may is the end of it, though the caller's own
+// clock has not come so far; where an earlier try may have run, so may the call.
+func TestWhatWaitedForTooLongIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	late := &wire.CallError{To: target, Method: "F", Cause: wire.ErrNotExecuted, Detail: "gave up", Ended: context.DeadlineExceeded}
+	for name, unsure := range map[string]bool{"at first": false, "after a try that was lost": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var tries atomic.Int32
+			r := pair(t, func(*actor.Node, *CallRequest) *CallReply {
+				tries.Add(1)
+				return &CallReply{Status: StatusError, Error: wire.AppendError(nil, late, nil)}
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			err := r.Call(ctx, "", target, sized{traits: wire.Traits{Idempotent: true}}, Calling{Unsure: unsure})
+			if unsure {
+				require.ErrorIs(t, err, wire.ErrUnknown)
+				require.NotErrorIs(t, err, wire.ErrNotExecuted)
+			} else {
+				require.Equal(t, error(late), err)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+			}
+			require.EqualValues(t, 1, tries.Load())
 		})
 	}
 }

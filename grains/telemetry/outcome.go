@@ -48,8 +48,8 @@ var classes = []struct {
 	name string
 }{
 	{grains.ErrOverloaded, "overloaded"}, {grains.ErrNoLease, "no_lease"}, {grains.ErrNoSuchMethod, "no_such_method"},
-	{grains.ErrNotExecuted, "not_executed"}, {grains.ErrNoSuchKind, "no_such_kind"}, {grains.ErrDenied, "denied"},
-	{grains.ErrCycle, "cycle"}, {grains.ErrIncompatible, "incompatible"}, {grains.ErrPanic, "panic"}, {grains.ErrTooLarge, "too_large"},
+	{grains.ErrTooLarge, "too_large"}, {grains.ErrNotExecuted, "not_executed"}, {grains.ErrNoSuchKind, "no_such_kind"}, {grains.ErrDenied, "denied"},
+	{grains.ErrCycle, "cycle"}, {grains.ErrIncompatible, "incompatible"}, {grains.ErrPanic, "panic"},
 	{grains.ErrStreamLost, "stream_lost"}, {grains.ErrFenced, "fenced"}, {grains.ErrUnknown, "unknown"},
 }
 
