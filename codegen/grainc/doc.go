@@ -87,13 +87,18 @@
 //
 //	//grain:was Old
 //
+// Renames are made all at once, so in a chain (B was A, and C was B) each keeps its own number. Two that change
+// names need two steps, through a third name. The name of a grain interface is part of what its grains are called:
+// one that is renamed has other grains, and what was stored of the old ones stays with the old name.
+//
 // Fields of lattices have numbers likewise, from 2 on. None may go, though: replicas refuse states with
 // fields that they do not know, rather than lose what is in them, which is also why all silos need the new
 // code before a new field is written.
 //
 // A Go type may change as long as its encoding does not (string to UserID, int32 to int64). Everything
 // else that would misread what was sent or stored is refused. Add instead: a new field, or a method
-// under a new name.
+// under a new name. So is a key of another form, by which grains would not be found: the form of an interface's
+// keys is locked too. What the directives of its methods are is noted there, and what has changed of it is printed.
 //
 // An interface also has a lineage there: the fingerprint that it had when its first numbers were given.
 // Callers and silos whose interfaces are of one lineage can talk, whatever has been added to either; those of
@@ -163,8 +168,8 @@
 //
 //	a method without context first or error last,    add them
 //	  with several results, variadic, unexported     one struct; a slice; export it
-//	a stream without errors, with other results, or  iter.Seq2[T, error], alone
-//	  that is no result
+//	a stream without errors, with other results,     iter.Seq2[T, error], alone
+//	  that is no result, or by another name
 //	a channel, function, interface, any, complex     a stream; data: a struct; a call; two floats
 //	  number, uintptr, unsafe.Pointer
 //	a grain reference in a state, an error, a        its key, and GetX there
@@ -186,13 +191,17 @@
 //	a generic grain interface or implementation      one for each instance
 //	GetX of an interface without grains.Keyed        embed it
 //	two implementations of one interface             another package
-//	grains.Implements of what is no grain interface, embed grains.Keyed there; export it
-//	  or is not exported
+//	grains.Implements of what is no grain interface, embed grains.Keyed there; export it;
+//	  or is not exported, or of a pointer to it      the interface
 //	grains.Implements as a pointer or a named field  embed it by value
 //	an implementation that lacks a method            its signature is printed
 //	OnActivate or OnDeactivate that no silo would    its signature is printed
 //	  call (another signature, another spelling), or
 //	  with a receiver that is a copy
+//	HandOver or TakeOver that no silo would call,    its signature is printed
+//	  or one without the other
+//	a method Key, or a field, of an implementation,  another name
+//	  or a method Key of a grain interface
 //	a txn.State inside of another type, or embedded  a named field of the grain itself
 //	a constructor that returns an error, or is       OnActivate(ctx) error; parameters
 //	  variadic or generic
@@ -202,13 +211,17 @@
 //	  a name, named twice, or not declared directly
 //	an inner node without a variable                 a package-level variable
 //	a function of a graph that captures              a constant, a function, or data
-//	a changed type of a locked field, method, state  add another
-//	  or error; an old name that is not locked
+//	a changed type of a locked field, method, state  add another; //grain:was above a type that has
+//	  or error                                       another name, where that is all
+//	a changed key of a grain interface               another interface
+//	an old name that is not locked, that something   the right one, or none; a third name in between
+//	  has still, that two say they had, or that
+//	  changes places
 //	//grain: or //crdt: with an unknown word, with   the nearest word, or how it is written
 //	  spaces, capitals or more words, twice, or out
 //	  of place
-//	//grain:oneway with a result, a stream or        remove one
-//	  //grain:readonly
+//	//grain:oneway with a result, a stream,          remove one
+//	  //grain:readonly or //grain:idempotent
 //	a version that is no number from 1 on, a time    one
 //	  that is none, or under a second
 //	//crdt:lattice above what is no struct, is       a struct of lattices
@@ -231,4 +244,9 @@
 //
 //	a context from outside of an atomic block that   the context that the block's function is given
 //	  is passed on inside of it
+//	an exported constructor of an implementation     write the one that is called, newX
+//	  that has no other
+//	a grain interface that was called otherwise      the old name, if its grains are to be found
+//	a lock file that is gone, beside a grain_gen.go  restore it
+//	  with numbers
 package main

@@ -117,6 +117,7 @@ func (r *result) add(program *load.Program, p *load.Package, dir string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	r.report(dir, deleted(name, generated, errors.Is(err, fs.ErrNotExist)))
 	numbers, err := lock.Parse(string(text))
 	if bad := (*lock.Error)(nil); errors.As(err, &bad) {
 		r.report(dir, []load.Problem{{Pos: token.Position{Filename: name, Line: bad.Line, Column: 1}, Text: bad.Reason}})
@@ -129,8 +130,8 @@ func (r *result) add(program *load.Program, p *load.Package, dir string) error {
 	for _, line := range numbers.Diff() {
 		r.changes = append(r.changes, relative(dir, name)+": "+line)
 	}
-	if len(problems) > 0 {
-		r.report(dir, problems)
+	r.report(dir, problems)
+	if slices.ContainsFunc(problems, func(p load.Problem) bool { return !p.Warning }) {
 		return nil
 	}
 	code, names, err := emit.File(m)
@@ -152,6 +153,16 @@ func (r *result) add(program *load.Program, p *load.Package, dir string) error {
 		r.files = append(r.files, file{name, []byte(numbers.String())})
 	}
 	return nil
+}
+
+// deleted warns of a lock file that is missing though numbers were given once.
+func deleted(name, generated string, missing bool) []load.Problem {
+	have, err := os.ReadFile(generated)
+	if !missing || err != nil || !bytes.HasPrefix(have, []byte(emit.Header)) || !bytes.Contains(have, []byte("Lineage: 0x")) {
+		return nil
+	}
+	return []load.Problem{{Pos: token.Position{Filename: name, Line: 1, Column: 1}, Warning: true, Text: "there is no such file, but a " + load.GeneratedFile +
+		" with numbers: all are given anew, and silos and callers that run will refuse what is built from it; restore the file from version control, unless none run and nothing is stored"}}
 }
 
 // clashes reports names that both the package and its generated file declare.

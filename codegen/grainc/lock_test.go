@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -75,12 +76,12 @@ func (e *evolution) ok() string {
 	return e.lock()
 }
 
-// lock returns the lock file without lineages.
+// lock returns the lock file without lineages and keys.
 func (e *evolution) lock() string {
 	return lineage.ReplaceAllString(read(e.t, e.dir, "grain_gen.lock"), "")
 }
 
-var lineage = regexp.MustCompile("\tlineage 0x[0-9a-f]+\n")
+var lineage = regexp.MustCompile("\t(?:lineage 0x[0-9a-f]+|key .*)\n")
 
 // refused generates and returns what is said; nothing is written.
 func (e *evolution) refused() string {
@@ -135,6 +136,127 @@ func TestLockRename(t *testing.T) {
 	lock = e.ok()
 	require.Contains(t, lock, "1 Put (Sum) // retired\n", "without the comment it is another method")
 	require.Contains(t, lock, "4 Pay (Sum)\n")
+}
+
+// Renames are made all at once: in a chain each keeps its own number.
+func TestLockRenameChain(t *testing.T) {
+	t.Parallel()
+	e := evolve(t)
+	e.change("\tClose(ctx", "\tBalance3(ctx context.Context) (Amount, error)\n\tClose(ctx", "func (*account) Close", "func (*account) Balance3(ctx context.Context) (a Amount, err error) { return }\nfunc (*account) Close",
+		"Of    string", "Of    int64", "open    txn.State[bool]", "open    txn.State[Amount]", "type account", "type Other struct {\n\tX Amount\n}\n\ntype account",
+		"\tClose(ctx context.Context) error", "\tClose(ctx context.Context, o Other) error", "Close(ctx context.Context) error {", "Close(ctx context.Context, o Other) error {")
+	write(t, "", e.dir, "grain_gen.lock")
+	lock := e.ok()
+	require.Contains(t, lock, "interface Account\n\t1 Deposit (Amount)\n\t2 Balance () Amount\n\t3 Balance3 () Amount\n\t4 Close (Other)\n")
+	e.change("\tBalance3(ctx", "\t//grain:was Balance3\n\tBalance4(ctx", "\tBalance(ctx", "\t//grain:was Balance\n\tBalance3(ctx", ") Balance3(", ") Balance4(", ") Balance(", ") Balance3(",
+		"\tOf    int64", "\t//grain:was Of\n\tIn int64", "\tUnits int64", "\t//grain:was Units\n\tOf int64",
+		"\topen    txn", "\t//grain:was open\n\tclosed txn", "\tbalance txn", "\t//grain:was balance\n\topen txn",
+		"var ErrPoor", "//grain:was ErrClosed\nvar ErrPoor", "var ErrClosed = errors.New(\"closed\")\n", "//grain:was ErrPoor\nvar ErrRich = errors.New(\"rich\")\n")
+	e.src = strings.ReplaceAll(e.src, "Other", "Last")
+	e.src = strings.ReplaceAll(e.src, "Amount", "Other")
+	e.change("type Last", "//grain:was Other\ntype Last", "type Other", "//grain:was Amount\ntype Other")
+	lock = e.ok()
+	require.Contains(t, lock, "interface Account\n\t1 Deposit (Other)\n\t2 Balance3 () Other\n\t3 Balance4 () Other\n\t4 Close (Last)\n")
+	require.Contains(t, lock, "struct Last\n\t1 X Other\n")
+	require.Contains(t, lock, "struct Other\n\t1 Of int\n\t2 In int\n")
+	require.Contains(t, lock, "\t1 open Other\n\t2 closed Other\n")
+	require.Contains(t, lock, "errors\n\t1 ErrPoor variable\n\t2 ErrRich variable\n")
+	require.NotContains(t, lock, "Amount")
+	code := read(t, e.dir, "grain_gen.go")
+	require.Contains(t, code, `Number: 2, Name: "Balance3"`)
+	require.Contains(t, code, `Number: 3, Name: "Balance4"`)
+	require.Equal(t, lock, e.ok(), "the comments may stay")
+
+	// Comments that are done with do not come alive when a name goes.
+	e.change("\t//grain:was Balance3\n\tBalance4(ctx context.Context) (Other, error)\n", "", "func (*account) Balance4(ctx context.Context) (a Other, err error) { return }\n", "")
+	require.Contains(t, e.ok(), "\t2 Balance3 () Other\n\t3 Balance4 () Other // retired\n")
+}
+
+// A struct without fields has a name in shapes alone.
+func TestLockRenameEmptyStruct(t *testing.T) {
+	t.Parallel()
+	e := evolve(t)
+	e.change("type Amount", "type None struct{}\n\ntype Amount", "Close(ctx context.Context)", "Close2(ctx context.Context, n None)")
+	e.ok()
+	e.change("None", "Nothing", "type Nothing", "//grain:was None\ntype Nothing")
+	lock := e.ok()
+	require.Contains(t, lock, "\t4 Close2 (Nothing)\n")
+	require.Equal(t, lock, e.ok())
+}
+
+// A rename in a ring is made in two steps, through a third name.
+func TestLockRenameRing(t *testing.T) {
+	t.Parallel()
+	e := evolve(t)
+	swapped := e.src
+	e.change("Units int64", "//grain:was Of\n\tUnits string", "Of    string", "//grain:was Units\n\tOf    int64")
+	require.Contains(t, e.refused(), "bank.go:20:2: field Amount.Units: the //grain:was of Units and Of go round in a ring")
+	e.src = swapped
+	e.change("Units int64", "//grain:was Units\n\tThird int64")
+	e.ok()
+	e.change("//grain:was Units\n\tThird int64", "//grain:was Third\n\tOf int64", "\tOf    string", "\t//grain:was Of\n\tUnits string")
+	lock := e.ok()
+	require.Contains(t, lock, "struct Amount\n\t1 Of int\n\t2 Units string\n")
+	require.Equal(t, lock, e.ok())
+}
+
+// The form of keys is locked, in files that have it.
+func TestLockKeys(t *testing.T) {
+	t.Parallel()
+	e := evolve(t)
+	lock := read(t, e.dir, "grain_gen.lock")
+	require.Contains(t, lock, "\tkey string\n")
+	e.change("Keyed[string]", "Keyed[Name]", "type Amount", "type Name string\n\ntype Amount")
+	e.ok()
+	require.Equal(t, lock, read(t, e.dir, "grain_gen.lock"), "a type of the same form")
+	e.change("Keyed[Name]", "Keyed[ID]", "type Name string", "type ID struct { Of string; N int64 }")
+	require.Contains(t, e.refused(), "the key of Account was string and is now (string int64), so neither callers nor what is stored would find its grains")
+	write(t, strings.Replace(lock, "\tkey string\n", "", 1), e.dir, "grain_gen.lock")
+	code, out, errs := command(t, e.dir)
+	require.Zero(t, code, errs)
+	require.Equal(t, "grain_gen.lock: interface Account: has its key here now, (string int64)\n", out)
+	e.change("Of string; N int64", "Of string; N string")
+	require.Contains(t, e.refused(), "the key of Account was (string int64) and is now (string string)")
+}
+
+// A directive that goes, or comes, is said; what a lock file from before had is not known.
+func TestLockTraits(t *testing.T) {
+	t.Parallel()
+	e := evolve(t)
+	e.change("\tBalance(ctx", "\t//grain:readonly\n\t//grain:reentrant\n\tBalance(ctx")
+	shown := func() string {
+		t.Helper()
+		write(t, e.src, e.dir, "bank.go")
+		code, out, errs := command(t, e.dir)
+		require.Zero(t, code, errs)
+		return out
+	}
+	require.Equal(t, "grain_gen.lock: interface Account: 2 Balance is readonly now\ngrain_gen.lock: interface Account: 2 Balance is reentrant now\n", shown())
+	require.Contains(t, e.lock(), "\t2 Balance () Amount // readonly reentrant\n\t3 Close ()\n")
+	require.Empty(t, shown())
+	e.change("\t//grain:readonly\n", "", "\tClose(ctx", "\t//grain:oneway\n\tClose(ctx")
+	require.Equal(t, "grain_gen.lock: interface Account: 2 Balance is no longer readonly\ngrain_gen.lock: interface Account: 3 Close is oneway now\n", shown())
+	write(t, "interface Account\n\t1 Deposit (Amount)\n\t2 Balance () Amount\n\t3 Close ()\n", e.dir, "grain_gen.lock")
+	require.NotContains(t, shown(), " now\ngrain_gen.lock: interface Account: 3 Close is oneway")
+	require.Contains(t, e.lock(), "\t3 Close () // oneway\n")
+}
+
+// Without the lock file numbers are given anew, which is said.
+func TestLockFileThatIsGone(t *testing.T) {
+	t.Parallel()
+	e := evolve(t)
+	require.NoError(t, os.Remove(filepath.Join(e.dir, "grain_gen.lock")))
+	const warning = "grain_gen.lock:1:1: warning: there is no such file, but a grain_gen.go with numbers"
+	code, _, errs := command(t, e.dir, "-strict")
+	require.Equal(t, 1, code)
+	require.Contains(t, errs, warning)
+	require.NoFileExists(t, filepath.Join(e.dir, "grain_gen.lock"))
+	code, _, errs = command(t, e.dir)
+	require.Zero(t, code)
+	require.Contains(t, errs, warning)
+	code, _, errs = command(t, e.dir)
+	require.Zero(t, code)
+	require.Empty(t, errs)
 }
 
 func TestLockRenameInterface(t *testing.T) {

@@ -327,7 +327,7 @@ func (p *randomPackage) declareKey() string {
 	for f := range p.r.IntN(3) {
 		text += fmt.Sprintf("\tB%d %s\n", f, p.pick("string", "int64", "[16]byte"))
 	}
-	p.declare("type %s struct {\n%s}", n, text)
+	p.declare("type %s struct { // of a key, which never grows\n%s}", n, text)
 	return n
 }
 
@@ -390,7 +390,7 @@ func (m randomMethod) declaration(p *randomPackage) string {
 	text := ""
 	oneway := m.result == "" && m.stream == "" && p.one(3)
 	for _, word := range []string{"readonly", "reentrant", "idempotent", "oneway"} {
-		if word == "oneway" && oneway || word != "oneway" && p.one(4) && !(oneway && word == "readonly") {
+		if word == "oneway" && oneway || word != "oneway" && p.one(4) && !(oneway && (word == "readonly" || word == "idempotent")) {
 			text += "\t//grain:" + word + "\n"
 		}
 	}

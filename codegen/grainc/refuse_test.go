@@ -25,6 +25,46 @@ var refusals = []refusal{
 		[]string{"method X.F must return an error last, since every call can fail: (int, error)", "method X.G must return an error last, since every call can fail: add the result error"}},
 	{"tworesults", `type X interface { grains.Keyed[string]; F(ctx context.Context) (int, int, error) }`,
 		[]string{"method X.F returns 2 values and an error: return one struct of them and an error"}},
+	{"resultorder", `type X interface { grains.Keyed[string]; F(ctx context.Context) (error, int) }`,
+		[]string{"method X.F must return an error last, since every call can fail: (int, error)"}},
+	{"ownkey", `type X interface { grains.Keyed[string]; F(ctx context.Context) error }
+type a struct { grains.Implements[X] }
+func (*a) F(context.Context) error { return nil }
+func (*a) Key() string { return "" }
+type Y interface { grains.Keyed[string]; F(ctx context.Context) error }
+type b struct { grains.Implements[Y]; Key string }
+func (*b) F(context.Context) error { return nil }
+type Z interface { grains.Keyed[string]; Key(ctx context.Context) (string, error) }
+type c struct { grains.Implements[Z] }
+func (*c) Key(context.Context) (string, error) { return "", nil }`,
+		[]string{
+			"7:11: method Key of a has the name of the method Key, which grainc writes for it and which returns the key of the grain: remove it, or rename it",
+			"field Key of b has the name of the method Key, which grainc writes for it and which returns the key of the grain: rename it",
+			"method Z.Key has the name of the method Key, which grainc writes for implementations and which returns the key of the grain: rename it, say to ZKey",
+		}},
+	{"handsover", `type X interface { grains.Keyed[string]; F(ctx context.Context) error }
+type a struct { grains.Implements[X] }
+func (*a) F(context.Context) error { return nil }
+func (*a) HandOver(ctx context.Context) []byte { return nil }
+func (*a) Takeover(ctx context.Context, memory []byte) error { return nil }
+type Y interface { grains.Keyed[string]; F(ctx context.Context) error }
+type b struct { grains.Implements[Y] }
+func (*b) F(context.Context) error { return nil }
+func (*b) HandOver(ctx context.Context) ([]byte, error) { return nil, nil }
+type Z interface { grains.Keyed[string]; HandOver(ctx context.Context) error }
+type c struct { grains.Implements[Z] }
+func (*c) HandOver(context.Context) error { return nil }
+type V interface { grains.Keyed[string]; F(ctx context.Context) error }
+type d struct { grains.Implements[V] }
+func (*d) F(context.Context) error { return nil }
+func (d) TakeOver(ctx context.Context, memory []byte) error { return nil }`,
+		[]string{
+			"method HandOver(ctx context.Context) []byte of a would never be called: it should be func (*a) HandOver(ctx context.Context) ([]byte, error)",
+			"method Takeover(ctx context.Context, memory []byte) error of a would never be called: it should be func (*a) TakeOver(ctx context.Context, memory []byte) error",
+			"b has HandOver and no TakeOver, so neither would be called: add func (*b) TakeOver(ctx context.Context, memory []byte) error",
+			"method TakeOver of d gets a copy of the grain: it should be func (*d) TakeOver(ctx context.Context, memory []byte) error",
+			"d has TakeOver and no HandOver, so neither would be called: add func (*d) HandOver(ctx context.Context) ([]byte, error)",
+		}},
 	{"variadic", `type X interface { grains.Keyed[string]; F(ctx context.Context, a ...int) error }`,
 		[]string{"method X.F is variadic: take a slice"}},
 	{"unexportedmethod", `type X interface { grains.Keyed[string]; f(ctx context.Context) error }`,
@@ -61,7 +101,9 @@ type X interface {
 	E(ctx context.Context) iter.Seq2[chan int, error]
 	//grain:oneway
 	F(ctx context.Context) iter.Seq2[int, error]
-}`,
+	G(ctx context.Context) Sq
+}
+type Sq iter.Seq2[int, error]`,
 		[]string{
 			"method X.A returns an iter.Seq, which has no place for an error, and every call can fail: return an iter.Seq2[int, error]",
 			"method X.B returns a stream whose second values are no errors: return an iter.Seq2[T, error], where T is a struct of the two, say",
@@ -69,6 +111,7 @@ type X interface {
 			"argument s of X.D: a stream (iter.Seq2[int, error]) is what a method returns, alone: return it from a method, or send a slice",
 			"an element of the stream of X.E: a channel (chan int) cannot be sent",
 			"method X.F is //grain:oneway and returns a stream: nobody waits for it, so nobody could read it; remove the directive",
+			"method X.G returns Sq, which is a stream by another name: write iter.Seq2[int, error] itself",
 		}},
 	{"directivesofmethods", `
 //grain:version 0
@@ -86,6 +129,9 @@ type X interface {
 	D(ctx context.Context) error
 	//grain:reentrant yes
 	E(ctx context.Context) error
+	//grain:oneway
+	//grain:idempotent
+	G(ctx context.Context) error
 }
 //grain:version two
 type Y interface { grains.Keyed[string]; F(ctx context.Context) error }
@@ -106,6 +152,7 @@ type s struct{
 			"//grain:version 0: a version is a whole number from 1 on: //grain:version 2",
 			"method X.A is //grain:oneway and returns a result (int): nobody waits for it, so nobody would get it; return an error alone, or remove the directive",
 			"method X.B is both //grain:oneway and //grain:readonly: what nobody waits for and what changes nothing does nothing; remove one",
+			"method X.G is both //grain:oneway and //grain:idempotent: what nobody waits for is sent once, and never again; remove one",
 			"//grain:readonly is written twice: remove one",
 			"//grain:idle belongs directly above a struct that embeds grains.Implements",
 			"//grain:reentrant takes nothing after it: remove \"yes\"",
@@ -126,8 +173,20 @@ type s struct{
 	H(ctx context.Context) error
 	// grain:version is for people, this is prose.
 	I(ctx context.Context) error
+	//grains:readonly
+	J(ctx context.Context) error
+	/*grain:readonly*/
+	K(ctx context.Context) error
+	//grain:readOnly
+	L(ctx context.Context) error
+	//grain:foo
+	M(ctx context.Context) error
 }`,
 		[]string{
+			"//grains:readonly is a plain comment to grainc: write //grain:readonly",
+			"/*grain:readonly*/ is a plain comment to grainc: write //grain:readonly",
+			"//grain:readOnly is a plain comment to grainc: write //grain:readonly",
+			"//grain:foo is not known: the words are readonly, reentrant, oneway, idempotent, version, idle, was",
 			"//grain:one-way is not known: did you mean //grain:oneway?",
 			"// grain:idempotent is a plain comment to grainc: write //grain:idempotent",
 			"//Grain:Version 3 is a plain comment to grainc: write //grain:version 3",
@@ -177,6 +236,10 @@ func (*a) F(context.Context, int) error { return nil }`,
 type a struct { grains.Implements[X] }
 func (*a) F(context.Context) error { return nil }`,
 		[]string{"a embeds grains.Implements[X], which is no grain interface: embed grains.Keyed[K] in X"}},
+	{"pointertograin", `type X interface { grains.Keyed[string]; F(ctx context.Context) error }
+type a struct { grains.Implements[*X] }
+func (*a) F(context.Context) error { return nil }`,
+		[]string{"a embeds grains.Implements[*X], of a pointer: write grains.Implements[X]"}},
 	{"implements", `type X interface { grains.Keyed[string]; F(ctx context.Context) error }
 type a struct { *grains.Implements[X] }
 type b struct { grain grains.Implements[X] }`,
@@ -359,7 +422,10 @@ type S struct { grains.Unknown; Rest grains.Unknown }`,
 			"argument a of X.F: a grains.Unknown keeps what is unknown of the struct that it is a field of: embed it in a struct",
 			"argument s of X.F: S has two fields for what is unknown, Unknown and Rest: one keeps all",
 		}},
-	{"syntax", `type X interface {`, []string{"expected '}'"}},
+	{"syntax", `
+//grain:version 2
+type X interface {
+	//grain:readonly`, []string{"expected '}'"}},
 }
 
 // rewrite writes the transcript of all refusals anew.
@@ -414,7 +480,7 @@ func refuses(t *testing.T, refusals []refusal) string {
 			for _, want := range r.want {
 				require.Contains(t, all, want)
 			}
-			if r.name != "syntax" && r.name != "typeerror" {
+			if r.name != "typeerror" {
 				require.Len(t, lines[r.name], len(r.want), "no more than these:\n%s", all)
 			}
 		})

@@ -11,7 +11,7 @@ import (
 // rows says which packages of the tables of refusals and warnings show which row of the tables of doc.go; a row
 // is named by how it begins.
 var rows = map[string][]string{
-	"a method without context":     {"nocontext", "noerror", "tworesults", "variadic", "unexportedmethod"},
+	"a method without context":     {"nocontext", "noerror", "resultorder", "tworesults", "variadic", "unexportedmethod"},
 	"a stream without errors":      {"streams"},
 	"a channel, function":          {"channel", "function", "anything", "complexnumber", "pointers", "badstate", "errorstruct"},
 	"a grain reference":            {"reference"},
@@ -25,17 +25,21 @@ var rows = map[string][]string{
 	"a generic grain interface":    {"generic", "genericimpl", "instance"},
 	"GetX of an interface":         {"notkeyed"},
 	"two implementations":          {"twoimpls"},
-	"grains.Implements of what":    {"nograin", "hiddenelsewhere"},
+	"grains.Implements of what":    {"nograin", "hiddenelsewhere", "pointertograin"},
 	"grains.Implements as a":       {"implements"},
 	"an implementation that lacks": {"lacking"},
 	"OnActivate or OnDeactivate":   {"lifecycle"},
+	"HandOver or TakeOver":         {"handsover"},
+	"a method Key, or a field":     {"ownkey"},
 	"a txn.State inside":           {"hiddenstate", "instance"},
 	"a constructor that":           {"constructor", "constructorvariadic"},
 	"parameters of constructors":   {"constructorparams"},
 	"a variable, node or rule":     {"names", "families"},
 	"an inner node":                {"captures"},
 	"a function of a graph":        {"captures"},
-	"a changed type":               {"changes"},
+	"a changed type":               {"changes", "renamedtype", "renamedtypes"},
+	"a changed key of":             {"keys"},
+	"an old name that":             {"changes", "renames"},
 	"//grain: or //crdt: with":     {"directive", "directivesofmethods", "spelling", "latticespelling", "latticemarks"},
 	"//grain:oneway with":          {"directivesofmethods", "streams"},
 	"a version that is no":         {"directivesofmethods"},
@@ -50,6 +54,9 @@ var rows = map[string][]string{
 	"variable.Replicas":            {"replicas"},
 	"what the compiler refuses":    {"typeerror", "syntax"},
 	"a context from outside":       {"contexts"},
+	"an exported constructor":      {"exportedconstructor"},
+	"a grain interface that was":   {"renamedinterface"},
+	"a lock file that is gone":     nil, // TestLockFileThatIsGone
 }
 
 // The tables of the documentation list all that is refused or warned of, and nothing else.

@@ -143,7 +143,6 @@ func TestFingerprintsOfInterfaces(t *testing.T) {
 		"added method":       {false, []string{"\tDeposit(ctx", "\tFreeze(ctx context.Context) error\n\tDeposit(ctx", "func (*account) Close", "func (*account) Freeze(ctx context.Context) error { return nil }\nfunc (*account) Close"}},
 		"added field":        {false, []string{"\tUnits int64", "\tUnits int64\n\tAt int64"}},
 		"added field inside": {false, []string{"\tName    string", "\tName string\n\tNick string"}},
-		"key":                {false, []string{"Keyed[string]", "Keyed[int64]"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			src := service

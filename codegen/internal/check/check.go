@@ -38,6 +38,10 @@ func Check(program *load.Program, p *load.Package) (*Model, []load.Problem) {
 		return &Model{Package: p, Fset: program.Fset}, p.Problems
 	}
 	c.problems = append(c.problems, p.Problems...)
+	if p.Unparsed {
+		// What was not read is not declared, and directives would stand above nothing.
+		return &Model{Package: p, Fset: program.Fset}, c.problems
+	}
 	c.notes = c.readDirectives()
 	c.m = &Model{
 		Package: p, Fset: program.Fset, Prefix: load.Prefix(p.Types),
@@ -222,6 +226,9 @@ func (c *checker) method(i *Interface, f *types.Func) *Method {
 	if !f.Exported() {
 		c.report(pos, "method %s is not exported, so no other package could implement it: rename it to %s", full, load.Upper(f.Name()))
 	}
+	if f.Name() == "Key" {
+		c.report(pos, "method %s has the name of the method Key, which grainc writes for implementations and which returns the key of the grain: rename it, say to %sKey", full, i.Name)
+	}
 	params, results := sig.Params(), sig.Results()
 	if params.Len() == 0 || !isContext(params.At(0).Type()) {
 		c.report(pos, "method %s must take a context first: %s(ctx context.Context, …)", full, f.Name())
@@ -269,6 +276,9 @@ func argName(v *types.Var, n int) string {
 func wantResults(c *checker, results *types.Tuple) string {
 	if results.Len() == 0 {
 		return "add the result error"
+	}
+	if results.Len() == 2 && isError(results.At(0).Type()) {
+		return fmt.Sprintf("(%s, error)", c.show(results.At(1).Type()))
 	}
 	return fmt.Sprintf("(%s, error)", c.show(results.At(0).Type()))
 }

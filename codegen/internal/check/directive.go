@@ -53,6 +53,8 @@ type directives struct {
 	// what the directives above them are for.
 	open map[token.Pos]opened
 	own  map[string]bool // files of the package
+	// spelt are the comments that were reported as misspelt.
+	spelt map[token.Pos]bool
 	// others are those of files of other packages, by file and line of the name.
 	others map[string]map[int][]*directive
 }
@@ -94,15 +96,23 @@ func wordOf(prefix, name string) *word {
 }
 
 // misspelt returns how a comment that is meant as a directive has to be written, "" for any other comment: a
-// directive has no capitals and no space before its word. A comment with more words is prose.
+// directive has no capitals and no space before its word, begins with two slashes, and is of one grain. A comment
+// with more words is prose.
 func misspelt(text string) string {
 	line, isLine := strings.CutPrefix(text, "//")
+	if block, is := strings.CutPrefix(text, "/*"); is {
+		line, isLine = strings.TrimSpace(strings.TrimSuffix(block, "*/")), !strings.Contains(block, "\n")
+	}
 	head, rest, _ := strings.Cut(strings.TrimLeft(line, " \t"), ":")
 	fields := strings.Fields(rest)
 	if !isLine || len(fields) == 0 {
 		return ""
 	}
-	w := wordOf("//"+strings.ToLower(head)+":", strings.ToLower(fields[0]))
+	head = strings.ToLower(head)
+	if head == "grains" {
+		head = "grain"
+	}
+	w := wordOf("//"+head+":", strings.ToLower(fields[0]))
 	if w == nil || strings.HasPrefix(text, w.String()) {
 		return ""
 	}
@@ -119,7 +129,7 @@ func misspelt(text string) string {
 
 func (c *checker) readDirectives() *directives {
 	d := &directives{
-		fset: c.program.Fset, at: map[token.Pos][]*directive{}, open: map[token.Pos]opened{}, own: map[string]bool{},
+		fset: c.program.Fset, at: map[token.Pos][]*directive{}, open: map[token.Pos]opened{}, own: map[string]bool{}, spelt: map[token.Pos]bool{},
 		others: map[string]map[int][]*directive{},
 	}
 	for _, f := range c.p.Files {
@@ -127,6 +137,7 @@ func (c *checker) readDirectives() *directives {
 		for _, g := range f.Comments {
 			for _, line := range g.List {
 				if right := misspelt(line.Text); right != "" {
+					d.spelt[line.Pos()] = true
 					c.report(line.Pos(), "%s is a plain comment to grainc: write %s", line.Text, right)
 				}
 			}
@@ -311,9 +322,9 @@ func (d *directives) has(name token.Pos, prefix, text string) bool {
 func (d *directives) unused(c *checker) {
 	for _, one := range d.all {
 		switch w := one.word; {
-		case one.used:
+		case one.used || d.spelt[one.pos]:
 		case w == nil:
-			c.report(one.pos, "%s%s is not known: did you mean %s?", one.prefix, one.text, nearest(one.prefix, one.text))
+			c.report(one.pos, "%s%s is not known: %s", one.prefix, one.text, nearest(one.prefix, one.text))
 		case w.arg == "" && one.arg != "":
 			c.report(one.pos, "%s takes nothing after it: remove %q", w, one.arg)
 		case w.name == "was" && len(strings.Fields(one.arg)) != 1:
@@ -329,22 +340,27 @@ func (d *directives) unused(c *checker) {
 	}
 }
 
-// nearest returns the known directive with the fewest edits, as it is written.
+// nearest asks for the known directive with the fewest edits, or lists them all where none is near.
 func nearest(prefix, text string) string {
 	var best *word
 	least := 1 << 30
+	var all []string
 	for _, w := range words {
 		if w.name == text {
-			return w.example()
+			return fmt.Sprintf("did you mean %s?", w.example())
 		}
 		if w.prefix != prefix {
 			continue
 		}
+		all = append(all, w.name)
 		if n := distance(strings.ToLower(text), w.name); n < least {
 			best, least = w, n
 		}
 	}
-	return best.example()
+	if 2*least > len(best.name) {
+		return "the words are " + strings.Join(all, ", ")
+	}
+	return fmt.Sprintf("did you mean %s?", best.example())
 }
 
 // distance is that of Levenshtein.

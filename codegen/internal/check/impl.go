@@ -2,7 +2,9 @@ package check
 
 import (
 	"fmt"
+	"go/token"
 	"go/types"
+	"path/filepath"
 	"strings"
 
 	"github.com/martinelli-go/martinelli/codegen/internal/load"
@@ -14,6 +16,12 @@ func (c *checker) impl(t *types.TypeName) {
 	c.misplacedImplements(t)
 	if !ok {
 		return
+	}
+	if ptr, pointer := types.Unalias(iface).(*types.Pointer); pointer {
+		if _, grain := load.KeyOf(ptr.Elem()); grain {
+			c.report(t.Pos(), "%s embeds grains.Implements[%s], of a pointer: write grains.Implements[%s]", t.Name(), c.show(iface), c.show(ptr.Elem()))
+			return
+		}
 	}
 	named := t.Type().(*types.Named)
 	if named.TypeParams().Len() > 0 {
@@ -49,7 +57,9 @@ func (c *checker) impl(t *types.TypeName) {
 		}
 	}
 	c.lacking(t, of)
+	c.ownKey(t, named, of)
 	c.lifecycle(t, of)
+	c.handsOver(t, of)
 	c.states(m, named.Underlying().(*types.Struct))
 	c.m.Impls = append(c.m.Impls, m)
 }
@@ -72,6 +82,28 @@ func (c *checker) lacking(t *types.TypeName, of *types.Named) {
 			c.report(pos, "method %s of %s does not fit %s: it should be %s", f.Name(), t.Name(), c.show(of), want)
 		}
 	}
+}
+
+// ownKey reports what has the name of the method Key, which is written for each implementation.
+func (c *checker) ownKey(t *types.TypeName, named *types.Named, of *types.Named) {
+	if o, _, _ := types.LookupFieldOrMethod(of, false, c.p.Types, "Key"); o != nil {
+		return // which is reported where the interface is
+	}
+	const reason = "has the name of the method Key, which grainc writes for it and which returns the key of the grain"
+	for m := range named.Methods() {
+		if m.Name() == "Key" && !c.isGenerated(m.Pos()) {
+			c.report(m.Pos(), "method Key of %s %s: remove it, or rename it", t.Name(), reason)
+		}
+	}
+	for f := range named.Underlying().(*types.Struct).Fields() {
+		if f.Name() == "Key" {
+			c.report(f.Pos(), "field Key of %s %s: rename it", t.Name(), reason)
+		}
+	}
+}
+
+func (c *checker) isGenerated(pos token.Pos) bool {
+	return filepath.Base(c.program.Fset.Position(pos).Filename) == load.GeneratedFile
 }
 
 // states reads the fields of transactional state.
@@ -131,11 +163,12 @@ func (c *checker) constructors() {
 	var all []*types.Func
 	for _, m := range c.m.Impls {
 		f := m.Constructor
+		want := types.NewPointer(c.p.Types.Scope().Lookup(m.Name).Type())
 		if f == nil {
+			c.exportedConstructor(m, want)
 			continue
 		}
 		sig := f.Signature()
-		want := types.NewPointer(c.p.Types.Scope().Lookup(m.Name).Type())
 		if sig.Results().Len() != 1 || !types.Identical(sig.Results().At(0).Type(), want) {
 			c.report(f.Pos(), "%s is taken for the constructor of %s and must return *%s alone: what can fail belongs into OnActivate(ctx) error", f.Name(), m.Name, m.Name)
 			continue
@@ -158,5 +191,14 @@ func (c *checker) constructors() {
 				c.report(all[0].Pos(), "constructors take %s both as %s and as %s: they become one parameter of Grains, so rename one", d.Name, c.show(other.Type), c.show(d.Type))
 			}
 		}
+	}
+}
+
+// exportedConstructor warns of a function that looks like a constructor, and is never called.
+func (c *checker) exportedConstructor(m *Impl, made types.Type) {
+	name := load.Upper(m.Name)
+	f, ok := c.p.Types.Scope().Lookup("New" + name).(*types.Func)
+	if ok && f.Signature().Results().Len() > 0 && types.Identical(f.Signature().Results().At(0).Type(), made) {
+		c.warn(f.Pos(), "%s is not called for grains: they are made by new(%s), since there is no new%s; call it new%s, or write that", f.Name(), m.Name, name, name)
 	}
 }

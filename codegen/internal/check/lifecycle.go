@@ -1,6 +1,7 @@
 package check
 
 import (
+	"go/token"
 	"go/types"
 	"strings"
 
@@ -29,6 +30,55 @@ func (c *checker) lifecycle(t *types.TypeName, of *types.Named) {
 		}
 	}
 }
+
+// handsOver reports a HandOver or a TakeOver that no silo would call: with another signature, with a receiver
+// that is a copy, spelt otherwise, or one without the other.
+func (c *checker) handsOver(t *types.TypeName, of *types.Named) {
+	wants := map[string]string{"HandOver": "(ctx context.Context) ([]byte, error)", "TakeOver": "(ctx context.Context, memory []byte) error"}
+	got := map[string]token.Pos{}
+	for method := range types.NewMethodSet(types.NewPointer(t.Type())).Methods() {
+		f, ok := method.Obj().(*types.Func)
+		if !ok {
+			continue
+		}
+		if o, _, _ := types.LookupFieldOrMethod(of, false, f.Pkg(), f.Name()); o != nil {
+			continue // a method of the interface may be called what it is
+		}
+		for name, want := range wants {
+			if !strings.EqualFold(f.Name(), name) {
+				continue
+			}
+			got[name] = f.Pos()
+			_, pointer := f.Signature().Recv().Type().(*types.Pointer)
+			switch {
+			case f.Pkg() != c.p.Types:
+			case f.Name() != name || !handSignature(name, f.Signature()):
+				c.report(f.Pos(), "method %s%s of %s would never be called: it should be func (*%s) %s%s", f.Name(), strings.TrimPrefix(c.show(f.Signature()), "func"), t.Name(), t.Name(), name, want)
+			case !pointer:
+				c.report(f.Pos(), "method %s of %s gets a copy of the grain: it should be func (*%s) %s%s", name, t.Name(), t.Name(), name, want)
+			}
+		}
+	}
+	for _, one := range [][2]string{{"HandOver", "TakeOver"}, {"TakeOver", "HandOver"}} {
+		if pos, has := got[one[0]]; has && !got[one[1]].IsValid() {
+			c.report(pos, "%s has %s and no %s, so neither would be called: add func (*%s) %s%s", t.Name(), one[0], one[1], t.Name(), one[1], wants[one[1]])
+		}
+	}
+}
+
+// handSignature says whether s is that of HandOver or TakeOver.
+func handSignature(name string, s *types.Signature) bool {
+	params, results := s.Params(), s.Results()
+	if s.Variadic() || params.Len() == 0 || !isContext(params.At(0).Type()) || results.Len() == 0 || !isError(results.At(results.Len()-1).Type()) {
+		return false
+	}
+	if name == "HandOver" {
+		return params.Len() == 1 && results.Len() == 2 && isBytes(results.At(0).Type())
+	}
+	return params.Len() == 2 && results.Len() == 1 && isBytes(params.At(1).Type())
+}
+
+func isBytes(t types.Type) bool { return types.Identical(t, types.NewSlice(types.Typ[types.Byte])) }
 
 // nearLifecycle returns the method of the lifecycle that a name is, or is most likely meant to be; "" for none.
 // Of names that are not exported only those count that differ in capitals alone: others are one's own helpers.

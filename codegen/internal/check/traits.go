@@ -4,6 +4,7 @@ import (
 	"go/token"
 	"go/types"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/martinelli-go/martinelli/codegen/internal/load"
@@ -29,6 +30,16 @@ func (t Traits) Names() []string {
 	return all
 }
 
+// directives lists the traits that directives give, by their words.
+func (t Traits) directives() []string {
+	t.Stream = false
+	names := t.Names()
+	for n, name := range names {
+		names[n] = strings.ToLower(name)
+	}
+	return names
+}
+
 // traits reads the directives above a method of i. What contradicts itself is reported by conflicts, once
 // it is known what the method returns.
 func (c *checker) traits(i *Interface, f *types.Func) Traits {
@@ -46,6 +57,9 @@ func (c *checker) conflicts(pos token.Pos, full string, m *Method) {
 	case m.OneWay && m.Result != nil:
 		c.report(pos, "method %s is //grain:oneway and returns a result (%s): nobody waits for it, so nobody would get it; return an error alone, or remove the directive", full, c.show(m.Result.Go))
 	}
+	if m.OneWay && m.Idempotent {
+		c.report(pos, "method %s is both %s: what nobody waits for is sent once, and never again; remove one", full, directiveList("oneway", "idempotent"))
+	}
 	if m.OneWay && m.ReadOnly {
 		c.report(pos, "method %s is both %s: what nobody waits for and what changes nothing does nothing; remove one", full, directiveList("oneway", "readonly"))
 	}
@@ -55,6 +69,10 @@ func (c *checker) conflicts(pos token.Pos, full string, m *Method) {
 // one is reported.
 func (c *checker) stream(pos token.Pos, full string, results *types.Tuple) types.Type {
 	if !hasStream(results) {
+		return nil
+	}
+	if form := hiddenSequence(results.At(0).Type()); len(form) == 2 {
+		c.report(pos, "method %s returns %s, which is a stream by another name: write iter.Seq2[%s, %s] itself", full, c.show(results.At(0).Type()), c.show(form[0]), c.show(form[1]))
 		return nil
 	}
 	args, pairs := load.Is(results.At(0).Type(), "iter", "Seq2")
@@ -74,7 +92,23 @@ func (c *checker) stream(pos token.Pos, full string, results *types.Tuple) types
 
 // hasStream says whether the first result is a sequence.
 func hasStream(results *types.Tuple) bool {
-	return results.Len() > 0 && isSequence(results.At(0).Type())
+	return results.Len() > 0 && (isSequence(results.At(0).Type()) || len(hiddenSequence(results.At(0).Type())) == 2)
+}
+
+// hiddenSequence returns what a function type takes that ranges over it as an iter.Seq2 does, and is not called that.
+func hiddenSequence(t types.Type) (form []types.Type) {
+	s, ok := t.Underlying().(*types.Signature)
+	if !ok || isSequence(t) || s.Params().Len() != 1 || s.Results().Len() != 0 {
+		return nil
+	}
+	yield, ok := s.Params().At(0).Type().Underlying().(*types.Signature)
+	if !ok || yield.Results().Len() != 1 || !types.Identical(yield.Results().At(0).Type(), types.Typ[types.Bool]) {
+		return nil
+	}
+	for v := range yield.Params().Variables() {
+		form = append(form, v.Type())
+	}
+	return form
 }
 
 func isSequence(t types.Type) bool {

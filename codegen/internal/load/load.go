@@ -65,6 +65,8 @@ type Package struct {
 	Types    *types.Package
 	Info     *types.Info
 	Problems []Problem
+	// Unparsed says that a file is no Go.
+	Unparsed bool
 	// TypeErrors are what the type-checker said. In a package that has nothing to do with grains they
 	// are the compiler's business.
 	TypeErrors []Problem
@@ -192,7 +194,7 @@ func (l *loader) check(listed *packages.Package, target bool) error {
 		}
 		f, err := parser.ParseFile(l.fset, name, nil, parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
-			p.Problems = append(p.Problems, Problem{Text: err.Error()})
+			p.Problems, p.Unparsed = append(p.Problems, Problem{Text: err.Error()}), true
 		}
 		if f != nil {
 			p.Files = append(p.Files, f)

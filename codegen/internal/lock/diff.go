@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Diff says in lines for people what is different from what Parse read: what was added, removed, renamed,
@@ -32,7 +33,7 @@ func (s *Section) diff() []string {
 			return nil
 		}
 		say("new")
-		was = &Section{Title: s.Title, Lineage: s.Lineage}
+		was = &Section{Title: s.Title, Lineage: s.Lineage, Key: s.Key}
 	}
 	if was.Title != s.Title {
 		say("was called %s", was.Title)
@@ -46,6 +47,13 @@ func (s *Section) diff() []string {
 	}
 	if was.Version != s.Version {
 		say("version %d is now %d", was.Version, s.Version)
+	}
+	switch {
+	case was.Key == s.Key:
+	case was.Key == "":
+		say("has its key here now, %s", s.Key)
+	default:
+		say("keys of %s cannot become %s: refused", was.Key, s.Key)
 	}
 	for _, e := range s.byNumber() {
 		switch text := e.text(); {
@@ -62,9 +70,27 @@ func (s *Section) diff() []string {
 			if e.was.Shape != e.Shape {
 				say("%s is now written %s", e.was.text(), e.Shape)
 			}
+			if was.Key != "" && e.taken {
+				s.traits(e, say)
+			}
 		}
 	}
 	return lines
+}
+
+// traits says which directives a method has no longer, and which it has now.
+func (s *Section) traits(e *Entry, say func(format string, args ...any)) {
+	had, has := strings.Fields(e.was.Traits), strings.Fields(e.Traits)
+	for _, one := range had {
+		if !slices.Contains(has, one) {
+			say("%d %s is no longer %s", e.Number, e.Name, one)
+		}
+	}
+	for _, one := range has {
+		if !slices.Contains(had, one) {
+			say("%d %s is %s now", e.Number, e.Name, one)
+		}
+	}
 }
 
 func (s *Section) byNumber() []*Entry {

@@ -6,8 +6,12 @@
 //	interface User
 //		lineage 0x8a2c0f1d5b3e7a94
 //		version 3
-//		1 Balance () int
+//		key string
+//		1 Balance () int // readonly
 //		2 Purchase (string) Order // retired
+//
+// An interface's section has the form of its keys, and what its methods are by directives; files that were
+// written before there was the line of the key have neither.
 //
 // The lineage of an interface is the fingerprint that it had when its first numbers were given: interfaces of
 // one lineage can talk.
@@ -32,6 +36,8 @@ const (
 # control. A number is never used again: what was removed stays as a retired line.
 `
 	retired = " // retired"
+	// comment is what stands between a shape and traits.
+	comment = " // "
 	// maxNumber is the last number that protobuf's wire format can hold.
 	maxNumber = 1<<29 - 1
 )
@@ -42,7 +48,9 @@ type Entry struct {
 	Name    string
 	Shape   string // of what is encoded: a rename of a Go type leaves it as it is
 	Retired bool
-	taken   bool
+	// Traits are the directives of a method, as they stand in the file.
+	Traits string
+	taken  bool
 	// was is what the file said, nil for a new number; refused is the shape that was declared instead.
 	was     *Entry
 	refused string
@@ -57,8 +65,10 @@ type Section struct {
 	// Lineage and Version are those of an interface, 0 for none.
 	Lineage uint64
 	Version uint32
-	used    bool
-	was     *Section // what the file said of it, without entries; nil for a new one
+	// Key is the form of an interface's keys, "" for none.
+	Key  string
+	used bool
+	was  *Section // what the file said of it, without entries; nil for a new one
 }
 
 // File is a lock file.
@@ -116,10 +126,15 @@ func Parse(text string) (*File, error) {
 			}
 			continue
 		}
+		if key, ok := strings.CutPrefix(trimmed, "key "); ok {
+			section.Key = strings.TrimSpace(key)
+			continue
+		}
 		e := &Entry{}
 		if e.Retired = strings.HasSuffix(trimmed, retired); e.Retired {
 			trimmed = strings.TrimSpace(strings.TrimSuffix(trimmed, retired))
 		}
+		trimmed, e.Traits, _ = strings.Cut(trimmed, comment)
 		number, rest, _ := strings.Cut(trimmed, " ")
 		n, err := strconv.ParseUint(number, 10, 32)
 		if err != nil || n == 0 || n > maxNumber {
@@ -140,7 +155,7 @@ func Parse(text string) (*File, error) {
 		section.Entries = append(section.Entries, e)
 	}
 	for _, s := range f.sections {
-		s.was = &Section{Title: s.Title, Lineage: s.Lineage, Version: s.Version}
+		s.was = &Section{Title: s.Title, Lineage: s.Lineage, Version: s.Version, Key: s.Key}
 		for _, e := range s.Entries {
 			was := *e
 			e.was = &was
@@ -149,16 +164,9 @@ func Parse(text string) (*File, error) {
 	return f, nil
 }
 
-// Section returns the section of that title, which is made if it is not there. With was, the section of
-// that title is renamed first.
-func (f *File) Section(title, was string) *Section {
+// Section returns the section of that title, which is made if it is not there.
+func (f *File) Section(title string) *Section {
 	s := f.sections[title]
-	if s == nil && was != "" && f.sections[was] != nil {
-		s = f.sections[was]
-		delete(f.sections, was)
-		s.Title = title
-		f.sections[title] = s
-	}
 	if s == nil {
 		s = &Section{Title: title}
 		f.sections[title] = s
@@ -170,32 +178,56 @@ func (f *File) Section(title, was string) *Section {
 // Has says whether there is a section of that title.
 func (f *File) Has(title string) bool { return f.sections[title] != nil }
 
-// Rename replaces a word in all shapes: the name of a struct.
-func (f *File) Rename(old, new string) {
+// Live returns the names and shapes of a section's numbers that are not retired, sorted; nil without the section.
+func (f *File) Live(title string) (lines []string) {
+	if s := f.sections[title]; s != nil {
+		for _, e := range s.Entries {
+			if !e.Retired {
+				lines = append(lines, strings.TrimSpace(e.Name+" "+e.Shape))
+			}
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// Titles returns the titles with that prefix of sections that hold something, sorted.
+func (f *File) Titles(prefix string) (titles []string) {
+	for _, s := range f.sorted() {
+		if !s.empty() && strings.HasPrefix(s.Title, prefix) {
+			titles = append(titles, s.Title)
+		}
+	}
+	return titles
+}
+
+// RenameWords replaces words in all shapes, all at once: the names of structs and interfaces, old to new.
+func (f *File) RenameWords(words map[string]string) {
 	for _, s := range f.sections {
 		for _, e := range s.Entries {
-			e.Shape = renameWord(e.Shape, old, new)
+			e.Shape = RenameWords(e.Shape, words)
 		}
 	}
 }
 
-func renameWord(text, old, new string) string {
+// RenameWords replaces words in a shape.
+func RenameWords(text string, words map[string]string) string {
 	var b strings.Builder
 	for i := 0; i < len(text); {
 		j := i
 		for j < len(text) && wordByte(text[j]) {
 			j++
 		}
-		switch {
-		case j == i:
+		if j == i {
 			b.WriteByte(text[i])
 			i++
 			continue
-		case text[i:j] == old:
-			b.WriteString(new)
-		default:
-			b.WriteString(text[i:j])
 		}
+		word := text[i:j]
+		if to, ok := words[word]; ok {
+			word = to
+		}
+		b.WriteString(word)
 		i = j
 	}
 	return b.String()
@@ -217,23 +249,9 @@ func (e *Changed) Error() string {
 	return fmt.Sprintf("%s of %q was %s and is now %s, under the same number %d", e.Name, e.Section, e.Locked, e.Declared, e.Number)
 }
 
-// Unknown is the error of Take for an old name that the file does not have.
-type Unknown struct{ Section, Was string }
-
-func (e *Unknown) Error() string {
-	return fmt.Sprintf("the lock file has no %s in %q", e.Was, e.Section)
-}
-
-// Take returns the number of name, a new one if it has none. With was, the number of that name is kept.
-// Errors: *Changed, *Unknown.
-func (s *Section) Take(name, was, shape string) (uint32, error) {
+// Take returns the number of name, a new one if it has none. The error is a *Changed.
+func (s *Section) Take(name, shape string) (uint32, error) {
 	e := s.live(name)
-	if e == nil && was != "" {
-		if e = s.live(was); e == nil {
-			return 0, &Unknown{s.Title, was}
-		}
-		e.Name = name
-	}
 	if e == nil {
 		e = &Entry{Number: s.next(), Name: name, Shape: shape}
 		s.Entries = append(s.Entries, e)
@@ -244,6 +262,13 @@ func (s *Section) Take(name, was, shape string) (uint32, error) {
 		return e.Number, &Changed{s.Title, name, e.Number, e.Shape, shape}
 	}
 	return e.Number, nil
+}
+
+// Describe notes the directives of a method that was taken.
+func (s *Section) Describe(name, traits string) {
+	if e := s.live(name); e != nil {
+		e.Traits = traits
+	}
 }
 
 func (s *Section) live(name string) *Entry {
@@ -306,10 +331,16 @@ func (f *File) String() string {
 		if s.Version != 0 {
 			fmt.Fprintf(&b, "\tversion %d\n", s.Version)
 		}
+		if s.Key != "" {
+			fmt.Fprintf(&b, "\tkey %s\n", s.Key)
+		}
 		for _, e := range s.byNumber() {
 			line := e.text()
-			if e.Retired || s.used && !e.taken {
+			switch {
+			case e.Retired || s.used && !e.taken:
 				line += retired
+			case e.Traits != "":
+				line += comment + e.Traits
 			}
 			b.WriteString("\t" + line + "\n")
 		}
@@ -325,7 +356,7 @@ func (f *File) sorted() []*Section {
 	return slices.SortedFunc(maps.Values(f.sections), func(a, b *Section) int { return cmp.Compare(a.Title, b.Title) })
 }
 
-func (s *Section) empty() bool { return len(s.Entries) == 0 && s.Lineage == 0 }
+func (s *Section) empty() bool { return len(s.Entries) == 0 && s.Lineage == 0 && s.Key == "" }
 
 // Empty says whether the file holds no number.
 func (f *File) Empty() bool {
