@@ -173,6 +173,13 @@ func TestErrorsAndPanicsOfStreams(t *testing.T) {
 		require.ErrorIs(t, errs[1], wire.ErrPanic)
 		require.NoError(t, w.call(ctx, w.silos[0], key, nothing), "the grain is as it was")
 
+		for v, err := range w.list(ctx, w.silos[0], key, func(_ context.Context, _ *grain, yield func(int64, error) bool) {
+			yield(7, errListed)
+		}) {
+			require.ErrorIs(t, err, errListed)
+			require.Zero(t, v, "what is yielded beside an error is dropped")
+		}
+
 		_, errs = collect(w.list(ctx, w.silos[0], key, func(_ context.Context, g *grain, yield func(int64, error) bool) {
 			yield(0, &wire.CallError{To: g.GrainID(), Cause: wire.ErrNotExecuted})
 		}))

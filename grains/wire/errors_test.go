@@ -300,6 +300,11 @@ func TestErrorsRoundTrip(t *testing.T) {
 }
 
 func FuzzDecodeError(f *testing.F) {
+	nested := error(wire.ErrPanic)
+	for range 10 {
+		nested = &wire.CallError{To: wire.NewID("k", "b"), Method: "F", Cause: nested, Ended: context.Canceled, Call: wire.BlockID{Client: 1}}
+	}
+	f.Add(wire.AppendError(nil, nested, nil))
 	id := wire.BlockID{Client: 1, Seq: 2}
 	for _, err := range []error{
 		errMoney, errors.New("x"), fmt.Errorf("a: %w: %w: %w", errStock, &tooFew{3}, tooOld{4}), &wire.InDoubt{ID: id},
