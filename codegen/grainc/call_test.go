@@ -67,7 +67,7 @@ func (activation) Panicked(method string, value any, stack []byte) error {
 	return fmt.Errorf("%s: %v\n%s", method, value, stack)
 }
 
-func (activation) Yielded(context.Context) error                    { return nil }
+func (activation) Yielded(context.Context) error { return nil }
 
 func (activation) Aside(_ context.Context, wait func() error) error { return wait() }
 
