@@ -412,6 +412,8 @@ func (s *run) serve(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("silo: waiting for most of the silos to let this one in (%s): %w", s.views.Current(), context.Cause(ctx))
 	}
+	// The holder of views is given each a moment after what this silo may serve is known from it.
+	s.awaitView(ctx, s.membership.Standing().Table().Number)
 	if err := s.flows.Start(ctx); err != nil {
 		return err
 	}
