@@ -46,10 +46,7 @@ func settleFloor() {
 	for _, bytes := range floor.holders {
 		most = max(most, bytes)
 	}
-	switch {
-	case most == 0:
-		floor.held = nil
-	case most > len(floor.held):
+	if most != len(floor.held) {
 		floor.held = make([]byte, most)
 	}
 }

@@ -36,7 +36,9 @@
 // call waits 30 seconds for its turn; a method that has begun is not cut off, because its caller runs it.
 //
 // A method with the directive //grain:idempotent, or //grain:readonly, may run more than once: a call of which
-// nobody can say whether it ran is made again until its context ends. Inside an atomic block it is not.
+// nobody can say whether it ran is made again until its context ends. Inside an atomic block it is not. A block
+// that an idempotent method begins commits once where the call comes from outside the grains; where a grain makes
+// it, each run of the method may commit a block of its own: it must be idempotent with its blocks.
 //
 // References may be arguments, results, and parts of them. Who receives one calls through it as itself.
 //
@@ -47,7 +49,7 @@
 // way). The node goes on making it, as it would a call that is waited for, until the deadline of the context, 30
 // seconds where there is none; cancelling the context does not stop it. It arrives once or not at all. Order is not
 // kept, neither among one-way calls nor with others. Errors of the method, and calls that found no grain, are
-// counted (OneWay of silos and clients) and logged at debug. Inside an atomic block it is refused
+// counted (Stats of silos, OneWay of clients) and logged at debug. Inside an atomic block it is refused
 // ([ErrOneWayInBlock]). A node that stops waits for what is on its way.
 //
 // # Streams

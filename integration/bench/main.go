@@ -85,7 +85,7 @@ type plan struct {
 }
 
 var (
-	fullPlan  = plan{7, 150 * time.Millisecond, 5, 700 * time.Millisecond, 3, 6 * time.Second}
+	fullPlan  = plan{9, 150 * time.Millisecond, 9, 700 * time.Millisecond, 3, 6 * time.Second}
 	shortPlan = plan{3, 30 * time.Millisecond, 3, 100 * time.Millisecond, 1, time.Second}
 )
 
